@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decoded hot blocks under one byte limit. Replacement: S3-FIFO (Yang et al., "FIFO queues are all
+ * you need for cache eviction", SOSP 2023: small queue 10 %, main queue, ghost queue of keys). Keys
+ * are (frame id, block index); frames never change, so an entry never goes stale; a freed frame's
+ * entries are dropped to give the room back.
+ *
+ * Sharded; any thread. One decode at a time per key: others who ask for it wait and share the
+ * result. Memory: entries plus buffers never exceed the limit by more than the blocks now being
+ * filled; buffers are reused.
+ */
+#ifndef TERRACE_TIERS_BLOCKCACHE_H
+#define TERRACE_TIERS_BLOCKCACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct blockcache;
+struct cached_block; /* a reference that keeps the bytes */
+
+int blockcache_new(struct blockcache **out, uint64_t limit_bytes);
+void blockcache_free(struct blockcache *cache);
+void blockcache_resize(struct blockcache *cache, uint64_t limit_bytes);
+
+/*
+ * Gets block (frame, index) of raw_len bytes. On a miss fill(arg, buf, raw_len) is called without
+ * locks held to make the bytes; its error is returned (to all who waited) and nothing is kept. *hit
+ * (may be NULL) says which. A block larger than an eighth of the limit is filled and returned but
+ * not kept. Release with cached_block_put(). -ENOMEM.
+ */
+int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, size_t raw_len,
+		   int (*fill)(void *arg, void *buf, size_t len), void *arg,
+		   struct cached_block **out, int *hit);
+const void *cached_block_data(const struct cached_block *block);
+void cached_block_put(struct cached_block *block);
+
+/* Drops every block of a frame (blocks 0..nblocks-1). References held elsewhere stay valid. */
+void blockcache_drop(struct blockcache *cache, uint64_t frame, uint32_t nblocks);
+void blockcache_drop_all(struct blockcache *cache);
+
+struct blockcache_stats {
+	uint64_t limit, bytes, blocks, hits, misses, evictions, reused, allocated;
+};
+void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out);
+
+#endif

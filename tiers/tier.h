@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tier's medium behind one table: append-only containers (segments) named by a 64-bit id, in one
+ * of the tier's places (a directory; later a bucket or a pool of a cluster).
+ *
+ * Callers use the tier_*() wrappers, never the table. All members of the table are mandatory; what
+ * a medium promises is a capability bit.
+ * Threads: every call may come from any thread, on the same segment too; writes of one segment
+ * never overlap. Calls block for the medium. Errors: negative errno, -EIO / -ENOSPC / -EROFS as the
+ * medium gave them, logged once here with tier, path and offset. EINTR and short transfers are
+ * handled here.
+ */
+#ifndef TERRACE_TIERS_TIER_H
+#define TERRACE_TIERS_TIER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum tier_cap {
+	TIER_CAP_PUNCH = 1u << 0,  /* tier_punch() gives space back */
+	TIER_CAP_DIRECT = 1u << 1, /* bulk I/O goes round the page cache */
+};
+
+struct tier;
+
+struct tier_segment { /* where a segment is */
+	uint64_t id;
+	uint32_t place; /* index of the tier's directory */
+};
+
+struct tier_space {	/* bytes, of one place */
+	uint64_t total; /* what Terrace may use here at most: the quota or the medium */
+	uint64_t free;	/* what can still be written: min(quota - used, medium's free) */
+	uint64_t used;	/* what Terrace's own files really take here (st_blocks * 512) */
+};
+
+enum tier_hint {
+	TIER_FOREGROUND = 0, /* somebody waits: page cache allowed */
+	TIER_BULK = 1, /* migration, scrub: do not fill the page cache, direct where possible */
+};
+
+struct tier_ops {
+	void (*close)(struct tier *tier);
+	int (*segment_create)(struct tier *tier, struct tier_segment seg);
+	int (*segment_remove)(struct tier *tier, struct tier_segment seg);
+	int (*segment_truncate)(struct tier *tier, struct tier_segment seg, uint64_t len);
+	int (*write)(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
+		     uint64_t off, enum tier_hint hint);
+	int (*read)(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
+		    enum tier_hint hint);
+	int (*sync)(struct tier *tier, struct tier_segment seg);
+	int (*punch)(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off);
+	int (*list)(struct tier *tier, uint32_t place,
+		    int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk),
+		    void *arg);
+	int (*space)(struct tier *tier, uint32_t place, struct tier_space *out);
+};
+
+struct tier { /* base of every implementation, first member there */
+	const struct tier_ops *ops;
+	const char *name; /* "ssd"; owned by the implementation */
+	uint32_t nplaces;
+	uint32_t caps; /* enum tier_cap bits */
+};
+
+void tier_close(struct tier *tier);
+
+/* Creates an empty segment file; -EEXIST. Durable (with its name) only after tier_sync(). */
+int tier_segment_create(struct tier *tier, struct tier_segment seg);
+int tier_segment_remove(struct tier *tier, struct tier_segment seg); /* -ENOENT */
+int tier_segment_truncate(struct tier *tier, struct tier_segment seg, uint64_t len);
+/* All of buf or an error. */
+int tier_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
+	       uint64_t off, enum tier_hint hint);
+/* All of buf or an error; -ENODATA when the segment ends before off + len; -ENOENT no such segment.
+ */
+int tier_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
+	      enum tier_hint hint);
+/* Data and name are durable. A failure is final for what was written since the last success:
+ * the caller writes it again, to another segment. */
+int tier_sync(struct tier *tier, struct tier_segment seg);
+/* Gives [off, off+len) back where TIER_CAP_PUNCH; 0 and nothing otherwise. Reads there give zeros.
+ */
+int tier_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off);
+/* Calls each() for every segment of a place: its length and what it takes on disk, in bytes. A
+ * non-zero return ends the walk and is returned. */
+int tier_list(struct tier *tier, uint32_t place,
+	      int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk),
+	      void *arg);
+int tier_space(struct tier *tier, uint32_t place, struct tier_space *out);
+
+/* The directory tier. -------------------------------------------------------------------------- */
+
+struct tier_dir_options {
+	const char *name;
+	const uint8_t *pool_uuid; /* 16 bytes */
+	uint32_t tier_id;	  /* stored in the label; 0..63 */
+	const char *const *paths; /* one place each; must exist */
+	uint32_t npaths;
+	uint64_t quota_bytes; /* for all places together, shared evenly; 0 = the medium */
+	uint64_t delay_ns;  /* test setting: added to every request (per request, not summed over a
+			       queue) */
+	uint64_t bandwidth; /* test setting: bytes/s; 0 = no limit */
+	int direct; /* O_DIRECT through libaio for bulk: 1 on, 0 off, -1 where the medium allows */
+};
+
+/*
+ * Makes the label file (terrace.tier: pool uuid, tier id, place index, format version) and the
+ * segments/ folder in every path. -ENOENT no such directory, -EACCES/-EROFS not writable, -EEXIST
+ * it is already some pool's (also this one's), -ENOTEMPTY never: other files in the directory are
+ * left alone.
+ */
+int tier_dir_format(const struct tier_dir_options *options);
+/* Opens formatted paths. -ENOENT missing directory, -ENODATA no label, -ENOTUNIQ another pool's or
+ * another tier's label, -ENOTSUP newer format, -EACCES, -EROFS. One clear log line each (what,
+ * where, what to do). */
+int tier_dir_open(struct tier **out, const struct tier_dir_options *options);
+
+#endif

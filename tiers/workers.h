@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A bounded pool of threads for encoding and decoding. Each worker owns a codec scratch. Foreground
+ * jobs go before background ones. The queue has a limit: submitting to a full one blocks (never
+ * from inside a worker).
+ */
+#ifndef TERRACE_TIERS_WORKERS_H
+#define TERRACE_TIERS_WORKERS_H
+
+#include "compress/codec.h"
+
+struct workers;
+
+struct job_group; /* jobs somebody waits for together */
+
+enum job_class { JOB_FOREGROUND, JOB_BACKGROUND };
+
+int workers_new(struct workers **out, unsigned nthreads); /* 0: one per online processor */
+void workers_free(struct workers *workers);		  /* runs what is queued, joins */
+
+int job_group_new(struct job_group **out);
+void job_group_free(struct job_group *group);
+/* fn's negative return is kept as the group's error if it is the first. `job` belongs to the caller
+ * until fn has returned. */
+int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
+		   int (*fn)(void *job, struct codec_scratch *scratch), void *job);
+/* Waits for all jobs of the group, returns the first error and resets it. */
+int job_group_wait(struct job_group *group);
+
+/* A scratch for the calling thread (a FUSE thread that decodes a block itself); lives as long as
+ * the thread. NULL: no memory. */
+struct codec_scratch *workers_thread_scratch(void);
+
+#endif
