@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pool's configuration: the INI file that `terrace create` writes and people edit
+ * (terrace.conf(5)). Plain data, owned by the caller; config_release() frees the strings. Parsed
+ * with libinih.
+ */
+#ifndef TERRACE_TIERS_CONFIG_H
+#define TERRACE_TIERS_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compress/codec.h"
+
+#define CONFIG_TIERS_MAX 16u
+#define CONFIG_PATHS_MAX 64u
+
+enum tier_kind { TIER_KIND_RAM, TIER_KIND_DIR };
+
+struct config_tier {
+	char *name; /* [a-z][a-z0-9_-]{0,15}, unique */
+	enum tier_kind kind;
+	char *paths[CONFIG_PATHS_MAX]; /* absolute; RAM: one folder on tmpfs */
+	uint32_t npaths;
+	uint64_t size_bytes;   /* RAM: the limit; directory: quota of all places together, 0 = the
+				  medium */
+	uint32_t size_percent; /* 1..100 when `size=80%`: of the medium (RAM tier: of memory); else
+				  0 */
+	struct codec_spec codec; /* directory tiers; default lz4 on the first, zstd:12 below */
+	uint32_t frame_bytes; /* raw bytes per frame: default 128 KiB on the first directory tier, 1
+				 MiB below */
+	uint32_t block_bytes; /* raw bytes per independently coded block: default 32 KiB, 1 MiB
+				 below the first */
+	uint64_t segment_bytes; /* default 64 MiB, 256 MiB below the first */
+	uint32_t high_percent;	/* demote above this fill; default 90 */
+	uint32_t low_percent;	/* ... until below this; default 80 */
+	uint64_t min_age_ns;	/* not demoted before this age since the last access; default 1 h */
+	int direct;		/* 1, 0, -1 auto */
+	uint64_t delay_ns;	/* test settings: simulated medium */
+	uint64_t bandwidth;
+};
+
+struct pool_config {
+	char *file; /* where it was read from */
+	char *name; /* for messages: the file's name without .conf */
+	uint8_t uuid[16];
+	char *meta_path; /* the metadata's folder; default: meta/ in the first directory tier's
+			    first path */
+	uint64_t commit_interval_ns;	 /* default 5 s */
+	uint64_t checkpoint_interval_ns; /* default 30 s */
+	uint64_t journal_bytes;		 /* a checkpoint is due beyond this; default 32 MiB */
+	uint64_t run_interval_ns;	 /* between passes of the tier engine; default 60 s */
+	uint64_t promote_window_ns; /* two reads of a frame within it promote it; default 10 min */
+	uint64_t move_bandwidth;    /* bytes/s of background moves, 0 = no limit; default 0 */
+	unsigned threads;	    /* encoding and decoding; 0 = one per processor */
+	struct config_tier tiers[CONFIG_TIERS_MAX]; /* fastest first; [0] is the RAM tier */
+	uint32_t ntiers;
+};
+
+/*
+ * Resolves POOL as given on a command line: a path when it has a '/' or ends in ".conf", else
+ * /etc/terrace/POOL.conf. Returns a new string or NULL (no memory).
+ */
+char *config_resolve(const char *pool);
+
+/*
+ * Reads and checks. Returns 0; -ENOENT; -EACCES; -EINVAL: `message` holds one line with file, line
+ * number, what is wrong and what would be right (unknown sections and keys are errors). message_cap
+ * >= 256.
+ */
+int config_load(const char *file, struct pool_config *out, char *message, size_t message_cap);
+/* Writes atomically (temporary file, fsync, rename, fsync of the folder). -EEXIST if there is one.
+ */
+int config_save_new(const struct pool_config *config, const char *file);
+void config_release(struct pool_config *config);
+
+/*
+ * Adds a tier as `terrace create` takes it: "ssd:path=/a,path=/b,codec=zstd:3,size=80%" (the name,
+ * then any key of a [tier NAME] section). The tier named `ram` is the RAM tier and is added first
+ * with defaults if it is not given (config_finish() does that and fills in defaults, uuid and
+ * meta_path). -EINVAL with message.
+ */
+int config_add_tier(struct pool_config *config, const char *text, char *message,
+		    size_t message_cap);
+int config_finish(struct pool_config *config, char *message, size_t message_cap);
+
+/* "10", "64K", "2G", "1.5T" (1024-based; also KiB, GiB ...). -EINVAL. */
+int config_parse_size(const char *text, uint64_t *bytes);
+/* "500ms", "5s", "10min", "2h", "7d"; a plain number is seconds. -EINVAL. */
+int config_parse_time(const char *text, uint64_t *ns);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pool: tiers, metadata, RAM tier, the threads that flush, commit, and move. One process has a
+ * pool open at a time.
+ *
+ * Threads: any, after pool_open() returned and before pool_close(). pool_close() needs all object
+ * references put. Errors come with one log line each; see terrace(7) for what each says.
+ */
+#ifndef TERRACE_TIERS_POOL_H
+#define TERRACE_TIERS_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "compress/codec.h"
+#include "tiers/config.h"
+
+struct pool;
+struct meta;
+struct object;
+
+/*
+ * Makes labels, folders and an empty metadata store with the root object. All directories must
+ * exist and be writable; none may belong to a pool. On error nothing is left behind that was not
+ * there.
+ */
+int pool_create(const struct pool_config *config);
+
+struct pool_open_options {
+	bool no_background; /* tests: no flusher, no committer, no engine of their own; the caller
+			       calls pool_sync() and pool_run() */
+};
+
+/* -EBUSY another process has it open; -ENOENT a directory or the metadata is missing; -ENOTUNIQ
+ * another pool's; -EUCLEAN damaged metadata; -ENOSPC tmpfs full. The config is copied. */
+int pool_open(const struct pool_config *config, const struct pool_open_options *options,
+	      struct pool **out);
+/* Flushes, checkpoints and closes. Returns the first error; data that could not reach a tier stays
+ * in the RAM tier's files. */
+int pool_close(struct pool *pool);
+/* What kill -9 leaves: threads stopped, nothing flushed. For tests. */
+void pool_abandon(struct pool *pool);
+
+struct meta *pool_meta(struct pool *pool);
+const struct pool_config *pool_config(struct pool *pool);
+
+/* Everything acknowledged before the call is durable on persistent tiers. */
+int pool_sync(struct pool *pool);
+
+/* What the layer above knows and the tiers do not. Called from any thread, never with a transaction
+ * open; must not call object_* data functions. Set before use, once. */
+struct object_policy {
+	int pin; /* tier index, -1 = none */
+	bool has_codec;
+	struct codec_spec codec;
+};
+struct pool_hooks {
+	void (*policy)(void *arg, uint64_t object, struct object_policy *out);
+	/* The object's path from the mount's root, for messages. */
+	void (*path)(void *arg, uint64_t object, char *buf, size_t cap);
+	void *arg;
+};
+void pool_hooks_set(struct pool *pool, const struct pool_hooks *hooks);
+
+/* Room, for statfs: bytes that can still be written, raw, without counting on compression. */
+struct pool_space {
+	uint64_t total, free;
+	uint64_t objects; /* that exist */
+};
+void pool_space(struct pool *pool, struct pool_space *out);
+
+/* Accounts, exact to the byte. Index 0 is the RAM tier. */
+struct tier_usage {
+	uint64_t size; /* what the tier may hold */
+	uint64_t used; /* what it takes: directory tiers: disk blocks of its files; RAM: log and
+			  cache */
+	uint64_t live; /* stored bytes of frames that something points to (RAM: written data not yet
+			  flushed) */
+	uint64_t logical; /* raw bytes of extents that live here (RAM: same as live) */
+	uint64_t frames;
+	uint64_t hits, misses; /* reads served from here / RAM: block cache */
+	uint64_t cached;       /* RAM: decoded hot blocks */
+	struct {
+		uint64_t raw, stored, frames; /* frames by codec id: raw and stored bytes */
+	} codec[CODEC_COUNT];
+};
+struct pool_usage {
+	uint64_t logical;  /* bytes in objects, holes left out, shared extents counted for each */
+	uint64_t packed;   /* raw bytes in frames: shared extents once */
+	uint64_t stored;   /* after compression */
+	uint64_t metadata; /* disk blocks of metadata files */
+	uint64_t objects;
+	uint64_t parked; /* bytes that background work could not place */
+	uint32_t ntiers;
+	struct tier_usage tiers[CONFIG_TIERS_MAX];
+};
+void pool_usage(struct pool *pool, struct pool_usage *out);
+
+/* Moves. --------------------------------------------------------------------------------------- */
+
+struct move_progress { /* read by others while the move runs; all fields atomic */
+	_Atomic uint64_t bytes_total, bytes_done; /* raw */
+	_Atomic uint64_t frames_done, frames_failed;
+	_Atomic bool cancel;
+};
+
+/* Moves everything of these objects that is not there yet to tier `to`, folding small extents into
+ * full frames. The order of ids is the order in which small objects are packed. RAM (0): decodes
+ * into the cache. Flushes first what is only in the log. -ECANCELED; -ENOSPC; first error
+ * otherwise, the rest is still tried. */
+int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
+	      struct move_progress *progress);
+/* One pass of the tier engine now: demotion by watermark and age, promotion of what asked for it.
+ * *moved raw bytes. */
+int pool_run(struct pool *pool, struct move_progress *progress);
+
+#endif
