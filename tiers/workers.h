@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A bounded pool of threads for encoding and decoding. Each worker owns a codec scratch. Foreground
- * jobs go before background ones. The queue has a limit: submitting to a full one blocks (never
- * from inside a worker).
+ * jobs go before background ones. The queue has a limit: submitting to a full one blocks; a job
+ * that submits to a full one runs the new job itself instead. A job must not wait for a group: all
+ * workers could be waiting, and none left to run what they wait for.
  */
 #ifndef TERRACE_TIERS_WORKERS_H
 #define TERRACE_TIERS_WORKERS_H
@@ -15,13 +16,14 @@ struct job_group; /* jobs somebody waits for together */
 
 enum job_class { JOB_FOREGROUND, JOB_BACKGROUND };
 
-int workers_new(struct workers **out, unsigned nthreads); /* 0: one per online processor */
+int workers_new(struct workers **out, unsigned nthreads); /* 0: one per online processor; -ENOMEM,
+							     -EAGAIN */
 void workers_free(struct workers *workers);		  /* runs what is queued, joins */
 
 int job_group_new(struct job_group **out);
 void job_group_free(struct job_group *group);
-/* fn's negative return is kept as the group's error if it is the first. `job` belongs to the caller
- * until fn has returned. */
+/* Returns 0. fn's negative return is kept as the group's error if it is the first; group may be
+ * NULL. `job` belongs to the pool until fn has returned. */
 int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
 		   int (*fn)(void *job, struct codec_scratch *scratch), void *job);
 /* Waits for all jobs of the group, returns the first error and resets it. */

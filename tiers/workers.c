@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Worker threads: one ring of waiting jobs per class, one lock for both.
+ *
+ * Invariants:
+ *  1. A job that was accepted runs exactly once, also while the pool is being freed.
+ *  2. A group's count goes up before its job can be taken and down after fn has returned, so
+ *     job_group_wait() cannot return early.
+ *  3. A worker never waits for room: a job that submits to a full ring runs the new job itself,
+ *     with its own scratch. Were it to wait, all workers could wait for each other.
+ *
+ * Threads: any. The pool's lock and a group's lock are never held together, and neither while fn
+ * runs. No allocation after workers_new().
+ */
+#include "tiers/workers.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tiers/log.h"
+
+/* Deep enough that workers do not run dry between two wake-ups of a submitter, small enough that a
+ * burst of background work does not pile up buffers. */
+#define QUEUE_LEN   128u
+#define THREADS_MAX 256u
+
+struct queued_job {
+	int (*fn)(void *job, struct codec_scratch *scratch);
+	void *job;
+	struct job_group *group; /* may be NULL: nobody waits */
+};
+
+struct job_queue {
+	struct queued_job ring[QUEUE_LEN];
+	unsigned first, count;
+	pthread_cond_t room;
+};
+
+struct worker {
+	struct workers *pool;
+	struct codec_scratch *scratch;
+	pthread_t thread;
+};
+
+struct workers {
+	pthread_mutex_t lock; /* guards everything below but the constant fields at the end */
+	pthread_cond_t work;
+	struct job_queue queues[2]; /* by enum job_class */
+	bool stopping;
+
+	unsigned nthreads;
+	struct worker *threads;
+};
+
+struct job_group {
+	pthread_mutex_t lock; /* guards the rest */
+	pthread_cond_t idle;
+	unsigned long pending;
+	int error; /* the first */
+};
+
+/* The worker this thread is, or NULL. */
+static _Thread_local struct worker *self;
+
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static pthread_key_t scratch_key;
+static int scratch_key_error;
+
+static void scratch_destroy(void *scratch)
+{
+	codec_scratch_free(scratch);
+}
+
+static void scratch_key_make(void)
+{
+	scratch_key_error = pthread_key_create(&scratch_key, scratch_destroy);
+	if (scratch_key_error)
+		log_error("no thread key for codec memory: error %d", scratch_key_error);
+}
+
+struct codec_scratch *workers_thread_scratch(void)
+{
+	struct codec_scratch *scratch;
+
+	/* A codec call leaves nothing behind in a scratch, so a job may come here as well. */
+	if (self)
+		return self->scratch;
+	pthread_once(&scratch_once, scratch_key_make);
+	if (scratch_key_error)
+		return NULL;
+	scratch = pthread_getspecific(scratch_key);
+	if (scratch)
+		return scratch;
+	if (codec_scratch_new(&scratch) < 0)
+		return NULL;
+	if (pthread_setspecific(scratch_key, scratch) != 0) {
+		codec_scratch_free(scratch);
+		return NULL;
+	}
+	return scratch;
+}
+
+int job_group_new(struct job_group **out)
+{
+	struct job_group *group = calloc(1, sizeof(*group));
+
+	*out = group;
+	if (!group)
+		return -ENOMEM;
+	pthread_mutex_init(&group->lock, NULL);
+	pthread_cond_init(&group->idle, NULL);
+	return 0;
+}
+
+void job_group_free(struct job_group *group)
+{
+	if (!group)
+		return;
+	assert(group->pending == 0);
+	pthread_cond_destroy(&group->idle);
+	pthread_mutex_destroy(&group->lock);
+	free(group);
+}
+
+static void group_add(struct job_group *group)
+{
+	if (!group)
+		return;
+	pthread_mutex_lock(&group->lock);
+	group->pending++;
+	pthread_mutex_unlock(&group->lock);
+}
+
+static void group_done(struct job_group *group, int error)
+{
+	if (!group)
+		return;
+	pthread_mutex_lock(&group->lock);
+	if (error < 0 && group->error == 0)
+		group->error = error;
+	/* Under the lock: the waiter may free the group as soon as it can take it. */
+	if (--group->pending == 0)
+		pthread_cond_broadcast(&group->idle);
+	pthread_mutex_unlock(&group->lock);
+}
+
+int job_group_wait(struct job_group *group)
+{
+	int error;
+
+	pthread_mutex_lock(&group->lock);
+	while (group->pending > 0)
+		pthread_cond_wait(&group->idle, &group->lock);
+	error = group->error;
+	group->error = 0;
+	pthread_mutex_unlock(&group->lock);
+	return error;
+}
+
+static void job_run(const struct queued_job *job, struct codec_scratch *scratch)
+{
+	/* Read before the call: a caller that submitted without a group may free its job in fn. */
+	struct job_group *group = job->group;
+
+	group_done(group, job->fn(job->job, scratch));
+}
+
+static bool queue_take_locked(struct workers *workers, struct queued_job *out)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct job_queue *queue = &workers->queues[i];
+
+		if (queue->count == 0)
+			continue;
+		*out = queue->ring[queue->first];
+		queue->first = (queue->first + 1) % QUEUE_LEN;
+		queue->count--;
+		pthread_cond_signal(&queue->room);
+		return true;
+	}
+	return false;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	struct workers *workers = worker->pool;
+	struct queued_job job;
+
+	self = worker;
+	pthread_mutex_lock(&workers->lock);
+	for (;;) {
+		if (queue_take_locked(workers, &job)) {
+			pthread_mutex_unlock(&workers->lock);
+			job_run(&job, worker->scratch);
+			pthread_mutex_lock(&workers->lock);
+		} else if (workers->stopping) {
+			break;
+		} else {
+			pthread_cond_wait(&workers->work, &workers->lock);
+		}
+	}
+	pthread_mutex_unlock(&workers->lock);
+	return NULL;
+}
+
+/* Starts the threads with every signal blocked: signals are for the thread that serves the mount.
+ */
+static int workers_start(struct workers *workers, unsigned nthreads)
+{
+	sigset_t all, before;
+	int err = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (workers->nthreads < nthreads) {
+		struct worker *worker = &workers->threads[workers->nthreads];
+
+		worker->pool = workers;
+		err = codec_scratch_new(&worker->scratch);
+		if (err < 0)
+			break;
+		err = -pthread_create(&worker->thread, NULL, worker_main, worker);
+		if (err < 0) {
+			codec_scratch_free(worker->scratch);
+			break;
+		}
+		workers->nthreads++;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err < 0)
+		log_error("worker thread %u of %u did not start: error %d", workers->nthreads + 1,
+			  nthreads, -err);
+	return err;
+}
+
+int workers_new(struct workers **out, unsigned nthreads)
+{
+	struct workers *workers;
+	long online;
+	int err;
+
+	*out = NULL;
+	if (nthreads == 0) {
+		online = sysconf(_SC_NPROCESSORS_ONLN);
+		nthreads = online > 0 ? (unsigned)online : 1;
+	}
+	if (nthreads > THREADS_MAX)
+		nthreads = THREADS_MAX;
+	workers = calloc(1, sizeof(*workers));
+	if (!workers)
+		return -ENOMEM;
+	pthread_mutex_init(&workers->lock, NULL);
+	pthread_cond_init(&workers->work, NULL);
+	pthread_cond_init(&workers->queues[JOB_FOREGROUND].room, NULL);
+	pthread_cond_init(&workers->queues[JOB_BACKGROUND].room, NULL);
+	workers->threads = calloc(nthreads, sizeof(*workers->threads));
+	err = workers->threads ? workers_start(workers, nthreads) : -ENOMEM;
+	if (err < 0) {
+		workers_free(workers);
+		return err;
+	}
+	*out = workers;
+	return 0;
+}
+
+void workers_free(struct workers *workers)
+{
+	if (!workers)
+		return;
+	pthread_mutex_lock(&workers->lock);
+	workers->stopping = true;
+	pthread_cond_broadcast(&workers->work);
+	pthread_mutex_unlock(&workers->lock);
+	for (unsigned i = 0; i < workers->nthreads; i++) {
+		pthread_join(workers->threads[i].thread, NULL);
+		codec_scratch_free(workers->threads[i].scratch);
+	}
+	free(workers->threads);
+	pthread_cond_destroy(&workers->queues[JOB_BACKGROUND].room);
+	pthread_cond_destroy(&workers->queues[JOB_FOREGROUND].room);
+	pthread_cond_destroy(&workers->work);
+	pthread_mutex_destroy(&workers->lock);
+	free(workers);
+}
+
+int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
+		   int (*fn)(void *job, struct codec_scratch *scratch), void *job)
+{
+	struct queued_job queued = {.fn = fn, .job = job, .group = group};
+	struct job_queue *queue = &workers->queues[class];
+
+	group_add(group);
+	pthread_mutex_lock(&workers->lock);
+	while (queue->count == QUEUE_LEN) {
+		if (self && self->pool == workers) {
+			pthread_mutex_unlock(&workers->lock);
+			job_run(&queued, self->scratch);
+			return 0;
+		}
+		pthread_cond_wait(&queue->room, &workers->lock);
+	}
+	queue->ring[(queue->first + queue->count) % QUEUE_LEN] = queued;
+	queue->count++;
+	pthread_cond_signal(&workers->work);
+	pthread_mutex_unlock(&workers->lock);
+	return 0;
+}
