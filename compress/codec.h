@@ -12,6 +12,7 @@
 #ifndef TERRACE_COMPRESS_CODEC_H
 #define TERRACE_COMPRESS_CODEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,9 @@ void codec_scratch_free(struct codec_scratch *scratch);
 
 /* Name of a codec id ("lz4"), or NULL for an id this program does not know. */
 const char *codec_name(unsigned id);
+
+/* True when id is known and level is one of its levels (or 0 where that stands for the default). */
+bool codec_spec_valid(const struct codec_spec *spec);
 
 /*
  * Parses "lz4", "lz4:9", "zstd", "zstd:12", "zstd:-5", "lzma:9", "none".
