@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keys of a pool's configuration as tables, shared by the reader (config.c), the writer
+ * (config_save.c) and the fuzz target; nobody else includes this. One row per key says its name,
+ * kind, field and limits, so that a new key is one row here and one in terrace.conf(5).
+ *
+ * Threads: pure functions and constants.
+ */
+#ifndef TERRACE_TIERS_CONFIG_KEYS_H
+#define TERRACE_TIERS_CONFIG_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tiers/config.h"
+
+enum config_kind {
+	CONFIG_SIZE,	/* uint64_t bytes */
+	CONFIG_SIZE32,	/* uint32_t bytes, a power of two */
+	CONFIG_TIME,	/* uint64_t ns */
+	CONFIG_COUNT,	/* unsigned */
+	CONFIG_PERCENT, /* uint32_t */
+	CONFIG_QUOTA,	/* size_bytes or size_percent of a tier */
+	CONFIG_CODEC,
+	CONFIG_SWITCH, /* yes, no, auto: 1, 0, -1 */
+	CONFIG_PATH,   /* char * */
+	CONFIG_PATHS,  /* one more of a tier's paths; the only kind that may be repeated */
+	CONFIG_UUID,
+};
+
+struct config_key {
+	const char *name;
+	enum config_kind kind;
+	size_t at;	   /* offset of the field in its struct */
+	uint64_t min, max; /* of the number, in the field's unit */
+	bool ram;	   /* tier keys: the RAM tier takes it too */
+	const char *help;  /* for the file that `terrace create` writes */
+};
+
+extern const struct config_key config_pool_keys[]; /* end: name NULL */
+extern const struct config_key config_tier_keys[];
+
+/* Row of this name, or NULL. */
+const struct config_key *config_key_find(const struct config_key *keys, const char *name);
+
+/*
+ * Parses text into base's field. Returns 0, -EINVAL (why: what would be right, as the end of a
+ * sentence), -ENOMEM.
+ */
+int config_value_set(const struct config_key *key, void *base, const char *text, char *why,
+		     size_t why_cap);
+/* Prints the value of a key as config_value_set() reads it (paths: the i-th). */
+void config_value_print(const struct config_key *key, const void *base, uint32_t i, FILE *out);
+/* Are the two fields the same? (Not for CONFIG_PATHS.) */
+bool config_value_equal(const struct config_key *key, const void *a, const void *b);
+
+/* NULL when the path can stand in a configuration file as it is, else what is wrong with it. */
+const char *config_path_fault(const char *path);
+
+void config_pool_defaults(struct pool_config *config);
+/* first: the tier is the first directory tier. */
+void config_tier_defaults(struct config_tier *tier, enum tier_kind kind, bool first);
+
+/* NULL when a tier of this name can be added, else why not. */
+const char *config_tier_fault(const struct pool_config *config, const char *name);
+/* Adds an empty tier with its defaults at the end; the name has been checked. 0, -ENOMEM. */
+int config_tier_new(struct pool_config *config, const char *name, struct config_tier **out);
+/*
+ * Sets one key of a tier, or of [pool] when tier is NULL. `seen` has a bit per row of the table.
+ * On an error, why holds key, value and what would be right. 0, -EINVAL, -ENOMEM.
+ */
+int config_set_key(struct pool_config *config, struct config_tier *tier, uint32_t *seen,
+		   const char *name, const char *value, char *why, size_t cap);
+/*
+ * Adds the RAM tier and the metadata's folder when they are not set, and checks what one key alone
+ * cannot tell. *where: the tier at fault, or ntiers for the pool. 0, -EINVAL, -ENOMEM.
+ */
+int config_check(struct pool_config *config, uint32_t *where, char *why, size_t cap);
+
+/* config_load() of text that is already in memory; `file` is for messages and is copied. */
+int config_parse_text(const char *file, const char *text, size_t len, struct pool_config *out,
+		      char *message, size_t message_cap);
+/* What config_save_new() writes, as a new string. -ENOMEM. */
+int config_print(const struct pool_config *config, char **text, size_t *len);
+
+#endif
