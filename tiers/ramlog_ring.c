@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The RAM log's chunks in their order.
+ *
+ * Invariants:
+ *  1. The chunks in use have the sequence numbers oldest, oldest + 1, ... without a gap; the last
+ *     is the current one, the only one that is appended to.
+ *  2. The oldest chunk is freed when it is not the current one, holds no live bytes and no record
+ *     between reserve and commit. Its header is invalidated before the next chunk may go.
+ *  3. There are always CHUNKS_MIN chunks, in use or free. So a full ring, or a tmpfs that others
+ *     have filled, always has an oldest chunk that is not the current one: who waits for room
+ *     waits for the flusher and for nothing else.
+ *  4. The current chunk is sealed only when its successor is at hand.
+ *
+ * Threads: the log's lock is held, but for open and close.
+ */
+#include "tiers/ramlog_ring.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tiers/log.h"
+
+#define CHUNKS_MIN   2u
+#define FREE_RESERVE 4u	       /* left by a trim, so that a steady writer does not pay for it */
+#define RETRY_NS     100000000 /* between two attempts to grow into a full tmpfs */
+
+_Static_assert(CHUNKS_MIN *RAMLOG_CHUNK_BYTES <= RAMLOG_MAX_BYTES_MIN,
+	       "the smallest log has its chunks");
+
+uint64_t ramlog_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static size_t max_chunks(uint64_t max_bytes)
+{
+	uint64_t n = max_bytes / RAMLOG_CHUNK_BYTES;
+
+	return n < CHUNKS_MIN ? CHUNKS_MIN : (size_t)n;
+}
+
+struct ramlog_chunk *ramlog_ring_nth(const struct ramlog_ring *ring, size_t i)
+{
+	return ring->slots[(ring->first + i) % ring->cap];
+}
+
+struct ramlog_chunk *ramlog_ring_current(const struct ramlog_ring *ring)
+{
+	return ramlog_ring_nth(ring, ring->count - 1);
+}
+
+/* The chunk in use that holds pos, or NULL. */
+struct ramlog_chunk *ramlog_ring_at(const struct ramlog_ring *ring, uint64_t pos)
+{
+	uint64_t seq = pos / RAMLOG_CHUNK_BYTES;
+
+	if (seq < ring->oldest || seq - ring->oldest >= ring->count)
+		return NULL;
+	return ramlog_ring_nth(ring, (size_t)(seq - ring->oldest));
+}
+
+static int slots_grow(struct ramlog_ring *ring)
+{
+	size_t cap = ring->cap ? 2 * ring->cap : 16;
+	struct ramlog_chunk **slots = calloc(cap, sizeof(struct ramlog_chunk *));
+
+	if (!slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < ring->count; i++)
+		slots[i] = ramlog_ring_nth(ring, i);
+	free(ring->slots);
+	ring->slots = slots;
+	ring->cap = cap;
+	ring->first = 0;
+	return 0;
+}
+
+static void free_push(struct ramlog_ring *ring, struct ramlog_chunk *chunk)
+{
+	chunk->next = ring->free;
+	ring->free = chunk;
+	ring->nfree++;
+}
+
+static struct ramlog_chunk *free_pop(struct ramlog_ring *ring)
+{
+	struct ramlog_chunk *chunk = ring->free;
+
+	ring->free = chunk->next;
+	ring->nfree--;
+	return chunk;
+}
+
+/* True if there is a free chunk, or one may be made now. */
+bool ramlog_ring_room(const struct ramlog_ring *ring)
+{
+	return ring->free || (ring->count + ring->nfree < ring->max &&
+			      (!ring->retry_at || ramlog_now_ns() >= ring->retry_at));
+}
+
+/* One more free chunk. tmpfs has no room, or there is no memory: the error. */
+static int ring_grow(struct ramlog_ring *ring)
+{
+	struct ramlog_chunk *chunk;
+	int err = ramlog_chunk_create(&chunk, ring->dir, ring->next_file);
+
+	if (err) {
+		if (!ring->retry_at)
+			log_warning("RAM log in %s: %s at %zu of %zu chunks of %u bytes; writes "
+				    "wait for the flusher until there is room on its tmpfs",
+				    ring->dir, strerror(-err), ring->count + ring->nfree, ring->max,
+				    RAMLOG_CHUNK_BYTES);
+		ring->retry_at = ramlog_now_ns() + RETRY_NS;
+		return err;
+	}
+	ring->retry_at = 0;
+	ring->next_file++;
+	free_push(ring, chunk);
+	return 0;
+}
+
+bool ramlog_ring_free_oldest(struct ramlog_ring *ring)
+{
+	bool any = false;
+
+	while (ring->count > 1) {
+		struct ramlog_chunk *chunk = ramlog_ring_nth(ring, 0);
+
+		if (chunk->live || chunk->pending)
+			break;
+		ramlog_chunk_invalidate(chunk);
+		ring->first = (ring->first + 1) % ring->cap;
+		ring->count--;
+		ring->oldest++;
+		any = true;
+		if (ring->count + ring->nfree < ring->max)
+			free_push(ring, chunk);
+		else
+			ramlog_chunk_remove(chunk, ring->dir); /* the limit was lowered */
+	}
+	return any;
+}
+
+/* A free chunk becomes the current one. -EAGAIN: the ring is full. */
+int ramlog_ring_advance(struct ramlog_ring *ring)
+{
+	struct ramlog_chunk *chunk;
+	int err;
+
+	if (!ramlog_ring_room(ring))
+		return -EAGAIN;
+	err = ring->count == ring->cap ? slots_grow(ring) : 0;
+	if (err)
+		return err;
+	/* The error was logged there; for the writer the ring is full at a smaller size. */
+	if (!ring->free && ring_grow(ring) < 0)
+		return -EAGAIN;
+	chunk = free_pop(ring);
+	if (ring->count)
+		ramlog_chunk_seal(ramlog_ring_current(ring));
+	ramlog_chunk_publish(chunk, ring->oldest + ring->count, ring->log_id);
+	ring->slots[(ring->first + ring->count) % ring->cap] = chunk;
+	ring->count++;
+	return 0;
+}
+
+struct ramlog_chunk *ramlog_ring_shed(struct ramlog_ring *ring, bool trim)
+{
+	struct ramlog_chunk *list = NULL, *chunk;
+
+	while (ring->free && ring->count + ring->nfree > CHUNKS_MIN &&
+	       ((trim && ring->nfree > FREE_RESERVE) || ring->count + ring->nfree > ring->max)) {
+		chunk = free_pop(ring);
+		chunk->next = list;
+		list = chunk;
+	}
+	return list;
+}
+
+void ramlog_ring_remove(struct ramlog_ring *ring, struct ramlog_chunk *list)
+{
+	struct ramlog_chunk *chunk;
+
+	while ((chunk = list) != NULL) {
+		list = chunk->next;
+		ramlog_chunk_remove(chunk, ring->dir);
+	}
+}
+
+static int discard_file(void *arg, uint64_t file)
+{
+	return ramlog_file_remove(arg, file);
+}
+
+/* The head goes first: chunks without one are nobody's, and a kill in between leaves no log with a
+ * part missing. */
+int ramlog_ring_discard(struct ramlog_ring *ring)
+{
+	int err = ramlog_head_remove(ring->dir);
+
+	if (err)
+		log_error("RAM log in %s: cannot remove its head: %s", ring->dir, strerror(-err));
+	return err ? err : ramlog_files(ring->dir, discard_file, ring->dir);
+}
+
+static int recover_file(void *arg, uint64_t file)
+{
+	struct ramlog_ring *ring = arg;
+	struct ramlog_chunk *chunk;
+	int err;
+
+	if (file >= ring->next_file)
+		ring->next_file = file + 1;
+	if (ring->count == ring->cap) {
+		err = slots_grow(ring);
+		if (err)
+			return err;
+	}
+	err = ramlog_chunk_open(&chunk, ring->dir, file, ring->log_id);
+	if (err || !chunk)
+		return err;
+	if (chunk->seq == 0)
+		free_push(ring, chunk);
+	else
+		ring->slots[ring->count++] = chunk;
+	return 0;
+}
+
+static int chunk_compare(const void *a, const void *b)
+{
+	const struct ramlog_chunk *const *left = a, *const *right = b;
+
+	return (*left)->seq < (*right)->seq ? -1 : (*left)->seq > (*right)->seq;
+}
+
+/* Takes up what a killed process left. */
+static int recover(struct ramlog_ring *ring)
+{
+	int err = ramlog_files(ring->dir, recover_file, ring);
+	bool sealed = true;
+
+	if (err)
+		return err;
+	if (ring->count == 0)
+		return 0;
+	qsort(ring->slots, ring->count, sizeof(struct ramlog_chunk *), chunk_compare);
+	ring->oldest = ring->slots[0]->seq;
+	for (size_t i = 0; i < ring->count; i++) {
+		struct ramlog_chunk *chunk = ring->slots[i];
+
+		if (chunk->seq != ring->oldest + i || !sealed) {
+			log_error("RAM log in %s: chunk %" PRIu64 " is missing or was cut short; "
+				  "save the folder, then look at what removed it",
+				  ring->dir,
+				  chunk->seq == ring->oldest + i ? chunk->seq - 1
+								 : ring->oldest + i);
+			return -EUCLEAN;
+		}
+		err = ramlog_chunk_scan(chunk, ring->dir, ring->log_id, &sealed);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *options,
+		     bool *recovered)
+{
+	bool fresh = false;
+	int err;
+
+	*ring = (struct ramlog_ring){.max = max_chunks(options->max_bytes),
+				     .oldest = 1}; /* so that no position is 0 */
+	*recovered = false;
+	ring->dir = strdup(options->dir);
+	if (!ring->dir)
+		return -ENOMEM;
+	err = options->create ? -ENOENT
+			      : ramlog_head_read(ring->dir, options->pool_uuid, &ring->log_id);
+	*recovered = err == 0;
+	if (err == -ESTALE)
+		log_info("RAM log in %s: of another boot, discarded", ring->dir);
+	if (err == -ENOENT || err == -ESTALE) {
+		err = ramlog_ring_discard(ring);
+		fresh = !err;
+		if (!err)
+			err = ramlog_head_write(ring->dir, options->pool_uuid, &ring->log_id);
+	} else if (!err) {
+		err = recover(ring);
+		if (!err)
+			ramlog_ring_remove(ring, ramlog_ring_shed(ring, false));
+	}
+	while (!err && ring->count + ring->nfree < CHUNKS_MIN)
+		err = ring_grow(ring);
+	if (!err && ring->count == 0)
+		err = ramlog_ring_advance(ring);
+	/* A log that did not come to be leaves no memory taken. */
+	if (err && fresh)
+		ramlog_ring_discard(ring);
+	return err;
+}
+
+void ramlog_ring_close(struct ramlog_ring *ring)
+{
+	for (size_t i = 0; i < ring->count; i++)
+		ramlog_chunk_close(ramlog_ring_nth(ring, i));
+	while (ring->free)
+		ramlog_chunk_close(free_pop(ring));
+	free(ring->slots);
+	free(ring->dir);
+}
+
+void ramlog_ring_limit(struct ramlog_ring *ring, uint64_t max_bytes)
+{
+	ring->max = max_chunks(max_bytes);
+}
