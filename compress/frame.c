@@ -67,8 +67,7 @@ static int fixed_parse(const uint8_t *frame, struct frame_header *h)
 	/* frame_bound() checks the limits and is 0 beyond them; less the raw bytes it is what the
 	 * header and the tables take. */
 	size_t bound = frame_bound(h->raw_len, h->block_size, h->nextents);
-	if (bound == 0 || h->raw_len == 0 || h->nextents == 0 ||
-	    h->header_len != bound - h->raw_len)
+	if (bound == 0 || h->raw_len == 0 || h->header_len != bound - h->raw_len)
 		return -EBADMSG;
 	if (h->nblocks != (h->raw_len + h->block_size - 1) / h->block_size)
 		return -EBADMSG;

@@ -404,6 +404,32 @@ static void test_mended_header_len(void **state)
 	}
 }
 
+/* Two lengths, each off by half of 2^32: their 32-bit sum is right. */
+static void test_mended_wrapping(void **state)
+{
+	enum { BLOCKS = FRAME_FIXED_LEN, EXTENTS = BLOCKS + 4 * FRAME_BLOCK_ENTRY };
+	static const unsigned pairs[][2] = {
+		{BLOCKS + FRAME_BLOCK_AT_STORED_LEN,
+		 BLOCKS + 2 * FRAME_BLOCK_ENTRY + FRAME_BLOCK_AT_STORED_LEN},
+		{EXTENTS + FRAME_EXTENT_AT_LENGTH,
+		 EXTENTS + FRAME_EXTENT_ENTRY + FRAME_EXTENT_AT_LENGTH},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		size_t stored = small_frame(&lz4);
+
+		for (size_t k = 0; k < 2; k++)
+			put_le32(frame + pairs[i][k], get_le32(frame + pairs[i][k]) + (1u << 31));
+		/* Offset 0, so that the sum of offset and length is not what is refused. */
+		put_le64(frame + EXTENTS + FRAME_EXTENT_ENTRY + FRAME_EXTENT_AT_OFFSET, 0);
+		put_le64(frame + FRAME_AT_CHECKSUM, frame_header_checksum(frame, 232));
+		struct frame_header h;
+
+		assert_int_equal(frame_header_parse(frame, stored, &h), -EBADMSG);
+	}
+}
+
 /* A stored run with a right checksum that does not decode to its block's length. */
 static void test_mended_payload(void **state)
 {
@@ -519,17 +545,12 @@ static void test_golden(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trips),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_overhead),
-		cmocka_unit_test(test_encode_refuses),
-		cmocka_unit_test(test_bit_flips),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_block_wrong_length),
-		cmocka_unit_test(test_mended_headers),
-		cmocka_unit_test(test_mended_header_len),
-		cmocka_unit_test(test_mended_payload),
-		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_round_trips),	   cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_overhead),	   cmocka_unit_test(test_encode_refuses),
+		cmocka_unit_test(test_bit_flips),	   cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_block_wrong_length), cmocka_unit_test(test_mended_headers),
+		cmocka_unit_test(test_mended_header_len),  cmocka_unit_test(test_mended_wrapping),
+		cmocka_unit_test(test_mended_payload),	   cmocka_unit_test(test_golden),
 	};
 	if (argc == 3 && strcmp(argv[1], "--write-golden") == 0)
 		return write_golden(argv[2]);

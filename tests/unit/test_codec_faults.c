@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Fault loop over memory: the n-th allocation fails, once and from then on, for n = 1, 2, 3, ...
+ * until a run is untouched. Each run must end with -ENOMEM or the right result, lose no memory, and
+ * leave a scratch that works.
+ *
+ * The program's own malloc() stands in front of glibc's, so the libraries' allocations fail too.
+ * The sanitizers bring their own malloc; there the loop is skipped, and only there.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "compress/frame.h"
+#include "compress/probe.h"
+#include "tests/unit/fix_bytes.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FAULTS_POSSIBLE false
+#else
+#define FAULTS_POSSIBLE true
+#endif
+
+static bool armed;
+static bool persistent;
+static unsigned long countdown; /* 1: the next allocation fails */
+static unsigned long failed;
+static long live; /* pieces allocated while armed, less those freed */
+
+#if FAULTS_POSSIBLE
+static bool fault_now(void)
+{
+	if (!armed)
+		return false;
+	if (countdown > 1) {
+		countdown--;
+		return false;
+	}
+	if (countdown == 0)
+		return false;
+	if (!persistent)
+		countdown = 0;
+	failed++;
+	return true;
+}
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t nmemb, size_t size);
+void *__libc_realloc(void *ptr, size_t size);
+void __libc_free(void *ptr);
+
+static void *counted(void *ptr)
+{
+	if (armed && ptr)
+		live++;
+	return ptr;
+}
+
+void *malloc(size_t size)
+{
+	return fault_now() ? NULL : counted(__libc_malloc(size));
+}
+
+void *calloc(size_t nmemb, size_t size)
+{
+	return fault_now() ? NULL : counted(__libc_calloc(nmemb, size));
+}
+
+void *realloc(void *ptr, size_t size)
+{
+	if (fault_now())
+		return NULL;
+	return ptr ? __libc_realloc(ptr, size) : counted(__libc_realloc(ptr, size));
+}
+
+void free(void *ptr)
+{
+	if (armed && ptr)
+		live--;
+	__libc_free(ptr);
+}
+#endif
+
+#define RAW_LEN 20000u
+#define ROOM	(1u << 16)
+
+static uint8_t raw[RAW_LEN], stored[ROOM], back[RAW_LEN];
+
+/* Runs step() under every fault, with a fresh scratch each time. */
+static void fault_loop(int (*step)(struct codec_scratch *scratch))
+{
+	if (!FAULTS_POSSIBLE)
+		skip();
+	for (int forever = 0; forever < 2; forever++) {
+		unsigned long hit = 1;
+
+		for (unsigned long n = 1; hit > 0; n++) {
+			struct codec_scratch *scratch;
+			int err, later = 0;
+
+			assert_true(n < 1000);
+			failed = 0;
+			live = 0;
+			countdown = n;
+			persistent = forever;
+			armed = true;
+			err = codec_scratch_new(&scratch);
+			if (!err) {
+				err = step(scratch);
+				countdown = 0;
+				/* The same scratch works once there is memory again. */
+				later = step(scratch);
+				codec_scratch_free(scratch);
+			}
+			armed = false;
+			hit = failed;
+			assert_true(err == 0 || (err == -ENOMEM && hit > 0));
+			assert_int_equal(later, 0);
+			assert_int_equal(live, 0);
+		}
+	}
+}
+
+static struct codec_spec step_spec;
+
+static int step_codec(struct codec_scratch *scratch)
+{
+	size_t n;
+	int err = codec_encode(scratch, &step_spec, raw, RAW_LEN, stored, ROOM, &n);
+
+	if (!err)
+		err = codec_decode(scratch, step_spec.id, stored, n, back, RAW_LEN);
+	if (!err && memcmp(raw, back, RAW_LEN) != 0)
+		err = -EBADMSG;
+	return err;
+}
+
+static void test_codecs(void **state)
+{
+	static const char *const specs[] = {"none", "lz4", "lz4:9", "zstd:3", "zstd:19", "lzma:6"};
+
+	(void)state;
+	bytes_fill_text(raw, RAW_LEN, 1);
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		assert_int_equal(codec_parse(specs[i], &step_spec), 0);
+		fault_loop(step_codec);
+	}
+}
+
+static int step_frame(struct codec_scratch *scratch)
+{
+	const struct frame_extent extent = {.object = 1, .length = RAW_LEN};
+	struct frame_header h = {0};
+	size_t n;
+	int err = frame_encode(scratch, &step_spec, 4096, 1, &extent, 1, raw, RAW_LEN, stored, ROOM,
+			       &n);
+
+	if (!err)
+		err = frame_header_parse(stored, n, &h);
+	if (!err)
+		err = frame_decode(scratch, &h, stored, n, back);
+	if (!err && memcmp(raw, back, RAW_LEN) != 0)
+		err = -EBADMSG;
+	frame_header_release(&h);
+	return err;
+}
+
+static void test_frames(void **state)
+{
+	static const char *const specs[] = {"none", "lz4", "lz4:9", "zstd:12", "lzma:6"};
+
+	(void)state;
+	bytes_fill_text(raw, RAW_LEN, 1);
+	bytes_fill_random(raw + 4096, 4096, 2);
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		assert_int_equal(codec_parse(specs[i], &step_spec), 0);
+		fault_loop(step_frame);
+	}
+}
+
+/* After the first block nothing is allocated: every allocation fails, and nobody notices. */
+static void test_no_allocation_after_first(void **state)
+{
+	static const char *const specs[] = {"none", "lz4", "lz4:9", "zstd:12", "lzma:6"};
+	struct codec_scratch *scratch;
+
+	(void)state;
+	if (!FAULTS_POSSIBLE)
+		skip();
+	bytes_fill_text(raw, RAW_LEN, 1);
+	assert_int_equal(codec_scratch_new(&scratch), 0);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+			int err;
+
+			assert_int_equal(codec_parse(specs[i], &step_spec), 0);
+			countdown = 1;
+			persistent = true;
+			failed = 0;
+			armed = round > 0;
+			err = probe_compressible(scratch, &step_spec, raw, RAW_LEN) ||
+					      step_spec.id == CODEC_NONE
+				      ? step_codec(scratch)
+				      : -ENOMEM;
+			armed = false;
+			assert_int_equal(err, 0);
+			assert_int_equal(failed, 0);
+		}
+	}
+	codec_scratch_free(scratch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_codecs),
+		cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_no_allocation_after_first),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
