@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A folder with 50,000 names: made, listed once each, removed.
+. "$(dirname "$0")/lib.sh"
+
+n=50000
+! is_flavor asan || n=10000
+pool_new
+pool_mount
+mkdir "$M/many"
+(cd "$M/many" && seq -f 'a file with number %.0f' 1 $n | tr '\n' '\0' | xargs -0 touch)
+count() { find "$M/many" -mindepth 1 -printf '%f\n' | sort -u | wc -l; }
+[ "$(count)" = $n ] || fail "$(count) names"
+[ "$(find "$M/many" -mindepth 1 | wc -l)" = $n ] || fail "names listed twice"
+pool_remount
+[ "$(count)" = $n ] || fail "$(count) names after a mount"
+[ -f "$M/many/a file with number 777" ] || fail "lookup"
+rm -r "$M/many"
+[ -z "$(ls -A "$M")" ] || fail "left: $(ls -A "$M")"
+pool_umount

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# mount -t fuse.terracefs and an fstab line work.
+. "$(dirname "$0")/lib.sh"
+
+pool_new
+[ -x /sbin/mount.fuse3 ] || [ -x /sbin/mount.fuse ] || skip "no mount.fuse here"
+mount -t fuse.terracefs "$POOL" "$M" >>"$LOG" 2>&1
+PID=$(stats .pid)
+echo hello >"$M/file"
+daemon=$PID
+umount "$M"
+for i in $(seq 1 100); do
+	kill -0 "$daemon" 2>/dev/null || break
+	sleep 0.1
+done
+[ "$i" -lt 100 ] || fail "the daemon does not end"
+PID=
+echo "$POOL $M fuse.terracefs noauto,noatime,nosuid 0 0" >"$T/fstab"
+mount -T "$T/fstab" "$M" >>"$LOG" 2>&1
+PID=$(stats .pid)
+[ "$(cat "$M/file")" = hello ] || fail "contents"
+findmnt -no OPTIONS "$M" | grep -q nosuid || fail "options: $(findmnt -no OPTIONS "$M")"
+terrace umount "$M"
+PID=
