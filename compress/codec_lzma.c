@@ -18,6 +18,12 @@
 
 #include "compress/codec_impl.h"
 
+/*
+ * liblzma's levels above 6 differ in nothing but a dictionary over 8 MiB, which no block fills.
+ * They use the extreme search instead: on C headers in 1 MiB blocks 1 % smaller for 40 % more time.
+ */
+#define LZMA_LEVEL_EXTREME 7
+
 #define LZMA_STORE_PIECES 24u
 #define LZMA_STORE_IDLE	  (48u << 20)
 
@@ -119,11 +125,14 @@ static int lzma_encode(void **state, int level, const void *src, size_t len, voi
 	struct lzma_state *lzma = lzma_state_get(state);
 	lzma_options_lzma options;
 	lzma_filter filters[2];
+	uint32_t preset = (uint32_t)level;
 	size_t pos = 0;
 
 	if (!lzma)
 		return -ENOMEM;
-	if (lzma_lzma_preset(&options, (uint32_t)level))
+	if (level >= LZMA_LEVEL_EXTREME)
+		preset |= LZMA_PRESET_EXTREME;
+	if (lzma_lzma_preset(&options, preset))
 		return -EINVAL;
 	if (len < options.dict_size)
 		options.dict_size = len < LZMA_DICT_SIZE_MIN ? LZMA_DICT_SIZE_MIN : (uint32_t)len;
