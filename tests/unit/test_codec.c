@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* codec.h: the table's text form, and every codec's promises about lengths, room and bad input. */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -196,7 +197,44 @@ static void test_names_and_bounds(void **state)
 				      coded, coded_cap, &stored),
 			 -EINVAL);
 	assert_int_equal(codec_decode(scratch, CODEC_COUNT, raw, 1, back, 1), -ENOTSUP);
+	/* Longer than LZ4's int: refused by the length alone. */
+	assert_int_equal(codec_decode(scratch, CODEC_LZ4, raw, (size_t)INT_MAX + 1, back, 1),
+			 -EBADMSG);
+	assert_int_equal(codec_decode(scratch, CODEC_LZ4, raw, 1, back, (size_t)INT_MAX + 1),
+			 -EBADMSG);
 	codec_scratch_free(NULL);
+}
+
+/* Blocks far larger than a frame's: other stores may use the codecs too. */
+static void test_large_block(void **state)
+{
+	static const char *const specs[] = {"none", "lz4", "lz4:9", "zstd:3", "lzma:6"};
+	const size_t len = 9u << 20;
+	uint8_t *large = calloc(2, len);
+
+	(void)state;
+	assert_non_null(large);
+	bytes_fill_text(large, 10000, 9);
+	bytes_fill_text(large + len - 10000, 10000, 9);
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct codec_spec spec = spec_of(specs[i]);
+		size_t cap = codec_bound(spec.id, len);
+		uint8_t *stored = malloc(cap);
+		size_t n;
+
+		assert_non_null(stored);
+		/* Twice: what the first run left in the scratch must serve the second. */
+		for (int run = 0; run < 2; run++) {
+			memset(large + len, 0xA5, len);
+			assert_int_equal(codec_encode(scratch, &spec, large, len, stored, cap, &n),
+					 0);
+			assert_int_equal(
+				codec_decode(scratch, spec.id, stored, n, large + len, len), 0);
+			assert_memory_equal(large, large + len, len);
+		}
+		free(stored);
+	}
+	free(large);
 }
 
 /* Less room than the result needs is -ENOSPC, never a byte beyond it; the scratch stays usable. */
@@ -371,7 +409,7 @@ int main(void)
 		cmocka_unit_test(test_short_room),	  cmocka_unit_test(test_wrong_lengths),
 		cmocka_unit_test(test_bit_flips),	  cmocka_unit_test(test_foreign_streams),
 		cmocka_unit_test(test_small_overhead),	  cmocka_unit_test(test_mixed_use),
-		cmocka_unit_test(test_checksum_values),
+		cmocka_unit_test(test_checksum_values),	  cmocka_unit_test(test_large_block),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -141,6 +141,34 @@ static int step_codec(struct codec_scratch *scratch)
 	return err;
 }
 
+static size_t step_len; /* of what is in stored[] */
+
+/* Decoding first: nothing that encoding allocated can be used again. */
+static int step_decode(struct codec_scratch *scratch)
+{
+	int err = codec_decode(scratch, step_spec.id, stored, step_len, back, RAW_LEN);
+
+	return !err && memcmp(raw, back, RAW_LEN) != 0 ? -EBADMSG : err;
+}
+
+static void test_decoders(void **state)
+{
+	static const char *const specs[] = {"none", "lz4", "zstd:3", "lzma:6"};
+	struct codec_scratch *scratch;
+
+	(void)state;
+	bytes_fill_text(raw, RAW_LEN, 1);
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		assert_int_equal(codec_parse(specs[i], &step_spec), 0);
+		assert_int_equal(codec_scratch_new(&scratch), 0);
+		assert_int_equal(
+			codec_encode(scratch, &step_spec, raw, RAW_LEN, stored, ROOM, &step_len),
+			0);
+		codec_scratch_free(scratch);
+		fault_loop(step_decode);
+	}
+}
+
 static void test_codecs(void **state)
 {
 	static const char *const specs[] = {"none", "lz4", "lz4:9", "zstd:3", "zstd:19", "lzma:6"};
@@ -220,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_codecs),
+		cmocka_unit_test(test_decoders),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_no_allocation_after_first),
 	};
