@@ -31,7 +31,8 @@ struct tier_segment { /* where a segment is */
 struct tier_space {	/* bytes, of one place */
 	uint64_t total; /* what Terrace may use here at most: the quota or the medium */
 	uint64_t free;	/* what can still be written: min(quota - used, medium's free) */
-	uint64_t used;	/* what Terrace's own files really take here (st_blocks * 512) */
+	uint64_t used;	/* what Terrace's own files really take here (st_blocks * 512), without
+			   folders */
 };
 
 enum tier_hint {
@@ -76,11 +77,13 @@ int tier_write(struct tier *tier, struct tier_segment seg, const void *buf, size
  */
 int tier_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
 	      enum tier_hint hint);
-/* Data and name are durable. A failure is final for what was written since the last success:
- * the caller writes it again, to another segment. */
+/* Data and name are durable. A failure is final for what was written since the last success: the
+ * caller writes it again, to another segment. This one takes no more writes and syncs (the same
+ * error); it can be read and removed. */
 int tier_sync(struct tier *tier, struct tier_segment seg);
-/* Gives [off, off+len) back where TIER_CAP_PUNCH; 0 and nothing otherwise. Reads there give zeros.
- */
+/* Gives the whole blocks of 4 KiB inside [off, off+len) back where TIER_CAP_PUNCH; reads there give
+ * zeros. 0 and nothing otherwise, and where no whole block lies inside: the edges share their
+ * blocks with durable neighbours, which are not written again. So punch neighbours together. */
 int tier_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off);
 /* Calls each() for every segment of a place: its length and what it takes on disk, in bytes. A
  * non-zero return ends the walk and is returned. */
@@ -111,9 +114,10 @@ struct tier_dir_options {
  * left alone.
  */
 int tier_dir_format(const struct tier_dir_options *options);
-/* Opens formatted paths. -ENOENT missing directory, -ENODATA no label, -ENOTUNIQ another pool's or
- * another tier's label, -ENOTSUP newer format, -EACCES, -EROFS. One clear log line each (what,
- * where, what to do). */
+/* Opens formatted paths, in the order they were formatted in. -ENOENT missing directory, -ENODATA
+ * no label, -ENOTUNIQ the label of another pool, tier or place, -EBADMSG a damaged one, -ENOTSUP
+ * newer format, -EACCES, -EROFS. One clear log line each (what, where, what to do). Counts the
+ * space taken by asking for every segment's size once. */
 int tier_dir_open(struct tier **out, const struct tier_dir_options *options);
 
 #endif
