@@ -7,11 +7,13 @@
  *  1. Bytes once written are never written again (space is given back by punching and removing).
  *  2. segment ids are never reused: next_id is durable before an id is used (the caller's job: it
  *     passes an allocator).
- *  3. After segment_sync() returns 0, everything appended before the call is durable. After
+ *  3. After appender_sync() returns 0, everything appended before the call is durable. After
  *     it fails, the segments concerned are closed for appending, and what was not synced must be
- * appended again.
+ *     appended again.
  *  4. A segment file begins with a header of SEGMENT_HEADER_LEN bytes (terrace-format(5)): magic,
- * version, feature words, pool uuid, tier id, segment id, time, checksum.
+ *     version, feature words, pool uuid, tier id, segment id, time, checksum.
+ *  5. The first append after a sync begins at the next multiple of SEGMENT_ALIGN, so that no block
+ *     with durable bytes is ever rewritten. Bytes between appends are never referenced.
  */
 #ifndef TERRACE_TIERS_SEGMENT_H
 #define TERRACE_TIERS_SEGMENT_H
@@ -22,6 +24,7 @@
 #include "tiers/tier.h"
 
 #define SEGMENT_HEADER_LEN 4096u
+#define SEGMENT_ALIGN	   4096u
 
 struct appender;
 
@@ -39,23 +42,47 @@ struct segment_loc {
 	uint64_t off; /* of the first byte, from the start of the file */
 };
 
+/* At most 64 places. -EINVAL, -ENOMEM. The uuid is copied. */
 int appender_new(struct appender **out, const struct appender_options *options);
 void appender_free(struct appender *appender); /* no sync */
 
 /*
- * Appends buf as one piece. Chooses the place with the most free space; -ENOSPC when none has room,
- * after trying each. A place whose medium fails is left out for a while and the next is tried; the
- * error is returned when all fail.
+ * Appends buf as one piece. Places take turns in proportion to their free space, so that appends
+ * side by side use several disks; -ENOSPC when none has room, after trying each. A place whose
+ * medium fails is left out for a while and the next is tried; the error is returned when all fail.
+ * A piece longer than a segment gets one of its own.
  */
 int appender_append(struct appender *appender, const void *buf, size_t len, enum tier_hint hint,
 		    struct segment_loc *out);
 
-/* Makes everything appended so far durable, shared by all who wait (one sync per segment). */
+/*
+ * Makes everything appended so far durable, shared by all who wait (one sync per segment). A sync
+ * that failed is told to every call that was running then, and to the next one after it. That is
+ * right for one thread that appends and syncs. Threads that do so side by side must each know of a
+ * failure another one was told first: they take a mark before they append and use the second form,
+ * which fails if any segment has failed since.
+ */
 int appender_sync(struct appender *appender);
+uint64_t appender_mark(struct appender *appender);
+int appender_sync_since(struct appender *appender, uint64_t mark);
 
 /* Closes the open segments: the next append starts new ones. */
 void appender_roll(struct appender *appender);
-/* True while appends may still go to this segment. */
+/* True while appends may still go to this segment, or are on their way. */
 int appender_is_open(struct appender *appender, uint64_t segment_id);
+
+/* What the header of a segment says. */
+struct segment_header {
+	uint8_t pool_uuid[16];
+	uint32_t tier_id;
+	uint64_t id;
+	uint64_t created_ns; /* since 1970 */
+};
+
+/*
+ * Verifies the first SEGMENT_HEADER_LEN bytes of a segment. The caller compares pool, tier and id
+ * with what it expects. Returns 0; -EBADMSG no header, or damaged; -ENOTSUP newer format.
+ */
+int segment_header_check(const void *buf, size_t len, struct segment_header *out);
 
 #endif
