@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The directory tier: segments are files PATH/segments/XX/XXXXXXXXXXXXXXXX.seg, XX being the id's
+ * low byte, so that no folder grows beyond a 256th of the segments. terrace-format(5) has the
+ * layout; descriptors and durability are filecache.c, transfers round the page cache bulkio.c.
+ *
+ * Invariants:
+ *  1. Nothing is written below a path whose label is not this pool's, tier's and place's.
+ *  2. Files in the directory that are not ours by name are neither counted nor touched.
+ *  3. After a failed sync a segment takes no more writes and never syncs again (filecache.c, 3).
+ *  4. `used` counts label and segment files, not the folders.
+ *
+ * Threads: any. dir->lock guards the cached statvfs only; a write is not held up by another's I/O.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "tiers/bulkio.h"
+#include "tiers/filecache.h"
+#include "tiers/io.h"
+#include "tiers/log.h"
+#include "tiers/throttle.h"
+#include "tiers/tier.h"
+#include "tiers/tier_label.h"
+
+#define MOST_FDS       256u
+#define STATVFS_NS     1000000000u /* how old a cached answer may be */
+#define PUNCH_BLOCK    4096u
+#define NAME_DIGITS    16u
+#define SEGMENT_SUFFIX ".seg"
+
+struct dir_place {
+	char *path;
+	struct throttle throttle;
+	bool direct; /* the medium takes O_DIRECT, and the tier's setting wants it */
+	bool memory; /* tmpfs: dropping its cache would drop nothing */
+	/* dir->lock guards the rest */
+	uint64_t stat_at_ns; /* 0: ask again */
+	uint64_t stat_free, stat_total;
+	uint64_t stat_used; /* our own bytes when the medium was asked */
+};
+
+struct dir_tier {
+	struct tier base;
+	char *name;
+	struct filecache *files;
+	struct bulkio *bulk;
+	uint64_t quota; /* of each place; 0 = the medium */
+	pthread_mutex_t lock;
+	struct dir_place places[];
+};
+
+static struct dir_tier *dir_of(struct tier *tier)
+{
+	return (struct dir_tier *)tier; /* base is the first member */
+}
+
+/* Logs an error of the medium, at its birth; returns it. */
+static int dir_failed(struct dir_tier *dir, struct tier_segment seg, const char *verb, size_t len,
+		      uint64_t off, int error)
+{
+	char path[PATH_MAX];
+
+	if (filecache_path(dir->files, seg, path, sizeof(path)))
+		path[0] = '\0';
+	log_error("tier %s: cannot %s %s (%zu bytes at %llu): %s", dir->name, verb, path, len,
+		  (unsigned long long)off, strerror(-error));
+	return error;
+}
+
+/* Space ---------------------------------------------------------------------------------------- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void space_forget(struct dir_tier *dir, uint32_t place)
+{
+	pthread_mutex_lock(&dir->lock);
+	dir->places[place].stat_at_ns = 0;
+	pthread_mutex_unlock(&dir->lock);
+}
+
+static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct dir_place *place = &dir->places[index];
+	uint64_t used = filecache_used(dir->files, index), now = now_ns();
+	uint64_t medium_free, grown;
+	struct statvfs fs;
+	bool fresh;
+
+	pthread_mutex_lock(&dir->lock);
+	fresh = place->stat_at_ns && now - place->stat_at_ns < STATVFS_NS;
+	pthread_mutex_unlock(&dir->lock);
+	if (!fresh) {
+		if (statvfs(place->path, &fs)) {
+			log_error("tier %s: cannot ask %s for its space: %s", dir->name,
+				  place->path, strerror(errno));
+			return -errno;
+		}
+		pthread_mutex_lock(&dir->lock);
+		place->stat_at_ns = now;
+		place->stat_free = (uint64_t)fs.f_bavail * fs.f_frsize;
+		place->stat_total = (uint64_t)fs.f_blocks * fs.f_frsize;
+		place->stat_used = used;
+		pthread_mutex_unlock(&dir->lock);
+	}
+	pthread_mutex_lock(&dir->lock);
+	/* What we wrote since the medium was asked is gone already. */
+	grown = used > place->stat_used ? used - place->stat_used : 0;
+	medium_free = place->stat_free > grown ? place->stat_free - grown : 0;
+	out->total = place->stat_total;
+	pthread_mutex_unlock(&dir->lock);
+	out->used = used;
+	out->free = medium_free;
+	if (dir->quota) {
+		uint64_t left = dir->quota > used ? dir->quota - used : 0;
+
+		if (out->total > dir->quota)
+			out->total = dir->quota;
+		if (out->free > left)
+			out->free = left;
+	}
+	return 0;
+}
+
+/* Transfers ------------------------------------------------------------------------------------ */
+
+static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
+		     uint64_t off, enum tier_hint hint)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct dir_place *place = &dir->places[seg.place];
+	struct segfile *file;
+	int direct = -1, error = filecache_open(dir->files, seg, &file);
+
+	if (error)
+		return dir_failed(dir, seg, "open", len, off, error);
+	error = segfile_error(dir->files, file);
+	if (error) /* logged when its sync failed */
+		goto out;
+	if (dir->quota && filecache_used(dir->files, seg.place) + len > dir->quota) {
+		error = -ENOSPC;
+		goto out;
+	}
+	throttle_wait(&place->throttle, len);
+	if (hint == TIER_BULK && place->direct && len >= BULKIO_WRITE_MIN)
+		direct = segfile_direct(dir->files, file);
+	error = bulkio_write(dir->bulk, segfile_fd(file), direct, buf, len, off);
+	/* A failed write may have left a part behind: it counts too. */
+	segfile_changed(dir->files, file);
+	if (error == -ENOSPC || error == -EDQUOT)
+		space_forget(dir, seg.place);
+	if (error == -EDQUOT)
+		error = -ENOSPC;
+	if (error)
+		dir_failed(dir, seg, "write", len, off, error);
+out:
+	filecache_close(dir->files, file);
+	return error;
+}
+
+static int dir_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
+		    enum tier_hint hint)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct dir_place *place = &dir->places[seg.place];
+	struct segfile *file;
+	int direct = -1, error = filecache_open(dir->files, seg, &file);
+
+	if (error)
+		return dir_failed(dir, seg, "open", len, off, error);
+	throttle_wait(&place->throttle, len);
+	if (hint == TIER_BULK && place->direct && len >= BULKIO_READ_MIN)
+		direct = segfile_direct(dir->files, file);
+	error = bulkio_read(dir->bulk, segfile_fd(file), direct, buf, len, off);
+	if (error)
+		dir_failed(dir, seg, "read", len, off, error);
+	else if (hint == TIER_BULK && direct < 0 && !place->memory)
+		(void)posix_fadvise(segfile_fd(file), (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);
+	filecache_close(dir->files, file);
+	return error;
+}
+
+static int dir_sync(struct tier *tier, struct tier_segment seg)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct segfile *file;
+	bool led;
+	int error = filecache_open(dir->files, seg, &file);
+
+	if (error)
+		return dir_failed(dir, seg, "open", 0, 0, error);
+	throttle_wait(&dir->places[seg.place].throttle, 0);
+	error = segfile_sync(dir->files, file, &led);
+	if (error && led)
+		dir_failed(dir, seg, "sync", 0, 0, error);
+	filecache_close(dir->files, file);
+	return error;
+}
+
+static int dir_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off)
+{
+	struct dir_tier *dir = dir_of(tier);
+	/* Whole blocks only: the kernel would zero the edges in place, and those blocks hold
+	 * durable bytes of the neighbours (segment.h, invariant 1). */
+	uint64_t first = (off + PUNCH_BLOCK - 1) / PUNCH_BLOCK * PUNCH_BLOCK;
+	uint64_t last = (off + len) / PUNCH_BLOCK * PUNCH_BLOCK;
+	struct segfile *file;
+	int error;
+
+	if (first >= last)
+		return 0;
+	error = filecache_open(dir->files, seg, &file);
+	if (error)
+		return dir_failed(dir, seg, "open", len, off, error);
+	error = io_allocate(segfile_fd(file), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			    last - first, first);
+	if (error)
+		dir_failed(dir, seg, "punch", len, off, error);
+	segfile_account(dir->files, file);
+	space_forget(dir, seg.place);
+	filecache_close(dir->files, file);
+	return error;
+}
+
+static int dir_truncate(struct tier *tier, struct tier_segment seg, uint64_t len)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct segfile *file;
+	int error = filecache_open(dir->files, seg, &file);
+
+	if (error)
+		return dir_failed(dir, seg, "open", 0, len, error);
+	error = io_truncate(segfile_fd(file), len);
+	segfile_changed(dir->files, file);
+	if (error)
+		dir_failed(dir, seg, "truncate", 0, len, error);
+	space_forget(dir, seg.place);
+	filecache_close(dir->files, file);
+	return error;
+}
+
+/* Names ---------------------------------------------------------------------------------------- */
+
+static int dir_create(struct tier *tier, struct tier_segment seg)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct segfile *file;
+	int error = filecache_create(dir->files, seg, &file);
+
+	if (!error)
+		filecache_close(dir->files, file);
+	else
+		dir_failed(dir, seg, "create", 0, 0, error);
+	return error;
+}
+
+static int dir_remove(struct tier *tier, struct tier_segment seg)
+{
+	struct dir_tier *dir = dir_of(tier);
+	int error = filecache_remove(dir->files, seg);
+
+	if (error && error != -ENOENT) /* a removal tried again after a crash finds nothing */
+		dir_failed(dir, seg, "remove", 0, 0, error);
+	space_forget(dir, seg.place);
+	return error;
+}
+
+/* "00000000000000ff.seg" in folder 0xff; anything else is not ours. */
+static bool segment_name(const char *name, unsigned folder, uint64_t *id)
+{
+	size_t i;
+
+	*id = 0;
+	for (i = 0; i < NAME_DIGITS; i++) {
+		const char *digits = "0123456789abcdef";
+		const char *at = name[i] ? strchr(digits, name[i]) : NULL;
+
+		if (!at)
+			return false;
+		*id = *id << 4 | (uint64_t)(at - digits);
+	}
+	return !strcmp(name + NAME_DIGITS, SEGMENT_SUFFIX) && (*id & 0xff) == folder;
+}
+
+static int list_folder(struct dir_tier *dir, uint32_t place, unsigned folder,
+		       int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk),
+		       void *arg)
+{
+	struct tier_segment seg = {.place = place};
+	char path[PATH_MAX];
+	struct dirent *entry;
+	struct stat st;
+	DIR *open_dir;
+	int error = 0;
+
+	if (snprintf(path, sizeof(path), "%s/segments/%02x", dir->places[place].path, folder) >=
+	    (int)sizeof(path))
+		return -ENAMETOOLONG;
+	open_dir = opendir(path);
+	if (!open_dir && errno == ENOENT)
+		return 0;
+	if (!open_dir)
+		goto failed;
+	while (!error && (errno = 0, entry = readdir(open_dir))) {
+		if (!segment_name(entry->d_name, folder, &seg.id))
+			continue;
+		if (!fstatat(dirfd(open_dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) {
+			if (S_ISREG(st.st_mode))
+				error = each(arg, seg, (uint64_t)st.st_size,
+					     (uint64_t)st.st_blocks * 512);
+		} else if (errno != ENOENT) { /* gone between the two calls: removed */
+			goto failed;
+		}
+	}
+	if (!error && errno)
+		goto failed;
+	closedir(open_dir);
+	return error;
+failed:
+	error = -errno;
+	log_error("tier %s: cannot list %s: %s", dir->name, path, strerror(-error));
+	if (open_dir)
+		closedir(open_dir);
+	return error;
+}
+
+static int dir_list(struct tier *tier, uint32_t place,
+		    int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk),
+		    void *arg)
+{
+	unsigned folder;
+	int error = 0;
+
+	for (folder = 0; folder < 256 && !error; folder++)
+		error = list_folder(dir_of(tier), place, folder, each, arg);
+	return error;
+}
+
+/* Opening -------------------------------------------------------------------------------------- */
+
+static void dir_close(struct tier *tier)
+{
+	struct dir_tier *dir = dir_of(tier);
+	uint32_t i;
+
+	filecache_free(dir->files);
+	bulkio_free(dir->bulk);
+	for (i = 0; i < dir->base.nplaces; i++) {
+		throttle_release(&dir->places[i].throttle);
+		free(dir->places[i].path);
+	}
+	pthread_mutex_destroy(&dir->lock);
+	free(dir->name);
+	free(dir);
+}
+
+static const struct tier_ops dir_ops = {
+	.close = dir_close,
+	.segment_create = dir_create,
+	.segment_remove = dir_remove,
+	.segment_truncate = dir_truncate,
+	.write = dir_write,
+	.read = dir_read,
+	.sync = dir_sync,
+	.punch = dir_punch,
+	.list = dir_list,
+	.space = dir_space,
+};
+
+static int count_segment(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk)
+{
+	struct dir_tier *dir = arg;
+
+	(void)len;
+	filecache_used_add(dir->files, seg.place, disk);
+	return 0;
+}
+
+/* What one place's medium can do, and what our files take there now. */
+static int place_open(struct dir_tier *dir, uint32_t index, int direct)
+{
+	struct dir_place *place = &dir->places[index];
+	char label[PATH_MAX];
+	struct stat st = {0};
+	int fd, error;
+
+	if (snprintf(label, sizeof(label), "%s/" TIER_LABEL_NAME, place->path) >=
+	    (int)sizeof(label))
+		return -ENAMETOOLONG;
+	place->direct = direct != 0 && bulkio_probe(label);
+	place->memory = !bulkio_medium(label);
+	if (direct == 1 && !place->direct)
+		log_warning("tier %s: %s takes no direct I/O, using the page cache", dir->name,
+			    place->path);
+	if (place->direct)
+		dir->base.caps |= TIER_CAP_DIRECT;
+	fd = io_open(label, O_RDWR, 0);
+	if (fd < 0)
+		return fd;
+	/* Beyond the label's end, where there is nothing to lose. */
+	if (io_allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PUNCH_BLOCK, 1u << 20))
+		dir->base.caps &= ~(uint32_t)TIER_CAP_PUNCH;
+	error = io_stat(fd, &st);
+	io_close(fd);
+	if (error)
+		return error;
+	filecache_used_add(dir->files, index, (uint64_t)st.st_blocks * 512);
+	return dir_list(&dir->base, index, count_segment, dir);
+}
+
+static struct tier_label label_of(const struct tier_dir_options *options, uint32_t place)
+{
+	struct tier_label label = {
+		.tier_id = options->tier_id, .place = place, .nplaces = options->npaths};
+
+	memcpy(label.pool_uuid, options->pool_uuid, sizeof(label.pool_uuid));
+	return label;
+}
+
+int tier_dir_open(struct tier **out, const struct tier_dir_options *options)
+{
+	struct dir_tier *dir = NULL;
+	struct tier_label label;
+	uint32_t i;
+	int error = 0;
+
+	*out = NULL;
+	if (!options->npaths || options->tier_id > 63)
+		return -EINVAL;
+	for (i = 0; i < options->npaths; i++) {
+		label = label_of(options, i);
+		error = tier_label_check(options->paths[i], &label);
+		if (error)
+			return error;
+	}
+	dir = calloc(1, sizeof(*dir) + options->npaths * sizeof(dir->places[0]));
+	if (!dir)
+		return -ENOMEM;
+	pthread_mutex_init(&dir->lock, NULL);
+	dir->base.ops = &dir_ops;
+	dir->base.caps = TIER_CAP_PUNCH;
+	dir->quota = options->quota_bytes / options->npaths;
+	error = -ENOMEM;
+	dir->base.name = dir->name = strdup(options->name);
+	if (!dir->name)
+		goto out;
+	for (i = 0; i < options->npaths; i++) {
+		dir->places[i].path = strdup(options->paths[i]);
+		if (!dir->places[i].path)
+			goto out;
+		throttle_init(&dir->places[i].throttle, options->delay_ns, options->bandwidth);
+		dir->base.nplaces = i + 1;
+	}
+	error = filecache_new(&dir->files, options->paths, options->npaths, MOST_FDS);
+	if (!error)
+		error = bulkio_new(&dir->bulk);
+	for (i = 0; i < options->npaths && !error; i++) {
+		error = place_open(dir, i, options->direct);
+		if (error)
+			log_error("tier %s: cannot open %s: %s", dir->name, options->paths[i],
+				  strerror(-error));
+	}
+out:
+	if (error)
+		dir_close(&dir->base);
+	else
+		*out = &dir->base;
+	return error;
+}
+
+/* Undoes what tier_dir_format() made in a path; what was there before stays. */
+static void place_unformat(const char *path, bool made_folder)
+{
+	char name[PATH_MAX];
+
+	if (snprintf(name, sizeof(name), "%s/" TIER_LABEL_NAME, path) < (int)sizeof(name))
+		io_remove(name);
+	if (made_folder && snprintf(name, sizeof(name), "%s/segments", path) < (int)sizeof(name))
+		(void)remove(name);
+}
+
+static int place_format(const char *path, const struct tier_label *label)
+{
+	char segments[PATH_MAX];
+	int error, made;
+
+	if (snprintf(segments, sizeof(segments), "%s/segments", path) >= (int)sizeof(segments))
+		return -ENAMETOOLONG;
+	made = io_make_folder(segments, 0700);
+	if (made && made != -EEXIST) {
+		log_error("tier directory %s: cannot make segments/: %s", path, strerror(-made));
+		return made;
+	}
+	/* The label comes last: it is what makes the directory a tier. */
+	error = tier_label_write(path, label);
+	if (error)
+		place_unformat(path, !made);
+	return error;
+}
+
+int tier_dir_format(const struct tier_dir_options *options)
+{
+	uint32_t i;
+	int error = 0;
+
+	if (!options->npaths || options->tier_id > 63)
+		return -EINVAL;
+	for (i = 0; i < options->npaths && !error; i++)
+		error = tier_label_absent(options->paths[i]);
+	if (error)
+		return error;
+	for (i = 0; i < options->npaths && !error; i++) {
+		struct tier_label label = label_of(options, i);
+
+		/* Again: the same directory may have been given twice. */
+		error = tier_label_absent(options->paths[i]);
+		if (!error)
+			error = place_format(options->paths[i], &label);
+	}
+	/* All or nothing; the failed one has cleaned up after itself. */
+	for (i = error ? i - 1 : 0; i > 0; i--)
+		place_unformat(options->paths[i - 1], true);
+	return error;
+}
