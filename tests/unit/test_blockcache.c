@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The block cache: what is kept, what it may take, one fill per key, many threads. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tiers/blockcache.h"
+
+#define MIB   (1u << 20)
+#define BLOCK 16384u
+
+static atomic_uint fills;
+
+/* Every 8-byte word of a block says whose it is. */
+struct key {
+	uint64_t frame;
+	uint32_t index;
+	int error;
+};
+
+static uint64_t word_of(uint64_t frame, uint32_t index)
+{
+	return frame * 1000003u + index;
+}
+
+static int fill_key(void *arg, void *buf, size_t len)
+{
+	const struct key *key = arg;
+	uint64_t word = word_of(key->frame, key->index);
+
+	atomic_fetch_add(&fills, 1);
+	for (size_t at = 0; at + 8 <= len; at += 8)
+		memcpy((uint8_t *)buf + at, &word, 8);
+	return key->error;
+}
+
+static bool block_is(const struct cached_block *block, uint64_t frame, uint32_t index, size_t len)
+{
+	uint64_t word = word_of(frame, index);
+	const uint8_t *data = cached_block_data(block);
+
+	return memcmp(data, &word, 8) == 0 && memcmp(data + (len / 8 - 1) * 8, &word, 8) == 0;
+}
+
+/* Gets and puts; returns 1 for a hit. */
+static int touch_len(struct blockcache *cache, uint64_t frame, uint32_t index, size_t len)
+{
+	struct key key = {frame, index, 0};
+	struct cached_block *block;
+	int hit = -1;
+
+	assert_int_equal(blockcache_get(cache, frame, index, len, fill_key, &key, &block, &hit), 0);
+	assert_true(block_is(block, frame, index, len));
+	cached_block_put(block);
+	return hit;
+}
+
+static int touch(struct blockcache *cache, uint64_t frame)
+{
+	return touch_len(cache, frame, 0, BLOCK);
+}
+
+static struct blockcache_stats stats(struct blockcache *cache)
+{
+	struct blockcache_stats out;
+
+	blockcache_stats(cache, &out);
+	return out;
+}
+
+static void test_hit_and_miss(void **state)
+{
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	atomic_store(&fills, 0);
+	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 0);
+	assert_int_equal(touch_len(cache, 1, 1, 100), 0);
+	assert_int_equal(touch_len(cache, 2, 0, MIB), 0);
+	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 1);
+	assert_int_equal(touch_len(cache, 1, 1, 100), 1);
+	assert_int_equal(touch_len(cache, 2, 0, MIB), 1);
+	assert_int_equal(atomic_load(&fills), 3);
+	assert_int_equal(stats(cache).hits, 3);
+	assert_int_equal(stats(cache).misses, 3);
+	assert_int_equal(stats(cache).blocks, 3);
+	assert_in_range(stats(cache).bytes, MIB + BLOCK + 100, MIB + 2 * BLOCK + 8192);
+	blockcache_free(cache);
+}
+
+static void test_alignment_and_every_size(void **state)
+{
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 64 * MIB), 0);
+	for (uint32_t len = 8; len <= MIB; len += 8 + len / 16) {
+		struct key key = {len, 0, 0};
+		struct cached_block *block;
+
+		assert_int_equal(blockcache_get(cache, len, 0, len, fill_key, &key, &block, NULL),
+				 0);
+		assert_int_equal((uintptr_t)cached_block_data(block) % 64, 0);
+		cached_block_put(block);
+	}
+	for (uint32_t len = 8; len <= MIB; len += 8 + len / 16)
+		assert_int_equal(touch_len(cache, len, 0, len), 1);
+	blockcache_free(cache);
+}
+
+static void test_errors_are_not_kept(void **state)
+{
+	struct key key = {5, 0, -EBADMSG};
+	struct cached_block *block;
+	struct blockcache *cache;
+	int hit = -1;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	assert_int_equal(blockcache_get(cache, 5, 0, BLOCK, fill_key, &key, &block, &hit),
+			 -EBADMSG);
+	assert_null(block);
+	assert_int_equal(hit, 0);
+	assert_int_equal(stats(cache).blocks, 0);
+	assert_int_equal(touch(cache, 5), 0);
+	assert_int_equal(touch(cache, 5), 1);
+	blockcache_free(cache);
+}
+
+/* What was touched again survives a scan of ten times the cache; LRU would keep none of it. */
+static void test_scan_resistance(void **state)
+{
+	const unsigned hot = 8 * MIB / BLOCK / 2;
+	struct blockcache *cache;
+	unsigned kept = 0;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned round = 0; round < 4; round++)
+		for (unsigned i = 0; i < hot; i++)
+			touch(cache, i);
+	for (unsigned i = 0; i < 20 * hot; i++)
+		assert_int_equal(touch(cache, 1000000 + i), 0);
+	for (unsigned i = 0; i < hot; i++)
+		kept += (unsigned)touch(cache, i);
+	assert_int_equal(kept, hot);
+	blockcache_free(cache);
+}
+
+/* What small gave up and is asked for again goes to main at once and outlives the next scan. */
+static void test_ghost_remembers(void **state)
+{
+	const unsigned capacity = 8 * MIB / BLOCK;
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < capacity + 100; i++)
+		touch(cache, i);
+	assert_int_equal(touch(cache, 0), 0); /* evicted, remembered */
+	assert_int_equal(touch(cache, 0), 1);
+	for (unsigned i = 0; i < capacity; i++)
+		touch(cache, 5000 + i);
+	assert_int_equal(touch(cache, 0), 1);
+	assert_int_equal(touch(cache, 99), 0);
+	blockcache_free(cache);
+}
+
+static void test_limit_holds(void **state)
+{
+	struct blockcache *cache;
+	struct blockcache_stats now;
+
+	(void)state;
+	srand(5);
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		size_t len = 8 + (size_t)rand() % (i % 50 ? 60000 : MIB);
+		uint64_t frame = (uint64_t)rand() % 3000;
+
+		blockcache_drop(cache, frame, 1);
+		touch_len(cache, frame, 0, len);
+		if (i % 16 == 0) {
+			now = stats(cache);
+			assert_true(now.bytes <= now.limit);
+		}
+	}
+	now = stats(cache);
+	/* And the memory is used: nine tenths of it hold blocks or wait for them. */
+	assert_true(now.bytes > now.limit / 10 * 9);
+	blockcache_free(cache);
+}
+
+static void test_a_million_small_ones(void **state)
+{
+	struct blockcache *cache;
+	struct blockcache_stats now;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 48 * MIB), 0);
+	for (unsigned i = 0; i < 100000; i++)
+		touch_len(cache, i, 0, 256);
+	now = stats(cache);
+	assert_int_equal(now.blocks, 100000);
+	assert_true(now.bytes <= now.limit);
+	for (unsigned i = 0; i < 100000; i++)
+		assert_int_equal(touch_len(cache, i, 0, 256), 1);
+	blockcache_free(cache);
+}
+
+static void test_large_blocks_are_not_kept(void **state)
+{
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 4 * MIB), 0);
+	assert_int_equal(touch_len(cache, 1, 0, MIB / 2), 0);
+	assert_int_equal(touch_len(cache, 1, 0, MIB / 2), 1);
+	assert_int_equal(touch_len(cache, 2, 0, MIB / 2 + 8), 0);
+	assert_int_equal(touch_len(cache, 2, 0, MIB / 2 + 8), 0);
+	assert_int_equal(touch_len(cache, 3, 0, 3 * MIB), 0);
+	assert_true(stats(cache).bytes <= 4 * MIB);
+	blockcache_resize(cache, 0);
+	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 0);
+	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 0);
+	assert_int_equal(stats(cache).blocks, 0);
+	blockcache_free(cache);
+}
+
+/* References outlive eviction, drop and resize, and their bytes stay as they were. */
+static void test_references_keep_bytes(void **state)
+{
+	struct cached_block *held[40];
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < 40; i++) {
+		struct key key = {i, 0, 0};
+
+		assert_int_equal(blockcache_get(cache, i, 0, BLOCK, fill_key, &key, &held[i], NULL),
+				 0);
+	}
+	for (unsigned i = 0; i < 20; i++)
+		blockcache_drop(cache, i, 1);
+	assert_int_equal(touch(cache, 3), 0);
+	for (unsigned i = 0; i < 2000; i++)
+		touch(cache, 100 + i);
+	blockcache_drop_all(cache);
+	assert_int_equal(stats(cache).blocks, 0);
+	for (unsigned i = 0; i < 500; i++)
+		touch(cache, 100 + i);
+	for (unsigned i = 0; i < 40; i++) {
+		assert_true(block_is(held[i], i, 0, BLOCK));
+		cached_block_put(held[i]);
+	}
+	assert_true(stats(cache).bytes <= 8 * MIB);
+	cached_block_put(NULL);
+	blockcache_free(cache);
+}
+
+static void test_drop_and_resize(void **state)
+{
+	struct blockcache *cache;
+	uint64_t bytes;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 64 * MIB), 0);
+	for (uint32_t i = 0; i < 256; i++)
+		touch_len(cache, 7, i, 65536);
+	touch(cache, 8);
+	bytes = stats(cache).bytes;
+	blockcache_drop(cache, 7, 256);
+	assert_int_equal(stats(cache).blocks, 1);
+	assert_true(stats(cache).bytes < bytes - 8 * MIB);
+	assert_int_equal(touch(cache, 8), 1);
+	assert_int_equal(touch_len(cache, 7, 3, 65536), 0);
+	for (unsigned i = 0; i < 5000; i++)
+		touch(cache, i);
+	blockcache_resize(cache, 16 * MIB);
+	assert_true(stats(cache).bytes <= 16 * MIB);
+	assert_in_range(stats(cache).blocks, 800, 1024);
+	blockcache_resize(cache, 128 * MIB);
+	for (unsigned i = 0; i < 5000; i++)
+		touch(cache, i);
+	assert_int_equal(stats(cache).blocks, 5000);
+	blockcache_drop_all(cache);
+	assert_true(stats(cache).bytes < MIB);
+	blockcache_free(cache);
+}
+
+/* In the long run buffers are used again, also where sizes mix. */
+static void test_reuse(void **state)
+{
+	static const size_t sizes[] = {4096, 16384, 131072, 131072, 131072, 131072, 77000, 3000};
+	struct blockcache_stats before, after;
+	struct blockcache *cache;
+	uint64_t reused;
+
+	(void)state;
+	srand(6);
+	for (unsigned mixed = 0; mixed < 2; mixed++) {
+		assert_int_equal(blockcache_new(&cache, 32 * MIB), 0);
+		for (unsigned i = 0; i < 1500; i++)
+			touch_len(cache, i, 0, mixed ? sizes[rand() % 8] : 131072);
+		before = stats(cache);
+		for (unsigned i = 0; i < 20000; i++)
+			touch_len(cache, 10000 + i, 0, mixed ? sizes[rand() % 8] : 131072);
+		after = stats(cache);
+		reused = after.reused - before.reused;
+		assert_int_equal(reused + after.allocated - before.allocated, 20000);
+		assert_true(reused >= 19000);
+		blockcache_free(cache);
+	}
+}
+
+/* ---- threads ---- */
+
+struct slow {
+	struct blockcache *cache;
+	atomic_uint *waiting;
+	unsigned threads;
+	int error;
+};
+
+/* Ends when all the others have asked, or have had time to. */
+static int fill_slow(void *arg, void *buf, size_t len)
+{
+	struct slow *slow = arg;
+
+	atomic_fetch_add(&fills, 1);
+	for (unsigned i = 0; i < 200 && atomic_load(slow->waiting) < slow->threads; i++)
+		usleep(1000);
+	usleep(5000);
+	memset(buf, 0x5a, len);
+	return slow->error;
+}
+
+static void *get_slow(void *arg)
+{
+	struct slow *slow = arg;
+	struct cached_block *block;
+	int err;
+
+	atomic_fetch_add(slow->waiting, 1);
+	err = blockcache_get(slow->cache, 1, 1, BLOCK, fill_slow, slow, &block, NULL);
+	if (!err && ((const uint8_t *)cached_block_data(block))[BLOCK - 1] != 0x5a)
+		err = -EIO;
+	cached_block_put(block);
+	return (void *)(intptr_t)err;
+}
+
+static void run_single_flight(int error, unsigned *done, unsigned *failed)
+{
+	atomic_uint waiting = 0;
+	struct slow slow = {.waiting = &waiting, .threads = 12, .error = error};
+	pthread_t threads[12];
+
+	*done = *failed = 0;
+	atomic_store(&fills, 0);
+	assert_int_equal(blockcache_new(&slow.cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < 12; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, get_slow, &slow), 0);
+	for (unsigned i = 0; i < 12; i++) {
+		void *result;
+
+		pthread_join(threads[i], &result);
+		*done += (intptr_t)result == 0;
+		*failed += (intptr_t)result == error;
+	}
+	assert_int_equal(stats(slow.cache).hits + stats(slow.cache).misses, 12);
+	blockcache_free(slow.cache);
+}
+
+static void test_single_flight(void **state)
+{
+	unsigned done, failed;
+
+	(void)state;
+	run_single_flight(0, &done, &failed);
+	assert_int_equal(done, 12);
+	assert_int_equal(atomic_load(&fills), 1);
+	/* All who waited get the error; whoever came after it tries for himself. */
+	run_single_flight(-EIO, &done, &failed);
+	assert_int_equal(failed, 12);
+	assert_in_range(atomic_load(&fills), 1, 12);
+}
+
+struct drop_during {
+	struct blockcache *cache;
+};
+
+static int fill_dropping(void *arg, void *buf, size_t len)
+{
+	struct drop_during *drop = arg;
+
+	blockcache_drop(drop->cache, 9, 1);
+	/* Asked for again meanwhile: a second fill, not a wait for this one. */
+	touch_len(drop->cache, 9, 0, len);
+	blockcache_drop_all(drop->cache);
+	memset(buf, 1, len);
+	return 0;
+}
+
+static void test_drop_while_filling(void **state)
+{
+	struct drop_during drop;
+	struct cached_block *block;
+	int hit;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&drop.cache, 8 * MIB), 0);
+	assert_int_equal(
+		blockcache_get(drop.cache, 9, 0, BLOCK, fill_dropping, &drop, &block, &hit), 0);
+	assert_int_equal(hit, 0);
+	assert_int_equal(((const uint8_t *)cached_block_data(block))[BLOCK - 1], 1);
+	assert_int_equal(stats(drop.cache).blocks, 0);
+	cached_block_put(block);
+	assert_int_equal(touch(drop.cache, 9), 0);
+	blockcache_free(drop.cache);
+}
+
+struct hammer {
+	struct blockcache *cache;
+	unsigned seed;
+	unsigned bad;
+};
+
+static void *hammer_main(void *arg)
+{
+	struct hammer *hammer = arg;
+	struct cached_block *held[8] = {NULL};
+	struct key keys[8] = {{0}};
+
+	for (unsigned i = 0; i < 6000; i++) {
+		unsigned slot = i % 8;
+		struct key *key = &keys[slot];
+		size_t len;
+		int err;
+
+		if (held[slot] && !block_is(held[slot], key->frame, key->index, 64))
+			hammer->bad++;
+		cached_block_put(held[slot]);
+		key->frame = (unsigned)rand_r(&hammer->seed) % 200;
+		key->index = (unsigned)rand_r(&hammer->seed) % 4;
+		key->error = rand_r(&hammer->seed) % 20 == 0 ? -EIO : 0;
+		len = 64 + key->frame * 800 % 30000;
+		err = blockcache_get(hammer->cache, key->frame, key->index, len, fill_key, key,
+				     &held[slot], NULL);
+		if (err && (err != -EIO || held[slot]))
+			hammer->bad++;
+		if (i % 97 == 0)
+			blockcache_drop(hammer->cache, (unsigned)rand_r(&hammer->seed) % 200, 4);
+		if (i % 1999 == 0)
+			blockcache_drop_all(hammer->cache);
+		if (i % 501 == 0)
+			blockcache_resize(hammer->cache, (2 + i % 3) * MIB);
+	}
+	for (unsigned slot = 0; slot < 8; slot++)
+		cached_block_put(held[slot]);
+	return NULL;
+}
+
+static void test_hammer(void **state)
+{
+	struct hammer hammers[4] = {0};
+	struct blockcache *cache;
+	pthread_t threads[4];
+	unsigned bad = 0;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 40 * MIB), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		hammers[i] = (struct hammer){.cache = cache, .seed = i + 1};
+		assert_int_equal(pthread_create(&threads[i], NULL, hammer_main, &hammers[i]), 0);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		pthread_join(threads[i], NULL);
+		bad += hammers[i].bad;
+	}
+	assert_int_equal(bad, 0);
+	blockcache_resize(cache, 4 * MIB);
+	assert_true(stats(cache).bytes <= 4 * MIB);
+	blockcache_free(cache);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hit_and_miss),
+		cmocka_unit_test(test_alignment_and_every_size),
+		cmocka_unit_test(test_errors_are_not_kept),
+		cmocka_unit_test(test_scan_resistance),
+		cmocka_unit_test(test_ghost_remembers),
+		cmocka_unit_test(test_limit_holds),
+		cmocka_unit_test(test_a_million_small_ones),
+		cmocka_unit_test(test_large_blocks_are_not_kept),
+		cmocka_unit_test(test_references_keep_bytes),
+		cmocka_unit_test(test_drop_and_resize),
+		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_single_flight),
+		cmocka_unit_test(test_drop_while_filling),
+		cmocka_unit_test(test_hammer),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The block cache: shards, each an index, an S3-FIFO and a stock of buffers under one lock.
+ *
+ * Invariants:
+ *  1. An entry in the index is resident (a block, in small or main), being filled (a block, in no
+ *     queue) or a ghost (no block). An entry that was dropped while it was filled is in no index;
+ *     its filler frees it.
+ *  2. A block has one reference for being in its entry and one for each caller; with the last it
+ *     goes into the stock. Its bytes do not change after it was filled.
+ *  3. shard->bytes is all memory the shard has taken: entries, blocks in use or in stock, index.
+ *     It passes the limit only by what is being filled or held when nothing is left to evict.
+ *
+ * Threads: any. One shard's lock at a time; it is never held while fill() runs. All references are
+ * put before blockcache_free().
+ */
+#include "tiers/blockcache.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/blockstock.h"
+#include "tiers/s3fifo.h"
+
+#define SHARDS_MAX    8u
+#define SHARD_BYTES   (16u << 20) /* room enough for several of the largest blocks */
+#define INDEX_BYTES   (8u << 10)  /* one bucket for so many bytes of limit */
+#define KEEP_SHARE    8u	  /* a larger share of the limit is not kept */
+#define STOCK_ABOVE   2u	  /* classes: at most half as large again */
+#define STOCK_SHARE   16u	  /* of the limit may wait in stock for use */
+#define STOCK_ENTRIES 256u
+
+struct entry {
+	struct s3_node node; /* first */
+	struct entry *next;  /* in the bucket, or in stock */
+	struct cached_block *block;
+	uint64_t frame;
+	uint32_t index;
+	bool again;   /* being filled: it was a ghost */
+	bool dropped; /* being filled: not to be kept */
+};
+
+struct shard {
+	_Alignas(CACHE_LINE) pthread_mutex_t lock; /* guards the rest */
+	pthread_cond_t filled;
+	struct s3fifo fifo;
+	struct entry **buckets;
+	size_t nbuckets; /* a power of two */
+	size_t nentries; /* in the index */
+	uint64_t limit, bytes;
+
+	struct blockstock stock;
+	struct entry *stock_entries;
+	unsigned stock_nentries;
+
+	uint64_t hits, misses, evictions, reused, allocated;
+};
+
+struct blockcache {
+	_Atomic uint64_t limit;
+	unsigned nshards; /* a power of two; constant */
+	struct shard *shards;
+};
+
+/* ---- memory ---- */
+
+/* One block in stock less; false: there is none. */
+static bool stock_give_up(struct shard *shard)
+{
+	size_t size = blockstock_give_up(&shard->stock);
+
+	shard->bytes -= size;
+	return size != 0;
+}
+
+static void stock_trim(struct shard *shard, uint64_t bound)
+{
+	while (shard->stock.bytes > bound)
+		stock_give_up(shard);
+}
+
+/* Drops one reference under the lock; the last one puts the block into stock. */
+static void block_unref_locked(struct shard *shard, struct cached_block *block)
+{
+	if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (block->class < STOCK_CLASSES) {
+		blockstock_put(&shard->stock, block);
+	} else {
+		shard->bytes -= block->size;
+		free(block);
+	}
+}
+
+static struct entry *entry_new(struct shard *shard)
+{
+	struct entry *entry = shard->stock_entries;
+
+	if (entry) {
+		shard->stock_entries = entry->next;
+		shard->stock_nentries--;
+	} else {
+		entry = malloc(sizeof(*entry));
+		if (!entry)
+			return NULL;
+		shard->bytes += sizeof(*entry);
+	}
+	memset(entry, 0, sizeof(*entry));
+	return entry;
+}
+
+static void entry_free(struct shard *shard, struct entry *entry)
+{
+	if (shard->stock_nentries < STOCK_ENTRIES) {
+		entry->next = shard->stock_entries;
+		shard->stock_entries = entry;
+		shard->stock_nentries++;
+	} else {
+		shard->bytes -= sizeof(*entry);
+		free(entry);
+	}
+}
+
+/* ---- index ---- */
+
+static uint64_t key_hash(uint64_t frame, uint32_t index)
+{
+	uint64_t h = frame * UINT64_C(0x9e3779b97f4a7c15) + index;
+
+	h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	return h ^ h >> 32;
+}
+
+static struct shard *shard_of(struct blockcache *cache, uint64_t hash)
+{
+	return &cache->shards[hash >> 56 & (cache->nshards - 1)];
+}
+
+/* The link that points to the entry, or to NULL at the end of its bucket. */
+static struct entry **find(struct shard *shard, uint64_t hash, uint64_t frame, uint32_t index)
+{
+	struct entry **link = &shard->buckets[hash & (shard->nbuckets - 1)];
+
+	while (*link && ((*link)->frame != frame || (*link)->index != index))
+		link = &(*link)->next;
+	return link;
+}
+
+static void unindex(struct shard *shard, struct entry *entry)
+{
+	struct entry **link =
+		find(shard, key_hash(entry->frame, entry->index), entry->frame, entry->index);
+
+	assert(*link == entry);
+	*link = entry->next;
+	shard->nentries--;
+}
+
+/* Twice the buckets when there are more entries than buckets. Without memory chains get longer,
+ * nothing else. */
+static void index_grow(struct shard *shard)
+{
+	size_t n = 2 * shard->nbuckets;
+	struct entry **buckets, *entry;
+
+	if (shard->nentries <= shard->nbuckets)
+		return;
+	buckets = calloc(n, sizeof(struct entry *));
+	if (!buckets)
+		return;
+	for (size_t i = 0; i < shard->nbuckets; i++) {
+		while ((entry = shard->buckets[i]) != NULL) {
+			uint64_t hash = key_hash(entry->frame, entry->index);
+
+			shard->buckets[i] = entry->next;
+			entry->next = buckets[hash & (n - 1)];
+			buckets[hash & (n - 1)] = entry;
+		}
+	}
+	free(shard->buckets);
+	shard->bytes += (n - shard->nbuckets) * sizeof(struct entry *);
+	shard->buckets = buckets;
+	shard->nbuckets = n;
+}
+
+/* ---- eviction ---- */
+
+static bool expire_ghost(struct shard *shard, bool any)
+{
+	struct entry *entry = (struct entry *)s3fifo_expire(&shard->fifo, any);
+
+	if (!entry)
+		return false;
+	unindex(shard, entry);
+	entry_free(shard, entry);
+	return true;
+}
+
+/* Lets one block go; false: there is none. */
+static bool evict(struct shard *shard)
+{
+	struct entry *entry = (struct entry *)s3fifo_evict(&shard->fifo);
+
+	if (!entry)
+		return false;
+	shard->evictions++;
+	block_unref_locked(shard, entry->block);
+	entry->block = NULL;
+	if (entry->node.place == S3_OUT) {
+		unindex(shard, entry);
+		entry_free(shard, entry);
+	}
+	while (expire_ghost(shard, false))
+		;
+	return true;
+}
+
+/* Makes room for size bytes, or has a block of this class come into stock. */
+static struct cached_block *make_room(struct shard *shard, unsigned class, size_t size)
+{
+	for (;;) {
+		/* A larger one than need be only when there is no room for the right one. */
+		bool full = shard->bytes + size > shard->limit;
+		struct cached_block *block =
+			blockstock_take(&shard->stock, class, full ? STOCK_ABOVE : 0);
+
+		if (block || !full)
+			return block;
+		/* What is evicted comes into stock: it is looked for there before it is freed. */
+		if (shard->stock.bytes > shard->limit / STOCK_SHARE)
+			stock_give_up(shard);
+		else if (!evict(shard) && !stock_give_up(shard) && !expire_ghost(shard, true))
+			return NULL;
+	}
+}
+
+/* A block that is about to be filled. NULL: no memory. */
+static struct cached_block *block_new(struct shard *shard, size_t len)
+{
+	unsigned class;
+	size_t size = blockstock_size(len, &class);
+	struct cached_block *block = make_room(shard, class, size);
+
+	if (block) {
+		shard->reused++;
+	} else {
+		block = aligned_alloc(CACHE_LINE, size);
+		if (!block)
+			return NULL;
+		shard->bytes += size;
+		shard->allocated++;
+		block->shard = shard;
+		block->size = size;
+		block->class = class;
+	}
+	block->waiters = 0;
+	block->error = 0;
+	block->filling = true;
+	atomic_init(&block->refs, 2); /* the entry's and the caller's */
+	return block;
+}
+
+/* Back under the limit; what is in stock goes first, it serves nobody. */
+static void shrink(struct shard *shard)
+{
+	stock_trim(shard, shard->limit / STOCK_SHARE);
+	while (shard->bytes > shard->limit)
+		if (!stock_give_up(shard) && !evict(shard) && !expire_ghost(shard, true))
+			break;
+}
+
+/* Out of the cache. One that is being filled stays with its filler. */
+static void entry_drop(struct shard *shard, struct entry *entry)
+{
+	unindex(shard, entry);
+	if (entry->block && entry->block->filling) {
+		entry->dropped = true;
+		return;
+	}
+	s3fifo_remove(&shard->fifo, &entry->node);
+	if (entry->block)
+		block_unref_locked(shard, entry->block);
+	entry_free(shard, entry);
+}
+
+/* ---- get ---- */
+
+/* An entry that is being filled, by this thread. NULL: no memory. */
+static struct entry *miss(struct shard *shard, struct entry **link, uint64_t frame, uint32_t index,
+			  size_t raw_len)
+{
+	struct entry *entry = *link;
+
+	shard->misses++;
+	if (entry) {
+		s3fifo_remove(&shard->fifo, &entry->node);
+		entry->again = true;
+		entry->node.touches = 0;
+	} else {
+		entry = entry_new(shard);
+		if (!entry)
+			return NULL;
+		entry->frame = frame;
+		entry->index = index;
+		*link = entry;
+		shard->nentries++;
+		index_grow(shard);
+	}
+	entry->block = block_new(shard, raw_len);
+	if (!entry->block) {
+		unindex(shard, entry);
+		entry_free(shard, entry);
+		return NULL;
+	}
+	entry->node.cost = entry->block->size + sizeof(*entry);
+	return entry;
+}
+
+static void fill_done(struct shard *shard, struct entry *entry, int error, bool keep)
+{
+	struct cached_block *block = entry->block;
+
+	block->filling = false;
+	block->error = error;
+	if (block->waiters)
+		pthread_cond_broadcast(&shard->filled);
+	if (!error && keep && !entry->dropped) {
+		s3fifo_insert(&shard->fifo, &entry->node, entry->again);
+	} else {
+		if (!entry->dropped)
+			unindex(shard, entry);
+		entry_free(shard, entry);
+		block_unref_locked(shard, block);
+	}
+}
+
+/* Takes a reference to a block that is there or on its way. */
+static int join(struct shard *shard, struct entry *entry)
+{
+	struct cached_block *block = entry->block;
+
+	atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+	s3fifo_touch(&entry->node);
+	if (block->filling) {
+		block->waiters++;
+		/* The entry may be gone when this returns; the block is ours. */
+		while (block->filling)
+			pthread_cond_wait(&shard->filled, &shard->lock);
+	}
+	if (block->error)
+		shard->misses++;
+	else
+		shard->hits++;
+	return block->error;
+}
+
+int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, size_t raw_len,
+		   int (*fill)(void *arg, void *buf, size_t len), void *arg,
+		   struct cached_block **out, int *hit)
+{
+	uint64_t hash = key_hash(frame, index);
+	struct shard *shard = shard_of(cache, hash);
+	struct cached_block *block;
+	struct entry *entry, **link;
+	bool keep, there;
+	int err;
+
+	*out = NULL;
+	pthread_mutex_lock(&shard->lock);
+	link = find(shard, hash, frame, index);
+	entry = *link;
+	there = entry && entry->block;
+	if (there) {
+		block = entry->block;
+		err = join(shard, entry);
+	} else {
+		entry = miss(shard, link, frame, index, raw_len);
+		if (!entry) {
+			pthread_mutex_unlock(&shard->lock);
+			return -ENOMEM;
+		}
+		block = entry->block;
+		pthread_mutex_unlock(&shard->lock);
+		err = fill(arg, block->data, raw_len);
+		pthread_mutex_lock(&shard->lock);
+		keep = raw_len <= atomic_load_explicit(&cache->limit, memory_order_relaxed) /
+					  KEEP_SHARE &&
+		       entry->node.cost <= shard->limit;
+		fill_done(shard, entry, err, keep);
+		shrink(shard);
+	}
+	if (err) {
+		block_unref_locked(shard, block);
+		block = NULL;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	*out = block;
+	if (hit)
+		*hit = there && !err;
+	return err;
+}
+
+const void *cached_block_data(const struct cached_block *block)
+{
+	return block->data;
+}
+
+void cached_block_put(struct cached_block *block)
+{
+	struct shard *shard;
+	unsigned refs;
+
+	if (!block)
+		return;
+	/* The common case without the lock: the cache itself still has its reference. */
+	refs = atomic_load_explicit(&block->refs, memory_order_relaxed);
+	while (refs > 1)
+		if (atomic_compare_exchange_weak_explicit(&block->refs, &refs, refs - 1,
+							  memory_order_release,
+							  memory_order_relaxed))
+			return;
+	shard = block->shard;
+	pthread_mutex_lock(&shard->lock);
+	block_unref_locked(shard, block);
+	shrink(shard);
+	pthread_mutex_unlock(&shard->lock);
+}
+
+/* ---- drop, resize, new, free ---- */
+
+void blockcache_drop(struct blockcache *cache, uint64_t frame, uint32_t nblocks)
+{
+	for (uint32_t index = 0; index < nblocks; index++) {
+		uint64_t hash = key_hash(frame, index);
+		struct shard *shard = shard_of(cache, hash);
+		struct entry *entry;
+
+		pthread_mutex_lock(&shard->lock);
+		entry = *find(shard, hash, frame, index);
+		if (entry) {
+			entry_drop(shard, entry);
+			shrink(shard);
+		}
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+static void shard_drop_all(struct shard *shard)
+{
+	struct entry *entry;
+
+	pthread_mutex_lock(&shard->lock);
+	for (size_t i = 0; i < shard->nbuckets; i++)
+		while (shard->buckets[i])
+			entry_drop(shard, shard->buckets[i]);
+	stock_trim(shard, 0);
+	while ((entry = shard->stock_entries) != NULL) {
+		shard->stock_entries = entry->next;
+		shard->bytes -= sizeof(*entry);
+		free(entry);
+	}
+	shard->stock_nentries = 0;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void blockcache_drop_all(struct blockcache *cache)
+{
+	for (unsigned i = 0; i < cache->nshards; i++)
+		shard_drop_all(&cache->shards[i]);
+}
+
+void blockcache_resize(struct blockcache *cache, uint64_t limit_bytes)
+{
+	atomic_store_explicit(&cache->limit, limit_bytes, memory_order_relaxed);
+	for (unsigned i = 0; i < cache->nshards; i++) {
+		struct shard *shard = &cache->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		shard->limit = limit_bytes / cache->nshards;
+		shard->fifo.limit = shard->limit;
+		while (expire_ghost(shard, false))
+			;
+		shrink(shard);
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+static int shard_init(struct shard *shard, uint64_t limit)
+{
+	size_t buckets = 64;
+
+	while (buckets < limit / INDEX_BYTES)
+		buckets *= 2;
+	shard->buckets = calloc(buckets, sizeof(struct entry *));
+	if (!shard->buckets)
+		return -ENOMEM;
+	shard->nbuckets = buckets;
+	shard->bytes = buckets * sizeof(struct entry *);
+	shard->limit = limit;
+	shard->fifo.limit = limit;
+	pthread_mutex_init(&shard->lock, NULL);
+	pthread_cond_init(&shard->filled, NULL);
+	return 0;
+}
+
+int blockcache_new(struct blockcache **out, uint64_t limit_bytes)
+{
+	struct blockcache *cache = calloc(1, sizeof(*cache));
+	unsigned n = 1;
+
+	*out = NULL;
+	if (!cache)
+		return -ENOMEM;
+	while (n < SHARDS_MAX && limit_bytes / (2 * n) >= SHARD_BYTES)
+		n *= 2;
+	atomic_init(&cache->limit, limit_bytes);
+	cache->shards = aligned_alloc(CACHE_LINE, n * sizeof(struct shard));
+	if (!cache->shards) {
+		free(cache);
+		return -ENOMEM;
+	}
+	memset(cache->shards, 0, n * sizeof(struct shard));
+	while (cache->nshards < n) {
+		if (shard_init(&cache->shards[cache->nshards], limit_bytes / n) < 0) {
+			blockcache_free(cache);
+			return -ENOMEM;
+		}
+		cache->nshards++;
+	}
+	*out = cache;
+	return 0;
+}
+
+void blockcache_free(struct blockcache *cache)
+{
+	if (!cache)
+		return;
+	for (unsigned i = 0; i < cache->nshards; i++) {
+		struct shard *shard = &cache->shards[i];
+
+		shard_drop_all(shard);
+		assert(shard->bytes == shard->nbuckets * sizeof(struct entry *));
+		free(shard->buckets);
+		pthread_cond_destroy(&shard->filled);
+		pthread_mutex_destroy(&shard->lock);
+	}
+	free(cache->shards);
+	free(cache);
+}
+
+void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out)
+{
+	*out = (struct blockcache_stats){.limit = atomic_load(&cache->limit)};
+	for (unsigned i = 0; i < cache->nshards; i++) {
+		struct shard *shard = &cache->shards[i];
+		const struct s3_queue *queues = shard->fifo.queues;
+
+		pthread_mutex_lock(&shard->lock);
+		out->bytes += shard->bytes;
+		out->blocks += queues[S3_SMALL].count + queues[S3_MAIN].count;
+		out->hits += shard->hits;
+		out->misses += shard->misses;
+		out->evictions += shard->evictions;
+		out->reused += shard->reused;
+		out->allocated += shard->allocated;
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
