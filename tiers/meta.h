@@ -3,18 +3,21 @@
  * The metadata store: an ordered map from byte keys to byte values, changed by atomic batches.
  *
  * What each call promises:
- *   meta_apply()   the batch is visible to every later read and survives the death of the process
- *                  (it is in the journal's tail, a file on tmpfs). All of it or nothing.
- *   meta_sync()    the batches with seq <= upto, *and no later one*, are durable: they survive
- * power loss. One group of batches is one atomic unit on the medium: after power loss the store is
- * the state at the end of some group, never in the middle of one. meta_freeze() + meta_checkpoint()
- * all batches so far move into the tree (LMDB) and the journal before them is dropped; bounds
- * memory and recovery time.
+ *
+ * - meta_apply(): the batch is visible to every later read and survives the death of the process
+ *   (it is in the journal's tail, a file on tmpfs). All of it or nothing.
+ *
+ * - meta_sync(): the batches with seq <= upto, *and no later one*, are durable: they survive power
+ *   loss. One group of batches is one atomic unit on the medium: after power loss the store is the
+ *   state at the end of some group, never in the middle of one.
+ *
+ * - meta_freeze() + meta_checkpoint(): all batches so far become durable and move into the tree
+ *   (LMDB), and the journal before them is dropped; bounds memory and recovery time.
  *
  * How (engine "lmdb"): batches go into an ordered table in memory (the memtable) and, encoded, into
  * the journal's tail on tmpfs. meta_sync() writes the tail's records as one checksummed group to
  * the journal file on the fast tier and makes one fdatasync, shared by all who wait. A checkpoint
- * freezes the memtable, starts a new one, and writes the frozen one to LMDB in one transaction on
+ * freezes the memtable, starts a new one, and writes the frozen one to LMDB on
  * the caller's thread, while the foreground goes on; reads look into the memtable, the frozen one,
  * then LMDB. Engine "memory": the memtable alone, for tests.
  *
@@ -34,6 +37,7 @@
 
 #define META_KEY_MAX   288u
 #define META_VALUE_MAX (80u << 10)
+#define META_BATCH_MAX (1u << 20) /* a batch's keys and values, and 8 bytes for each operation */
 
 struct meta;
 struct meta_cursor;
@@ -56,7 +60,8 @@ struct meta_recovery {		  /* what opening found; for logs and tests */
 /*
  * Opens. A torn last group of the journal is dropped (it was never acknowledged as synced); damage
  * before a valid later group gives -EUCLEAN and a message that names the file, the offset and what
- * to do. -ENOTSUP: unknown incompat feature. -ENOTUNIQ: another pool's.
+ * to do. -ENOTSUP: unknown incompat feature. -ENOTUNIQ: another pool's. -EBUSY: a process has it
+ * open. -ENOENT: no store here. recovery may be NULL.
  */
 int meta_open_lmdb(struct meta **out, const struct meta_options *options,
 		   struct meta_recovery *recovery);
@@ -78,14 +83,27 @@ int meta_batch_new(struct meta_batch **out);
 void meta_batch_free(struct meta_batch *batch);
 void meta_batch_reset(struct meta_batch *batch);
 bool meta_batch_empty(const struct meta_batch *batch);
-/* -ENOMEM, -EINVAL (limits above). An error sticks: meta_apply() of that batch fails with it. */
+/* -ENOMEM, -EINVAL (limits above), -E2BIG (META_BATCH_MAX). An error sticks: meta_apply() of that
+ * batch fails with it. */
 int meta_batch_put(struct meta_batch *batch, const void *key, size_t key_len, const void *value,
 		   size_t len);
 int meta_batch_del(struct meta_batch *batch, const void *key, size_t key_len);
 /* The batch only gives space back (deletes, truncates): it may use the reserved headroom. */
 void meta_batch_frees(struct meta_batch *batch);
 
-/* Applies; *seq (may be NULL) = its number, 1, 2, 3 ... On error nothing has changed. */
+/*
+ * Applies; *seq (may be NULL) = its number, 1, 2, 3 ... On error nothing has changed. An empty
+ * batch takes no number (*seq = the last one). While this call runs, reads in other threads may see
+ * some of the batch's keys changed and others not yet.
+ *
+ * Checkpoints are the caller's to make, since a checkpoint makes batches durable and the caller may
+ * have rules about when. So that a store nobody checkpoints cannot grow for ever:
+ *   live memtable beyond 2 x memtable_bytes, and a checkpoint is running: waits for it;
+ *   live memtable beyond 4 x memtable_bytes: freezes and checkpoints by itself, whatever the rules
+ *   (emergency; meta_stats' `emergencies` counts them);
+ *   the tail is full (4 x memtable_bytes, or tmpfs gives no more): makes all batches so far durable
+ *   by itself (also an emergency).
+ */
 int meta_apply(struct meta *meta, const struct meta_batch *batch, uint64_t *seq);
 uint64_t meta_seq(struct meta *meta);	      /* last applied */
 uint64_t meta_durable_seq(struct meta *meta); /* last known durable */
@@ -94,7 +112,8 @@ uint64_t meta_durable_seq(struct meta *meta); /* last known durable */
  * group is written again from memory to a new file before an error is returned. */
 int meta_sync(struct meta *meta, uint64_t upto);
 
-/* Live memtable beyond its size, or nothing frozen for max_age_ns while there are changes. */
+/* Live memtable beyond its size, or the journal beyond 8 times that, or there have been changes
+ * outside the tree for max_age_ns since the last freeze (0: no such limit). */
 bool meta_checkpoint_due(struct meta *meta, uint64_t max_age_ns);
 /* Cheap: the live memtable becomes the frozen one. -EBUSY when one is frozen already. */
 int meta_freeze(struct meta *meta);
@@ -124,7 +143,7 @@ struct meta_stats {
 	uint64_t journal_bytes;	 /* on the medium, not yet dropped */
 	uint64_t tree_bytes;	 /* LMDB's used pages */
 	uint64_t disk_bytes;	 /* what all metadata files really take (st_blocks) */
-	uint64_t batches, syncs, groups, checkpoints;
+	uint64_t batches, syncs, groups, checkpoints, emergencies;
 };
 void meta_stats(struct meta *meta, struct meta_stats *out);
 

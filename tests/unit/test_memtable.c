@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The ordered table: words and tombstones, order, seeks, readers beside a writer. */
+#include <pthread.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compress/bytes.h"
+#include "tests/unit/fix_place.h"
+#include "tiers/memtable.h"
+
+static void set(struct memtable *table, const char *key, const char *value)
+{
+	size_t len = value ? strlen(value) : 0;
+
+	assert_int_equal(memtable_reserve(table, memtable_cost(strlen(key), len)), 0);
+	memtable_set(table, key, strlen(key), value, len);
+}
+
+static void test_words(void **state)
+{
+	struct memtable *table;
+	struct memtable_view view;
+
+	(void)state;
+	assert_int_equal(memtable_new(&table, 0), 0);
+	assert_false(memtable_find(table, "a", 1, &view));
+	set(table, "a", "one");
+	set(table, "b", "");
+	assert_true(memtable_find(table, "a", 1, &view));
+	assert_int_equal(view.len, 3);
+	assert_memory_equal(view.value, "one", 3);
+	assert_true(memtable_find(table, "b", 1, &view));
+	assert_non_null(view.value);
+	assert_int_equal(view.len, 0);
+	set(table, "a", NULL);
+	assert_true(memtable_find(table, "a", 1, &view));
+	assert_null(view.value);
+	set(table, "a", "two");
+	assert_true(memtable_find(table, "a", 1, &view));
+	assert_memory_equal(view.value, "two", 3);
+	assert_int_equal(memtable_items(table), 2);
+	memtable_put(table);
+}
+
+static void test_order(void **state)
+{
+	static const char *const keys[] = {"a", "aa", "ab", "b", "ba", "c"};
+	static const char *const insert[] = {"ba", "a", "c", "ab", "aa", "b"};
+	struct memtable *table;
+	struct memtable_item *item;
+	struct memtable_view view;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(memtable_new(&table, 0), 0);
+	assert_null(memtable_seek(table, "", 0, false));
+	for (i = 0; i < 6; i++)
+		set(table, insert[i], insert[i]);
+	item = memtable_seek(table, "", 0, false);
+	for (i = 0; i < 6; i++, item = memtable_next(item)) {
+		memtable_view(item, &view);
+		assert_int_equal(view.key_len, strlen(keys[i]));
+		assert_memory_equal(view.key, keys[i], view.key_len);
+	}
+	assert_null(item);
+	memtable_view(memtable_seek(table, "ab", 2, false), &view);
+	assert_memory_equal(view.key, "ab", 2);
+	memtable_view(memtable_seek(table, "ab", 2, true), &view);
+	assert_memory_equal(view.key, "b", 1);
+	memtable_view(memtable_seek(table, "abc", 3, false), &view);
+	assert_memory_equal(view.key, "b", 1);
+	assert_null(memtable_seek(table, "c", 1, true));
+	memtable_put(table);
+}
+
+#define MODEL_KEYS 500
+
+static void test_model(void **state)
+{
+	uint32_t model[MODEL_KEYS] = {0}; /* 0: never set, 1: tombstone, else the value */
+	struct memtable *table;
+	struct memtable_item *item;
+	struct dice dice;
+	uint32_t i, n;
+
+	(void)state;
+	dice_init(&dice, "memtable model");
+	assert_int_equal(memtable_new(&table, 1 << 16), 0);
+	for (i = 0; i < 20000; i++) {
+		uint8_t key[4], value[4];
+		uint32_t k = (uint32_t)dice_roll(&dice, MODEL_KEYS);
+		bool del = dice_roll(&dice, 4) == 0;
+
+		put_be32(key, k);
+		put_le32(value, i + 2);
+		assert_int_equal(memtable_reserve(table, memtable_cost(4, 4)), 0);
+		memtable_set(table, key, 4, del ? NULL : value, 4);
+		model[k] = del ? 1 : i + 2;
+	}
+	item = memtable_seek(table, "", 0, false);
+	for (n = 0; n < MODEL_KEYS; n++) {
+		struct memtable_view view, found;
+
+		if (!model[n])
+			continue;
+		assert_non_null(item);
+		memtable_view(item, &view);
+		assert_int_equal(get_be32(view.key), n);
+		assert_true(memtable_find(table, view.key, 4, &found));
+		assert_ptr_equal(found.value, view.value);
+		if (model[n] == 1)
+			assert_null(view.value);
+		else
+			assert_int_equal(get_le32(view.value), model[n]);
+		item = memtable_next(item);
+	}
+	assert_null(item);
+	memtable_put(table);
+}
+
+struct race {
+	struct memtable *table;
+	_Atomic int done;
+	_Atomic int wrong;
+};
+
+/* Values hold their key twice: a torn or misplaced one shows. */
+static void *race_read(void *arg)
+{
+	struct race *race = arg;
+
+	while (!atomic_load(&race->done)) {
+		struct memtable_item *item = memtable_seek(race->table, "", 0, false);
+		uint64_t last = 0;
+
+		for (; item; item = memtable_next(item)) {
+			struct memtable_view view, found;
+			uint64_t key;
+
+			memtable_view(item, &view);
+			key = get_be64(view.key);
+			if (key < last || get_be64(view.value) != key ||
+			    !memtable_find(race->table, view.key, 8, &found))
+				atomic_store(&race->wrong, 1);
+			last = key;
+		}
+	}
+	return NULL;
+}
+
+static void test_readers_beside_writer(void **state)
+{
+	struct race race = {0};
+	pthread_t reader[2];
+	struct dice dice;
+	int i;
+
+	(void)state;
+	dice_init(&dice, "memtable race");
+	assert_int_equal(memtable_new(&race.table, 1 << 16), 0);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&reader[i], NULL, race_read, &race), 0);
+	for (i = 0; i < 20000; i++) {
+		uint8_t key[8];
+
+		put_be64(key, dice_roll(&dice, 3000));
+		assert_int_equal(memtable_reserve(race.table, memtable_cost(8, 8)), 0);
+		memtable_set(race.table, key, 8, key, 8);
+	}
+	atomic_store(&race.done, 1);
+	for (i = 0; i < 2; i++)
+		pthread_join(reader[i], NULL);
+	assert_int_equal(race.wrong, 0);
+	memtable_put(race.table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_readers_beside_writer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

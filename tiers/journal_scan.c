@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Reading the journal back: which groups count, and their batches in order.
+ *
+ * Invariants:
+ *  1. The last file with a valid group is the end of the journal; its first group says where the
+ *     file before ends, and so on back to the batch after the tree's. Files outside this chain are
+ *     what failed writes left, or are kept for reuse.
+ *  2. Inside the chain every group must be valid. Behind its end an invalid group is a torn write
+ *     only if no valid group follows (journal.c, invariant 1).
+ *  3. Nothing is handed out before the whole chain has been checked.
+ *  4. A process that died may have written the last group without syncing it: it is synced before
+ *     it counts as durable.
+ * Threads: one, during open.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compress/checksum.h"
+#include "tiers/io.h"
+#include "tiers/journal_impl.h"
+#include "tiers/log.h"
+#include "tiers/tail.h"
+
+struct scanned_group {
+	struct group_header header;
+	uint64_t off;
+};
+
+struct scanned_file {
+	struct journal_file *file;
+	bool valid; /* the header is */
+	struct scanned_group *groups;
+	size_t n;     /* valid groups from the beginning */
+	size_t use;   /* of them, part of the chain */
+	uint64_t end; /* behind the last valid one */
+};
+
+struct scan {
+	struct journal *journal;
+	const struct journal_options *options;
+	struct scanned_file *files;
+	size_t n;
+	uint8_t *window;
+};
+
+static const char *advice = "Put the file back from a copy of the metadata folder. To give up the "
+			    "changes it holds, move the journal.* files away: the pool then opens "
+			    "with the last checkpoint, if that is complete";
+
+/* Reads the group at off and checks every byte. -EBADMSG: none here. */
+static int group_check(const struct scan *scan, const struct journal_file *file, uint64_t off,
+		       struct group_header *group)
+{
+	uint8_t header[GROUP_HEADER_LEN];
+	uint64_t pos, checksum;
+	int rc;
+
+	if (off + GROUP_HEADER_LEN > file->size)
+		return -EBADMSG;
+	rc = io_pread_all(file->fd, header, sizeof(header), off);
+	if (rc)
+		return rc == -ENODATA ? -EBADMSG : rc;
+	rc = group_header_decode(scan->journal, header, group);
+	if (rc)
+		return rc;
+	if (group->len > file->size - off)
+		return -EBADMSG;
+	checksum = group->salt;
+	for (pos = 0; pos < group->len; pos += GROUP_WINDOW) {
+		size_t skip = pos ? 0 : GROUP_HEADER_LEN;
+		size_t len =
+			(size_t)(group->len - pos < GROUP_WINDOW ? group->len - pos : GROUP_WINDOW);
+
+		rc = io_pread_all(file->fd, scan->window, len, off + pos);
+		if (rc)
+			return rc == -ENODATA ? -EBADMSG : rc;
+		checksum = checksum64_seed(scan->window + skip, len - skip, checksum);
+	}
+	return checksum == group->payload_checksum ? 0 : -EBADMSG;
+}
+
+static int group_append(struct scanned_file *found, const struct group_header *header, uint64_t off)
+{
+	if ((found->n & (found->n - 1)) == 0) {
+		size_t cap = found->n ? found->n * 2 : 1;
+		struct scanned_group *groups = realloc(found->groups, cap * sizeof(*found->groups));
+
+		if (!groups)
+			return -ENOMEM;
+		found->groups = groups;
+	}
+	found->groups[found->n].header = *header;
+	found->groups[found->n++].off = off;
+	return 0;
+}
+
+/* The valid groups from the beginning of a file. */
+static int groups_load(const struct scan *scan, struct scanned_file *found)
+{
+	struct journal_file *file = found->file;
+	struct group_header group;
+	uint64_t off = JOURNAL_HEADER_LEN;
+	int rc;
+
+	for (;;) {
+		rc = group_check(scan, file, off, &group);
+		if (rc)
+			break;
+		if (group.number != file->number || group.salt != file->salt)
+			break; /* of the file's former life */
+		if (found->n &&
+		    (group.first_seq != found->groups[found->n - 1].header.last_seq + 1 ||
+		     group.prev_number != file->number || group.prev_end != off))
+			break;
+		rc = group_append(found, &group, off);
+		if (rc)
+			return rc;
+		off += journal_aligned(group.len);
+	}
+	found->end = off;
+	return rc == -EBADMSG ? 0 : rc;
+}
+
+/* Opens journal.NAME and reads its header and groups. */
+static int file_load(struct scan *scan, unsigned name)
+{
+	struct journal_file *file = calloc(1, sizeof(*file));
+	struct scanned_file *files, *found;
+	char path[sizeof(scan->journal->dir) + 32];
+	struct stat st;
+	int rc;
+
+	if (!file)
+		return -ENOMEM;
+	file->name = name;
+	journal_path(scan->journal, name, path, sizeof(path));
+	file->fd = io_open(path, O_RDWR, 0);
+	rc = file->fd < 0 ? file->fd : io_stat(file->fd, &st);
+	files = rc ? NULL : realloc(scan->files, (scan->n + 1) * sizeof(*files));
+	if (!files) {
+		journal_file_free(file);
+		rc = rc ? rc : -ENOMEM;
+		goto out;
+	}
+	scan->files = files;
+	found = &files[scan->n++];
+	*found = (struct scanned_file){.file = file};
+	file->size = (uint64_t)st.st_size;
+	file->end = JOURNAL_HEADER_LEN;
+	rc = io_pread_all(file->fd, scan->window, JOURNAL_HEADER_LEN, 0);
+	if (!rc)
+		rc = file_header_decode(scan->journal, scan->window, &file->number, &file->salt);
+	found->valid = !rc;
+	if (rc == -ENODATA || rc == -EBADMSG)
+		return 0; /* never begun; damage_search() makes sure */
+	if (!rc)
+		rc = groups_load(scan, found);
+out:
+	if (rc == -ENOTUNIQ)
+		log_error("%s: belongs to another pool; move it away", path);
+	else if (rc == -ENOTSUP)
+		log_error("%s: written by a newer version of Terrace", path);
+	else if (rc)
+		log_error("%s: %s", path, strerror(-rc));
+	return rc;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct scanned_file *x = a, *y = b;
+
+	return (x->file->number > y->file->number) - (x->file->number < y->file->number);
+}
+
+static int files_load(struct scan *scan)
+{
+	DIR *folder = opendir(scan->journal->dir);
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!folder) {
+		log_error("%s: %s", scan->journal->dir, strerror(errno));
+		return -errno;
+	}
+	while (!rc && (entry = readdir(folder))) {
+		unsigned name;
+		int used = 0;
+
+		if (sscanf(entry->d_name, "journal.%u%n", &name, &used) == 1 &&
+		    !entry->d_name[used])
+			rc = file_load(scan, name);
+	}
+	closedir(folder);
+	if (!rc && scan->n)
+		qsort(scan->files, scan->n, sizeof(*scan->files), by_number);
+	return rc;
+}
+
+/* A valid group behind what was accepted is proof of damage before it. */
+static int damage_search(struct scan *scan, const struct scanned_file *found, uint64_t last_seq)
+{
+	const struct journal_file *file = found->file;
+	struct group_header group;
+	uint64_t off;
+	int rc;
+
+	for (off = found->end ? found->end : JOURNAL_HEADER_LEN; off < file->size;
+	     off += JOURNAL_ALIGN) {
+		rc = group_check(scan, file, off, &group);
+		if (rc == -EBADMSG || (!rc && found->valid && group.salt != file->salt) ||
+		    (!rc && group.last_seq <= last_seq))
+			continue;
+		if (rc) {
+			log_error("%s/journal.%u: read at %llu: %s", scan->journal->dir, file->name,
+				  (unsigned long long)off, strerror(-rc));
+			return rc;
+		}
+		log_error("%s/journal.%u: damaged at offset %llu, before batches %llu to %llu at "
+			  "offset %llu. %s",
+			  scan->journal->dir, file->name,
+			  (unsigned long long)(found->valid ? found->end : 0),
+			  (unsigned long long)group.first_seq, (unsigned long long)group.last_seq,
+			  (unsigned long long)off, advice);
+		return -EUCLEAN;
+	}
+	return 0;
+}
+
+/* Says that a torn group was dropped; zeros and a former life's groups are not worth a line. */
+static void torn_report(const struct scan *scan, const struct scanned_file *found)
+{
+	uint8_t header[GROUP_HEADER_LEN];
+	struct group_header group;
+
+	if (found->end + sizeof(header) > found->file->size ||
+	    io_pread_all(found->file->fd, header, sizeof(header), found->end) ||
+	    group_header_decode(scan->journal, header, &group) || group.salt != found->file->salt)
+		return;
+	log_info(
+		"%s/journal.%u: dropped the torn group at offset %llu (batches %llu to %llu, never "
+		"acknowledged as synced)",
+		scan->journal->dir, found->file->name, (unsigned long long)found->end,
+		(unsigned long long)group.first_seq, (unsigned long long)group.last_seq);
+}
+
+static struct scanned_file *file_by_number(struct scan *scan, uint64_t number)
+{
+	size_t i;
+
+	for (i = 0; i < scan->n; i++)
+		if (scan->files[i].valid && scan->files[i].file->number == number)
+			return &scan->files[i];
+	return NULL;
+}
+
+static int chain_broken(const struct scan *scan, uint64_t first_seq, uint64_t number, uint64_t end)
+{
+	log_error("%s: the journal's batches %llu to %llu are missing (file number %llu up to "
+		  "offset %llu). %s",
+		  scan->journal->dir, (unsigned long long)scan->options->floor_seq + 1,
+		  (unsigned long long)first_seq - 1, (unsigned long long)number,
+		  (unsigned long long)end, advice);
+	return -EUCLEAN;
+}
+
+/* Sets `use` of every file in the chain that ends in `last`. */
+static int chain_mark(struct scan *scan, struct scanned_file *last)
+{
+	struct scanned_file *found = last;
+
+	found->use = found->n;
+	for (;;) {
+		const struct group_header *first = &found->groups[0].header;
+		uint64_t end = JOURNAL_HEADER_LEN;
+		struct scanned_file *before;
+
+		if (first->first_seq <= scan->options->floor_seq + 1)
+			return 0;
+		before = file_by_number(scan, first->prev_number);
+		if (!before || before >= found)
+			return chain_broken(scan, first->first_seq, first->prev_number,
+					    first->prev_end);
+		for (before->use = 0; before->use < before->n && end < first->prev_end;
+		     before->use++)
+			end = before->groups[before->use].off +
+			      journal_aligned(before->groups[before->use].header.len);
+		if (end != first->prev_end || !before->use ||
+		    before->groups[before->use - 1].header.last_seq + 1 != first->first_seq)
+			return chain_broken(scan, first->first_seq, first->prev_number,
+					    first->prev_end);
+		found = before;
+	}
+}
+
+/* Hands out one group's batches. */
+static int group_replay(const struct scan *scan, const struct scanned_file *found,
+			const struct scanned_group *group,
+			int (*each)(void *arg, uint64_t seq, const void *ops, size_t len),
+			void *arg)
+{
+	size_t len = (size_t)group->header.len - GROUP_HEADER_LEN, pos = 0;
+	uint64_t expected = group->header.first_seq;
+	uint8_t *payload = malloc(len);
+	int rc;
+
+	if (!payload)
+		return -ENOMEM;
+	rc = io_pread_all(found->file->fd, payload, len, group->off + GROUP_HEADER_LEN);
+	while (!rc && pos < len) {
+		const void *ops;
+		size_t ops_len;
+		uint64_t seq;
+
+		rc = record_decode(payload + pos, len - pos, &seq, &ops, &ops_len);
+		if (!rc && seq != expected++)
+			rc = -EBADMSG;
+		if (!rc && seq > scan->options->floor_seq)
+			rc = each(arg, seq, ops, ops_len);
+		if (!rc)
+			pos += record_size(ops_len);
+	}
+	if (!rc && expected != group->header.last_seq + 1)
+		rc = -EBADMSG;
+	if (rc)
+		log_error("%s/journal.%u: group at %llu: %s", scan->journal->dir, found->file->name,
+			  (unsigned long long)group->off, strerror(-rc));
+	free(payload);
+	/* The checksum was right: it was written like this. */
+	return rc == -EBADMSG ? -EUCLEAN : rc;
+}
+
+static int chain_replay(const struct scan *scan,
+			int (*each)(void *arg, uint64_t seq, const void *ops, size_t len),
+			void *arg)
+{
+	size_t i, g;
+	int rc = 0;
+
+	for (i = 0; !rc && i < scan->n; i++)
+		for (g = 0; !rc && g < scan->files[i].use; g++)
+			if (scan->files[i].groups[g].header.last_seq > scan->options->floor_seq)
+				rc = group_replay(scan, &scan->files[i], &scan->files[i].groups[g],
+						  each, arg);
+	return rc;
+}
+
+/* Moves the chain's files and the one to go on with to the journal. The others are removed: what
+ * they hold is in the tree, or was never acknowledged. */
+static void files_adopt(struct scan *scan, const struct scanned_file *current)
+{
+	struct journal *journal = scan->journal;
+	size_t i;
+
+	for (i = 0; i < scan->n; i++) {
+		struct scanned_file *found = &scan->files[i];
+		struct journal_file *file = found->file;
+
+		found->file = NULL;
+		if (file->number > journal->last_number)
+			journal->last_number = file->number;
+		if (!found->use && found != current) {
+			journal_file_remove(journal, file);
+			continue;
+		}
+		file->end = found->end;
+		file->last_seq = found->use ? found->groups[found->use - 1].header.last_seq : 0;
+		file->next = journal->files;
+		journal->files = file;
+		if (found == current) {
+			journal->current = file;
+			journal->prev_number = file->number;
+			journal->prev_end = file->end;
+		}
+	}
+}
+
+/* Files kept for reuse may hold no groups yet: the newest such is as good a current file as any. */
+static struct scanned_file *current_pick(struct scan *scan, struct scanned_file *last)
+{
+	size_t i;
+
+	if (last)
+		return last;
+	for (i = scan->n; i-- > 0;)
+		if (scan->files[i].valid && !scan->files[i].n)
+			return &scan->files[i];
+	return NULL;
+}
+
+static int chain_find(struct scan *scan, struct scanned_file **last, uint64_t *last_seq)
+{
+	size_t i;
+	int rc;
+
+	*last = NULL;
+	*last_seq = scan->options->floor_seq;
+	for (i = 0; i < scan->n; i++)
+		if (scan->files[i].n)
+			*last = &scan->files[i];
+	if (*last) {
+		const struct scanned_group *group = &(*last)->groups[(*last)->n - 1];
+
+		if (group->header.last_seq >= *last_seq) {
+			*last_seq = group->header.last_seq;
+			rc = chain_mark(scan, *last);
+			if (rc)
+				return rc;
+		} else {
+			*last = NULL; /* behind the tree: no group could continue it */
+		}
+	}
+	for (i = 0; i < scan->n; i++) {
+		if (*last && scan->files[i].valid && &scan->files[i] < *last)
+			continue;
+		rc = damage_search(scan, &scan->files[i], *last_seq);
+		if (rc)
+			return rc;
+	}
+	if (*last_seq < scan->options->reach_seq) {
+		log_error("%s: the journal ends at batch %llu, but the tree holds parts of batches "
+			  "up to %llu: journal files are missing. %s",
+			  scan->journal->dir, (unsigned long long)*last_seq,
+			  (unsigned long long)scan->options->reach_seq, advice);
+		return -EUCLEAN;
+	}
+	return 0;
+}
+
+static int chain_sync(const struct scan *scan, const struct scanned_file *last)
+{
+	int rc = io_sync_file(last->file->fd);
+
+	if (!rc)
+		rc = io_sync_folder(scan->journal->dir);
+	if (rc)
+		log_error("%s/journal.%u: sync: %s", scan->journal->dir, last->file->name,
+			  strerror(-rc));
+	return rc;
+}
+
+int journal_scan(struct journal *journal, const struct journal_options *options,
+		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
+		 uint64_t *last_seq)
+{
+	struct scan scan = {journal, options, NULL, 0, journal->body};
+	struct scanned_file *last, *pick;
+	size_t i;
+	int rc;
+
+	*last_seq = options->floor_seq;
+	rc = files_load(&scan);
+	if (rc)
+		goto out;
+	rc = -EEXIST;
+	if (options->create && scan.n) {
+		log_error("%s: there are journal files here already", journal->dir);
+		goto out;
+	}
+	rc = chain_find(&scan, &last, last_seq);
+	if (rc)
+		goto out;
+	if (last)
+		torn_report(&scan, last);
+	pick = current_pick(&scan, last);
+	if (pick)
+		rc = chain_sync(&scan, pick);
+	if (!rc)
+		rc = chain_replay(&scan, each, arg);
+	if (rc)
+		goto out;
+	files_adopt(&scan, pick);
+out:
+	for (i = 0; i < scan.n; i++) {
+		if (scan.files[i].file)
+			journal_file_free(scan.files[i].file);
+	}
+	for (i = 0; i < scan.n; i++)
+		free(scan.files[i].groups);
+	free(scan.files);
+	return rc;
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A hash index for point lookups and a skip list for order, over the same items in one arena. The
+ * skip list alone took about 20 cache misses per lookup of a 32 MiB table; the index takes two,
+ * which matters twice, since a key that is in the tree is first looked for here in vain.
+ *
+ * Invariants:
+ *  1. An item is complete before a pointer to it is stored (release); it never moves, never goes.
+ *  2. An item's value pointer changes as a whole; old values stay in the arena. So a reader without
+ *     a lock sees an old value or the new one, never a mixture.
+ *  3. Every item is in the hash index and in level 0 of the list.
+ *  4. The index never grows: a table beyond its expected size has longer chains, at worst by the
+ *     factor of the store's hard limit (4).
+ * Threads: one writer, many readers.
+ */
+#include "tiers/memtable.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compress/checksum.h"
+
+#define HEIGHT_MAX  12
+#define BLOCK_BYTES ((size_t)1 << 20)
+#define ITEM_BYTES  128 /* what an item with key and value takes, roughly; sizes the index */
+#define BUCKETS_MIN ((size_t)256)
+
+struct value {
+	uint32_t len;
+	uint32_t tombstone;
+	uint8_t bytes[];
+};
+
+struct memtable_item {
+	struct value *_Atomic value;
+	struct memtable_item *chain; /* same bucket; constant */
+	uint64_t hash;
+	uint16_t key_len;
+	uint16_t height;
+	uint32_t pad;
+	struct memtable_item *_Atomic next[]; /* height of them, then the key's bytes */
+};
+
+struct block {
+	struct block *older;
+	size_t cap;
+	size_t used;
+	_Alignas(16) uint8_t bytes[];
+};
+
+struct memtable {
+	_Atomic uint32_t refs;
+	struct block *block; /* writer only */
+	uint64_t random;     /* writer only */
+	_Atomic size_t bytes;
+	_Atomic uint64_t items;
+	size_t mask;
+	struct memtable_item *_Atomic head[HEIGHT_MAX];
+	struct memtable_item *_Atomic bucket[];
+};
+
+static size_t aligned(size_t n)
+{
+	return (n + 7) & ~(size_t)7;
+}
+
+static const uint8_t *item_key(const struct memtable_item *item)
+{
+	return (const uint8_t *)&item->next[item->height];
+}
+
+static int key_compare(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
+
+	if (order)
+		return order;
+	return (a_len > b_len) - (a_len < b_len);
+}
+
+int memtable_new(struct memtable **out, size_t expected_bytes)
+{
+	size_t buckets = BUCKETS_MIN;
+	struct memtable *table;
+
+	while (buckets < expected_bytes / ITEM_BYTES)
+		buckets *= 2;
+	table = calloc(1, sizeof(*table) + buckets * sizeof(table->bucket[0]));
+	if (!table)
+		return -ENOMEM;
+	atomic_init(&table->refs, 1);
+	table->mask = buckets - 1;
+	table->random = 0x9e3779b97f4a7c15u;
+	*out = table;
+	return 0;
+}
+
+struct memtable *memtable_get(struct memtable *table)
+{
+	atomic_fetch_add_explicit(&table->refs, 1, memory_order_relaxed);
+	return table;
+}
+
+void memtable_put(struct memtable *table)
+{
+	struct block *block, *older;
+
+	if (!table || atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (block = table->block; block; block = older) {
+		older = block->older;
+		free(block);
+	}
+	free(table);
+}
+
+size_t memtable_cost(size_t key_len, size_t len)
+{
+	return aligned(sizeof(struct memtable_item) + HEIGHT_MAX * sizeof(void *) + key_len) +
+	       aligned(sizeof(struct value) + len);
+}
+
+int memtable_reserve(struct memtable *table, size_t bytes)
+{
+	struct block *block = table->block;
+	size_t cap = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+
+	if (block && block->cap - block->used >= bytes)
+		return 0;
+	block = malloc(sizeof(*block) + cap);
+	if (!block)
+		return -ENOMEM;
+	block->older = table->block;
+	block->cap = cap;
+	block->used = 0;
+	table->block = block;
+	return 0;
+}
+
+static void *arena_take(struct memtable *table, size_t bytes)
+{
+	struct block *block = table->block;
+	void *room;
+
+	bytes = aligned(bytes);
+	assert(block && block->cap - block->used >= bytes);
+	room = block->bytes + block->used;
+	block->used += bytes;
+	atomic_fetch_add_explicit(&table->bytes, bytes, memory_order_relaxed);
+	return room;
+}
+
+static struct memtable_item *bucket_find(struct memtable *table, const void *key, size_t key_len,
+					 uint64_t hash)
+{
+	struct memtable_item *item;
+
+	item = atomic_load_explicit(&table->bucket[hash & table->mask], memory_order_acquire);
+	while (item && (item->hash != hash || item->key_len != key_len ||
+			memcmp(item_key(item), key, key_len)))
+		item = item->chain;
+	return item;
+}
+
+/* The links of every level behind which a key belongs; returns the item behind level 0's. */
+static struct memtable_item *list_search(struct memtable *table, const void *key, size_t key_len,
+					 bool after, struct memtable_item *_Atomic *links[])
+{
+	struct memtable_item *_Atomic *tower = table->head;
+	struct memtable_item *item = NULL, *passed = NULL;
+	int level;
+
+	for (level = HEIGHT_MAX - 1; level >= 0; level--) {
+		for (;;) {
+			int order;
+
+			item = atomic_load_explicit(&tower[level], memory_order_acquire);
+			if (!item || item == passed)
+				break; /* `passed`: compared one level up already */
+			order = key_compare(item_key(item), item->key_len, key, key_len);
+			if (order > 0 || (order == 0 && !after)) {
+				passed = item;
+				break;
+			}
+			tower = item->next;
+		}
+		if (links)
+			links[level] = &tower[level];
+	}
+	return item;
+}
+
+static uint16_t random_height(struct memtable *table)
+{
+	uint16_t height = 1;
+	uint64_t bits;
+
+	table->random ^= table->random << 13;
+	table->random ^= table->random >> 7;
+	table->random ^= table->random << 17;
+	for (bits = table->random >> 8; height < HEIGHT_MAX && (bits & 3) == 0; bits >>= 2)
+		height++;
+	return height;
+}
+
+static struct value *value_new(struct memtable *table, const void *bytes, size_t len)
+{
+	struct value *value = arena_take(table, sizeof(*value) + (bytes ? len : 0));
+
+	value->len = bytes ? (uint32_t)len : 0;
+	value->tombstone = !bytes;
+	if (bytes && len)
+		memcpy(value->bytes, bytes, len);
+	return value;
+}
+
+void memtable_set(struct memtable *table, const void *key, size_t key_len, const void *bytes,
+		  size_t len)
+{
+	struct memtable_item *_Atomic *links[HEIGHT_MAX];
+	struct memtable_item *_Atomic *bucket;
+	uint64_t hash = checksum64(key, key_len);
+	struct memtable_item *item = bucket_find(table, key, key_len, hash);
+	struct value *value = value_new(table, bytes, len);
+	uint16_t height, level;
+
+	if (item) {
+		atomic_store_explicit(&item->value, value, memory_order_release);
+		return;
+	}
+	height = random_height(table);
+	item = arena_take(table, sizeof(*item) + height * sizeof(item->next[0]) + key_len);
+	atomic_init(&item->value, value);
+	item->hash = hash;
+	item->key_len = (uint16_t)key_len;
+	item->height = height;
+	item->pad = 0;
+	memcpy(&item->next[height], key, key_len);
+	list_search(table, key, key_len, false, links);
+	for (level = 0; level < height; level++)
+		atomic_init(&item->next[level],
+			    atomic_load_explicit(links[level], memory_order_relaxed));
+	bucket = &table->bucket[hash & table->mask];
+	item->chain = atomic_load_explicit(bucket, memory_order_relaxed);
+	atomic_store_explicit(bucket, item, memory_order_release);
+	/* Lowest level first: an item found on a high level must be on all below it. */
+	for (level = 0; level < height; level++)
+		atomic_store_explicit(links[level], item, memory_order_release);
+	atomic_fetch_add_explicit(&table->items, 1, memory_order_relaxed);
+}
+
+void memtable_view(struct memtable_item *item, struct memtable_view *out)
+{
+	const struct value *value = atomic_load_explicit(&item->value, memory_order_acquire);
+
+	out->key = item_key(item);
+	out->key_len = item->key_len;
+	out->value = value->tombstone ? NULL : value->bytes;
+	out->len = value->len;
+}
+
+bool memtable_find(struct memtable *table, const void *key, size_t key_len,
+		   struct memtable_view *out)
+{
+	struct memtable_item *item;
+
+	if (!atomic_load_explicit(&table->items, memory_order_acquire))
+		return false; /* spares the hash of a fresh table */
+	item = bucket_find(table, key, key_len, checksum64(key, key_len));
+	if (item)
+		memtable_view(item, out);
+	return item != NULL;
+}
+
+struct memtable_item *memtable_seek(struct memtable *table, const void *key, size_t key_len,
+				    bool after)
+{
+	return list_search(table, key, key_len, after, NULL);
+}
+
+struct memtable_item *memtable_next(struct memtable_item *item)
+{
+	return atomic_load_explicit(&item->next[0], memory_order_acquire);
+}
+
+size_t memtable_bytes(struct memtable *table)
+{
+	return atomic_load_explicit(&table->bytes, memory_order_relaxed);
+}
+
+uint64_t memtable_items(struct memtable *table)
+{
+	return atomic_load_explicit(&table->items, memory_order_relaxed);
+}
