@@ -34,9 +34,9 @@ static void print_section(const struct config_key *key, const void *base, const 
 		if (same && !strncmp(key->name, "test_", 5))
 			continue; /* nobody needs to see these */
 		fprintf(out, "# %s\n", key->help);
-		/* No size means the medium's, which has no value to show. */
+		/* No size is no limit but the medium's. */
 		if (key->kind == CONFIG_QUOTA && !tier->size_bytes && !tier->size_percent) {
-			fprintf(out, "#%s = 80%%\n", key->name);
+			fprintf(out, "#%s = 100%%\n", key->name);
 			continue;
 		}
 		for (i = 0; i < n; i++) {
