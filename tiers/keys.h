@@ -12,7 +12,7 @@
 enum key_type {
 	KEY_POOL = 'P',	   /* P name: pool-wide counters and settings */
 	KEY_OBJECT = 'I',  /* I object(8): object record: size, attributes of fs/, inline extents */
-	KEY_DENTRY = 'D',  /* D parent(8) hash(8) name: owned by fs/ */
+	KEY_DENTRY = 'D',  /* D folder(8) cookie(8): a name, owned by fs/ (fs/dir.h) */
 	KEY_XATTR = 'X',   /* X object(8) name: owned by fs/ */
 	KEY_SYMLINK = 'L', /* L object(8): target, owned by fs/ */
 	KEY_EXTENT = 'E',  /* E object(8) offset(8): an extent of an object with many */

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/attr.h"
+#include "fs/jobs.h"
+#include "tiers/object.h"
+
+enum node { /* added to CONTROL_BASE */
+	    NODE_TOP,
+	    NODE_STATUS,
+	    NODE_STATS,
+	    NODE_JOBS,
+	    NODE_NEW,
+	    NODE_JOB, /* + the job's number */
+};
+
+#define NEW_REQUEST_MAX (4u << 20)
+
+static const struct entry {
+	const char *name;
+	enum node node, parent;
+	mode_t mode;
+} entries[] = {
+	{"status", NODE_STATUS, NODE_TOP, S_IFREG | 0444},
+	{"stats.json", NODE_STATS, NODE_TOP, S_IFREG | 0444},
+	{"jobs", NODE_JOBS, NODE_TOP, S_IFDIR | 0555},
+	{"new", NODE_NEW, NODE_JOBS, S_IFREG | 0600},
+};
+
+struct control {
+	struct fs *fs;
+	char *mount;
+	struct jobs *jobs;
+	struct attr_time born;
+};
+
+struct control_file {
+	struct control *control;
+	uint64_t id;
+	pthread_mutex_t lock; /* guards text */
+	char *text;	      /* NULL: empty */
+};
+
+int control_new(struct fs *fs, const char *mount, struct control **out)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	int r = -ENOMEM;
+
+	if (!control)
+		return r;
+	control->fs = fs;
+	control->born = attr_now();
+	control->mount = strdup(mount);
+	if (control->mount)
+		r = jobs_new(fs, &control->jobs);
+	if (r)
+		control_free(control);
+	else
+		*out = control;
+	return r;
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	jobs_free(control->jobs);
+	free(control->mount);
+	free(control);
+}
+
+static void fill(struct control *control, uint64_t id, mode_t mode, struct stat *out)
+{
+	struct attr attr = {.mode = mode,
+			    .uid = geteuid(),
+			    .gid = getegid(),
+			    .nlink = S_ISDIR(mode) ? 2 : 1,
+			    .atime = control->born,
+			    .mtime = control->born,
+			    .ctime = control->born};
+
+	attr_to_stat(&attr, id, out);
+	out->st_size = 0;
+}
+
+int control_getattr(struct control *control, uint64_t id, struct stat *out)
+{
+	uint64_t node = id - CONTROL_BASE;
+
+	if (node == NODE_TOP) {
+		fill(control, id, S_IFDIR | 0555, out);
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+		if (entries[i].node == node) {
+			fill(control, id, entries[i].mode, out);
+			return 0;
+		}
+	}
+	if (jobs_next(control->jobs, node - NODE_JOB) != node - NODE_JOB)
+		return -ENOENT;
+	fill(control, id, S_IFREG | 0644, out); /* its owner may write "cancel" */
+	return 0;
+}
+
+int control_lookup(struct control *control, uint64_t parent, const char *name, struct stat *out)
+{
+	uint64_t node = parent - CONTROL_BASE, number;
+	char *end;
+
+	if (!strcmp(name, "."))
+		return control_getattr(control, parent, out);
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		if (entries[i].parent == node && !strcmp(entries[i].name, name))
+			return control_getattr(control, CONTROL_BASE + entries[i].node, out);
+	if (node != NODE_JOBS || *name < '1' || *name > '9')
+		return -ENOENT;
+	errno = 0;
+	number = strtoull(name, &end, 10);
+	if (*end || errno || number >= CONTROL_BASE)
+		return -ENOENT;
+	return control_getattr(control, CONTROL_BASE + NODE_JOB + number, out);
+}
+
+/* Cookies: 1 ".", 2 "..", then an entry's or a job's node + 2. */
+int control_readdir(struct control *control, uint64_t id, uint64_t off,
+		    int (*each)(void *arg, const char *name, const struct stat *st, uint64_t next),
+		    void *arg)
+{
+	uint64_t node = id - CONTROL_BASE, number = 0;
+	struct stat st;
+	char name[24];
+	int r = 0;
+
+	memset(&st, 0, sizeof(st));
+	st.st_mode = S_IFDIR;
+	st.st_ino = id;
+	if (off < 1)
+		r = each(arg, ".", &st, 1);
+	st.st_ino = node == NODE_TOP ? OBJECT_ID_ROOT : CONTROL_BASE;
+	if (!r && off < 2)
+		r = each(arg, "..", &st, 2);
+	for (size_t i = 0; !r && i < sizeof(entries) / sizeof(entries[0]); i++) {
+		if (entries[i].parent != node || off >= entries[i].node + 2)
+			continue;
+		fill(control, CONTROL_BASE + entries[i].node, entries[i].mode, &st);
+		r = each(arg, entries[i].name, &st, (uint64_t)entries[i].node + 2);
+	}
+	if (off > NODE_JOB + 2)
+		number = off - NODE_JOB - 2;
+	while (!r && node == NODE_JOBS && (number = jobs_next(control->jobs, number + 1))) {
+		fill(control, CONTROL_BASE + NODE_JOB + number, S_IFREG | 0644, &st);
+		snprintf(name, sizeof(name), "%llu", (unsigned long long)number);
+		r = each(arg, name, &st, NODE_JOB + 2 + number);
+	}
+	return 0;
+}
+
+/* *text stays NULL for jobs/new. */
+static int make_text(struct control *control, uint64_t node, char **text)
+{
+	switch (node) {
+	case NODE_STATUS:
+		*text = control_status(control->fs);
+		break;
+	case NODE_STATS:
+		*text = control_stats_json(control->fs, control->mount);
+		break;
+	case NODE_NEW:
+		return 0;
+	case NODE_TOP:
+	case NODE_JOBS:
+		return -EISDIR;
+	default:
+		return jobs_text(control->jobs, node - NODE_JOB, text);
+	}
+	return *text ? 0 : -ENOMEM;
+}
+
+int control_open(struct control *control, uint64_t id, int flags, struct control_file **out)
+{
+	uint64_t node = id - CONTROL_BASE;
+	struct control_file *file;
+	int r;
+
+	if ((flags & O_ACCMODE) != O_RDONLY && node < NODE_NEW)
+		return -EPERM;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	file->control = control;
+	file->id = id;
+	r = make_text(control, node, &file->text);
+	if (r) {
+		free(file);
+		return r;
+	}
+	pthread_mutex_init(&file->lock, NULL);
+	*out = file;
+	return 0;
+}
+
+void control_close(struct control_file *file)
+{
+	pthread_mutex_destroy(&file->lock);
+	free(file->text);
+	free(file);
+}
+
+int control_read(struct control_file *file, void *buf, size_t len, uint64_t off, size_t *got)
+{
+	size_t have;
+
+	pthread_mutex_lock(&file->lock);
+	have = file->text ? strlen(file->text) : 0;
+	*got = 0;
+	if (off < have) {
+		*got = have - off < len ? have - off : len;
+		memcpy(buf, file->text + off, *got);
+	}
+	pthread_mutex_unlock(&file->lock);
+	return 0;
+}
+
+static int submit(struct control_file *file, const void *buf, size_t len)
+{
+	char message[256] = "no memory", *reply = NULL;
+	uint64_t number = 0;
+	int r;
+
+	r = jobs_submit(file->control->jobs, buf, len, &number, message, sizeof(message));
+	if (r ? asprintf(&reply, "{\"error\":\"%s\"}\n", message) < 0
+	      : asprintf(&reply, "{\"job\":%llu}\n", (unsigned long long)number) < 0)
+		return r ? r : -ENOMEM;
+	pthread_mutex_lock(&file->lock);
+	free(file->text);
+	file->text = reply;
+	pthread_mutex_unlock(&file->lock);
+	return r;
+}
+
+int control_write(struct control_file *file, const void *buf, size_t len)
+{
+	uint64_t node = file->id - CONTROL_BASE;
+
+	if (node == NODE_NEW)
+		return len <= NEW_REQUEST_MAX ? submit(file, buf, len) : -EINVAL;
+	if (node < NODE_JOB)
+		return -EPERM;
+	if (len < 6 || memcmp(buf, "cancel", 6) != 0 || (len > 6 && ((const char *)buf)[6] != '\n'))
+		return -EINVAL;
+	return jobs_cancel(file->control->jobs, node - NODE_JOB);
+}

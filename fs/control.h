@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual folder .terrace in the root: state as files, jobs as files (terrace(7)). Not listed
+ * in the root, reachable by name. Text is made when a file is opened and stays as it was then.
+ *
+ *	.terrace/status  .terrace/stats.json  .terrace/jobs/  .terrace/jobs/new  .terrace/jobs/N
+ *
+ * Inode numbers begin at CONTROL_BASE; object ids never get there. Threads: any; one open file
+ * belongs to whoever opened it (calls on it are serialised inside).
+ */
+#ifndef TERRACE_FS_CONTROL_H
+#define TERRACE_FS_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#define CONTROL_BASE (1ull << 62)
+
+struct control;
+struct control_file;
+struct fs;
+
+static inline bool control_owns(uint64_t id)
+{
+	return id >= CONTROL_BASE;
+}
+
+/* `mount`: for stats.json. Starts the thread that runs jobs. */
+int control_new(struct fs *fs, const char *mount, struct control **out);
+/* Cancels what runs and waits for it. */
+void control_free(struct control *control);
+
+int control_lookup(struct control *control, uint64_t parent, const char *name, struct stat *out);
+int control_getattr(struct control *control, uint64_t id, struct stat *out);
+int control_readdir(struct control *control, uint64_t id, uint64_t off,
+		    int (*each)(void *arg, const char *name, const struct stat *st, uint64_t next),
+		    void *arg);
+
+int control_open(struct control *control, uint64_t id, int flags, struct control_file **out);
+void control_close(struct control_file *file);
+int control_read(struct control_file *file, void *buf, size_t len, uint64_t off, size_t *got);
+/* A request is one write. -EINVAL: refused, the file then reads as {"error": ...}. */
+int control_write(struct control_file *file, const void *buf, size_t len);
+
+/* Texts, in control_stats.c: malloc'd, or NULL (no memory). */
+char *control_stats_json(struct fs *fs, const char *mount);
+char *control_status(struct fs *fs);
+
+#endif

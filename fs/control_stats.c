@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The texts of .terrace/stats.json and .terrace/status: struct pool_usage for machines, for people.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fs/control.h"
+#include "fs/fs.h"
+#include "tiers/pool.h"
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *codecs_json(const struct tier_usage *usage)
+{
+	json_t *codecs = json_object();
+
+	for (unsigned id = 0; id < CODEC_COUNT; id++)
+		if (usage->codec[id].frames)
+			json_object_set_new(codecs, codec_name(id),
+					    json_pack("{s:o,s:o,s:o}", "raw",
+						      number(usage->codec[id].raw), "stored",
+						      number(usage->codec[id].stored), "frames",
+						      number(usage->codec[id].frames)));
+	return codecs;
+}
+
+static json_t *tier_json(const struct config_tier *config, const struct tier_usage *usage)
+{
+	json_t *paths = json_array();
+
+	for (uint32_t i = 0; i < config->npaths; i++)
+		json_array_append_new(paths, json_string(config->paths[i]));
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", config->name,
+			 "kind", config->kind == TIER_KIND_RAM ? "ram" : "dir", "paths", paths,
+			 "size", number(usage->size), "used", number(usage->used), "live",
+			 number(usage->live), "logical", number(usage->logical), "frames",
+			 number(usage->frames), "hits", number(usage->hits), "misses",
+			 number(usage->misses), "cached", number(usage->cached), "codec",
+			 codecs_json(usage));
+}
+
+char *control_stats_json(struct fs *fs, const char *mount)
+{
+	const struct pool_config *config = pool_config(fs->pool);
+	struct pool_usage *usage = calloc(1, sizeof(*usage));
+	struct pool_space space;
+	char uuid[33], *text;
+	json_t *root, *tiers;
+
+	if (!usage)
+		return NULL;
+	pool_usage(fs->pool, usage);
+	pool_space(fs->pool, &space);
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(uuid + 2 * i, 3, "%02x", config->uuid[i]);
+	tiers = json_array();
+	for (uint32_t i = 0; i < usage->ntiers; i++)
+		json_array_append_new(tiers, tier_json(&config->tiers[i], &usage->tiers[i]));
+	root = json_pack(
+		"{s:i,s:s,s:s,s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:o}", "version",
+		1, "program", TERRACE_VERSION, "pool", config->name ? config->name : "", "config",
+		config->file ? config->file : "", "uuid", uuid, "pid", (int)getpid(), "mount",
+		mount, "logical", number(usage->logical), "packed", number(usage->packed), "stored",
+		number(usage->stored), "metadata", number(usage->metadata), "objects",
+		number(usage->objects), "parked", number(usage->parked), "space", "total",
+		number(space.total), "free", number(space.free), "tiers", tiers);
+	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+	json_decref(root);
+	free(usage);
+	return text;
+}
+
+static const char *human(uint64_t bytes, char buf[static 16])
+{
+	static const char units[] = "BKMGTPE";
+	double value = (double)bytes;
+	unsigned unit = 0;
+
+	while (value >= 1024 && unit < sizeof(units) - 2) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(buf, 16, unit && value < 10 ? "%.1f%c" : "%.0f%c", value, units[unit]);
+	return buf;
+}
+
+static void row(FILE *file, const char *name, const struct tier_usage *usage, double ratio,
+		const char *path)
+{
+	char size[16], used[16], logical[16], hit[16] = "-", percent[16] = "-";
+
+	if (usage->hits + usage->misses)
+		snprintf(hit, sizeof(hit), "%.1f",
+			 100.0 * (double)usage->hits / (double)(usage->hits + usage->misses));
+	if (usage->size)
+		snprintf(percent, sizeof(percent), "%.1f",
+			 100.0 * (double)usage->used / (double)usage->size);
+	fprintf(file, "%-16s %8s %8s %6s %8s %6.2f %6s %s\n", name, human(usage->size, size),
+		human(usage->used, used), percent, human(usage->logical, logical), ratio, hit,
+		path);
+}
+
+static double ratio_of(uint64_t logical, uint64_t stored)
+{
+	return stored ? (double)logical / (double)stored : 1.0;
+}
+
+char *control_status(struct fs *fs)
+{
+	const struct pool_config *config = pool_config(fs->pool);
+	struct pool_usage *usage = calloc(1, sizeof(*usage));
+	struct tier_usage all = {.size = 0};
+	char *text = NULL;
+	size_t len;
+	FILE *file = usage ? open_memstream(&text, &len) : NULL;
+
+	if (!file) {
+		free(usage);
+		return NULL;
+	}
+	pool_usage(fs->pool, usage);
+	for (uint32_t i = 0; i < usage->ntiers; i++) {
+		const struct tier_usage *tier = &usage->tiers[i];
+
+		if (i) { /* the RAM tier is a buffer and a cache: no room of its own */
+			all.size += tier->size;
+			all.used += tier->used;
+		}
+	}
+	all.logical = usage->logical;
+	all.hits = usage->tiers[0].hits;
+	all.misses = usage->tiers[0].misses;
+	fprintf(file, "%-16s %8s %8s %6s %8s %6s %6s %s\n", "Tier", "Size", "Used", "Use%",
+		"Logical", "Ratio", "Hit%", "Path");
+	row(file, "combined", &all, ratio_of(usage->logical, usage->stored), "");
+	for (uint32_t i = 0; i < usage->ntiers; i++) {
+		const struct config_tier *tier = &config->tiers[i];
+
+		row(file, tier->name, &usage->tiers[i],
+		    ratio_of(usage->tiers[i].logical, usage->tiers[i].live),
+		    tier->npaths ? tier->paths[0] : "");
+	}
+	if (fclose(file)) {
+		free(text);
+		text = NULL;
+	}
+	free(usage);
+	return text;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Open files: data goes straight to the object; what a change of data does to attributes is here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/fs.h"
+#include "fs/inode.h"
+#include "tiers/log.h"
+#include "tiers/object.h"
+#include "tiers/txn.h"
+
+#define WRITE_MAX (1u << 20) /* of one object_write() */
+
+/* Not the coarse clock: a stamp must not be earlier than the write it stands for. */
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int truncate_at_open(struct fs *fs, uint64_t id, bool kill)
+{
+	struct stat st = {.st_size = 0}, after;
+
+	return fs_setattr(fs, id, FS_SET_SIZE | (kill ? FS_SET_KILL : 0), &st, &after);
+}
+
+int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode **out)
+{
+	struct object *object;
+	struct inode *inode;
+	int r;
+
+	r = object_get(fs->pool, id, &object);
+	if (r)
+		return r;
+	r = inode_open(fs->inodes, object, &inode);
+	if (r) {
+		object_put(object);
+		return r;
+	}
+	if (flags & O_TRUNC)
+		r = truncate_at_open(fs, id, kill);
+	if (r)
+		fs_file_close(fs, inode);
+	else
+		*out = inode;
+	return r;
+}
+
+/* Stores write times that no SETATTR will bring. A failure costs a time stamp; the object remembers
+ * it as long as the bytes are in the RAM tier. */
+static int store_times(struct fs *fs, struct object *object)
+{
+	uint8_t blob[OBJECT_ATTR_MAX];
+	struct attr attr;
+	struct txn *txn;
+	size_t len;
+	int r;
+
+	if (!inode_write_time(fs->inodes, object_id(object)))
+		return 0;
+	txn = txn_begin(fs->pool);
+	len = object_attr(object, blob, sizeof(blob));
+	r = attr_decode(blob, len, &attr);
+	if (!r && fs_fold_times(fs, object, &attr)) {
+		r = fs_store(txn, object, &attr);
+		if (!r)
+			return txn_commit(txn);
+	}
+	txn_abort(txn);
+	return r;
+}
+
+static void delete_orphan(struct fs *fs, struct object *object)
+{
+	uint64_t id = object_id(object);
+	struct attr attr;
+	struct txn *txn;
+	int r = 0;
+
+	txn = txn_begin(fs->pool);
+	/* The unlink may have failed after it had marked the inode: then it is not gone any more.
+	 */
+	if (inode_last(fs->inodes, id, &attr))
+		r = fs_stage_delete(fs, txn, object, &attr);
+	else
+		r = -ECANCELED;
+	if (r)
+		txn_abort(txn);
+	else
+		r = txn_commit(txn);
+	if (!r)
+		fs_deleted(fs, id, &attr);
+	else if (r != -ECANCELED)
+		log_error("inode %llu was unlinked and cannot be deleted now (%s): the next mount "
+			  "deletes it",
+			  (unsigned long long)id, strerror(-r));
+	inode_deleted(fs->inodes, id);
+}
+
+void fs_file_close(struct fs *fs, struct inode *inode)
+{
+	struct object *object = inode_object(inode);
+	int r = store_times(fs, object);
+	bool orphan;
+
+	if (r)
+		log_warning("inode %llu: the time of its last write could not be stored: %s",
+			    (unsigned long long)object_id(object), strerror(-r));
+	orphan = inode_close(fs->inodes, inode, &object);
+	if (orphan)
+		delete_orphan(fs, object);
+	if (object)
+		object_put(object);
+}
+
+int fs_read(struct fs *fs, struct inode *inode, void *buf, size_t len, uint64_t off, size_t *got)
+{
+	(void)fs;
+	return object_read(inode_object(inode), buf, len, off, got);
+}
+
+int fs_write(struct fs *fs, struct inode *inode, const void *buf, size_t len, uint64_t off,
+	     unsigned flags)
+{
+	struct object *object = inode_object(inode);
+	const uint8_t *p = buf;
+	int r;
+
+	r = fs_strip_privileges(fs, object, flags & FS_WRITE_KILL);
+	while (!r && len) {
+		size_t n = len < WRITE_MAX ? len : WRITE_MAX;
+
+		if ((flags & (FS_WRITE_APPEND | FS_WRITE_CACHED)) == FS_WRITE_APPEND)
+			r = object_append(object, p, n, &off);
+		else
+			r = object_write(object, p, n, off);
+		p += n;
+		off += n;
+		len -= n;
+	}
+	if (!r && !(flags & FS_WRITE_CACHED))
+		inode_written(inode, now_ns());
+	return r;
+}
+
+int fs_fallocate(struct fs *fs, struct inode *inode, int mode, uint64_t len, uint64_t off,
+		 bool kill)
+{
+	struct object *object = inode_object(inode);
+	bool keep = mode & FALLOC_FL_KEEP_SIZE;
+	int r;
+
+	if (!len || off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
+		return len ? -EFBIG : -EINVAL;
+	r = fs_strip_privileges(fs, object, kill);
+	if (r)
+		return r;
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		r = object_allocate(object, len, off, keep);
+		break;
+	case FALLOC_FL_PUNCH_HOLE:
+		r = keep ? object_punch(object, len, off) : -EOPNOTSUPP;
+		break;
+	case FALLOC_FL_ZERO_RANGE:
+		r = object_punch(object, len, off);
+		if (!r && !keep)
+			r = object_allocate(object, len, off, false);
+		break;
+	default:
+		return -EOPNOTSUPP;
+	}
+	if (!r)
+		inode_written(inode, now_ns());
+	return r;
+}
+
+int fs_seek(struct fs *fs, struct inode *inode, uint64_t off, int whence, uint64_t *out)
+{
+	(void)fs;
+	return object_seek(inode_object(inode), off, whence, out);
+}
+
+int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode *to,
+		  uint64_t to_off, uint64_t len, bool kill, uint64_t *done)
+{
+	int r;
+
+	*done = 0;
+	r = fs_strip_privileges(fs, inode_object(to), kill);
+	if (!r)
+		r = object_clone(inode_object(in), in_off, inode_object(to), to_off, len, done);
+	if (!r && *done)
+		inode_written(to, now_ns());
+	return r;
+}
+
+int fs_fsync(struct fs *fs, struct inode *inode)
+{
+	int r = store_times(fs, inode_object(inode));
+
+	return r ? r : object_sync(inode_object(inode));
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "compress/bytes.h"
+#include "fs/control.h"
+#include "fs/inode.h"
+#include "fs/policy.h"
+#include "tiers/keys.h"
+#include "tiers/log.h"
+#include "tiers/meta.h"
+#include "tiers/object.h"
+#include "tiers/pool.h"
+
+#define STATFS_BLOCK   4096u
+#define INODE_BYTES    1024u /* room that one more small file takes, for df -i */
+#define TIGHT_BYTES    (64ull << 20)
+#define TIGHT_FRACTION 100u
+#define PATH_DEPTH_MAX 64u
+
+static int make_root(struct fs *fs, struct object *root)
+{
+	struct attr attr = {.mode = S_IFDIR | 0755,
+			    .uid = geteuid(),
+			    .gid = getegid(),
+			    .nlink = 2,
+			    .parent = OBJECT_ID_ROOT};
+	struct txn *txn;
+	int r;
+
+	attr.atime = attr.mtime = attr.ctime = attr.btime = attr_now();
+	txn = txn_begin(fs->pool);
+	r = fs_store(txn, root, &attr);
+	if (r)
+		txn_abort(txn);
+	else
+		r = txn_commit(txn);
+	return r;
+}
+
+static int check_root(struct fs *fs)
+{
+	uint8_t blob[OBJECT_ATTR_MAX];
+	struct object *root = NULL;
+	struct attr attr;
+	size_t len;
+	int r;
+
+	r = object_get(fs->pool, OBJECT_ID_ROOT, &root);
+	if (r) {
+		log_error("the pool has no root folder: %s", strerror(-r));
+		return r;
+	}
+	len = object_attr(root, blob, sizeof(blob));
+	r = len ? attr_decode(blob, len, &attr) : make_root(fs, root);
+	if (r)
+		log_error("the root folder's attributes cannot be %s: %s", len ? "read" : "made",
+			  strerror(-r));
+	object_put(root);
+	return r;
+}
+
+static void hook_policy(void *arg, uint64_t object, struct object_policy *out)
+{
+	struct fs *fs = arg;
+
+	policy_effective(fs->policy, object, out);
+}
+
+static void hook_path(void *arg, uint64_t object, char *buf, size_t cap)
+{
+	fs_path(arg, object, buf, cap);
+}
+
+int fs_open(struct pool *pool, const char *mount, struct fs **out)
+{
+	struct pool_hooks hooks = {.policy = hook_policy, .path = hook_path};
+	struct fs *fs = calloc(1, sizeof(*fs));
+	int r = -ENOMEM;
+
+	if (!fs)
+		goto out;
+	fs->pool = pool;
+	fs->meta = pool_meta(pool);
+	fs->seed = get_le64(pool_config(pool)->uuid);
+	fs->start_ns = attr_time_ns(attr_now());
+	r = inode_table_new(&fs->inodes);
+	if (r)
+		goto out;
+	r = check_root(fs);
+	if (r)
+		goto out;
+	r = policy_new(fs, &fs->policy);
+	if (r)
+		goto out;
+	r = control_new(fs, mount, &fs->control);
+	if (r)
+		goto out;
+	hooks.arg = fs;
+	pool_hooks_set(pool, &hooks);
+	*out = fs;
+	fs = NULL;
+out:
+	fs_close(fs);
+	return r;
+}
+
+void fs_close(struct fs *fs)
+{
+	static const struct pool_hooks none;
+
+	if (!fs)
+		return;
+	control_free(fs->control);
+	pool_hooks_set(fs->pool, &none);
+	policy_free(fs->policy);
+	inode_table_free(fs->inodes);
+	free(fs);
+}
+
+struct dir fs_dir(const struct fs *fs, uint64_t id)
+{
+	return (struct dir){.meta = fs->meta, .seed = fs->seed, .id = id};
+}
+
+int fs_load(struct fs *fs, uint64_t id, struct object **object, struct attr *attr)
+{
+	uint8_t blob[OBJECT_ATTR_MAX];
+	size_t len;
+	int r;
+
+	r = object_get(fs->pool, id, object);
+	if (r)
+		return r;
+	len = object_attr(*object, blob, sizeof(blob));
+	r = attr_decode(blob, len, attr);
+	if (r) {
+		log_error("inode %llu: its attributes are damaged (%zu bytes)",
+			  (unsigned long long)id, len);
+		object_put(*object);
+		*object = NULL;
+	}
+	return r;
+}
+
+int fs_store(struct txn *txn, struct object *object, const struct attr *attr)
+{
+	uint8_t blob[ATTR_LEN];
+
+	attr_encode(attr, blob);
+	return object_attr_set(txn, object, blob, sizeof(blob));
+}
+
+/*
+ * Writes from the kernel's cache are followed by a SETATTR with their time, so only those are
+ * folded in that the kernel does not report: of a mount without that cache (inode_written()), and
+ * those of a daemon that died before the kernel could.
+ */
+bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
+{
+	int64_t ns = inode_write_time(fs->inodes, object_id(object));
+	int64_t recovered = object_write_time(object);
+
+	if (recovered < fs->start_ns && recovered > ns)
+		ns = recovered;
+	if (ns <= attr->stamp_ns)
+		return false;
+	attr->stamp_ns = ns;
+	attr->mtime = attr_time_of_ns(ns);
+	if (attr_time_ns(attr->ctime) < ns)
+		attr->ctime = attr->mtime;
+	return true;
+}
+
+void fs_fill(struct fs *fs, struct object *object, const struct attr *attr, struct stat *out)
+{
+	struct attr folded;
+
+	if (!S_ISREG(attr->mode)) {
+		attr_to_stat(attr, object_id(object), out);
+		return;
+	}
+	folded = *attr;
+	fs_fold_times(fs, object, &folded);
+	attr_to_stat(&folded, object_id(object), out);
+	out->st_size = (off_t)object_size(object);
+	out->st_blocks = (blkcnt_t)((object_stored(object) + 511) / 512);
+}
+
+int fs_getattr(struct fs *fs, uint64_t id, struct stat *out)
+{
+	struct object *object;
+	struct attr attr;
+	int r;
+
+	r = fs_load(fs, id, &object, &attr);
+	if (!r) {
+		fs_fill(fs, object, &attr, out);
+		object_put(object);
+	} else if (r == -ENOENT && inode_last(fs->inodes, id, &attr)) {
+		attr_to_stat(&attr, id, out);
+		r = 0;
+	}
+	return r;
+}
+
+void fs_forget(struct fs *fs, uint64_t id)
+{
+	inode_forget(fs->inodes, id);
+}
+
+/* The number behind a name: an entry, ".", "..", or the control folder. */
+static int lookup_id(struct fs *fs, uint64_t parent, const char *name, uint64_t *id)
+{
+	struct dir dir = fs_dir(fs, parent);
+	struct dir_name key;
+	struct dir_slot slot;
+	int r;
+
+	if (!strcmp(name, ".") || !strcmp(name, "..")) {
+		struct object *object;
+		struct attr attr;
+
+		*id = parent;
+		if (!name[1])
+			return 0;
+		r = fs_load(fs, parent, &object, &attr);
+		if (r)
+			return r;
+		object_put(object);
+		*id = attr.parent ? attr.parent : OBJECT_ID_ROOT;
+		return 0;
+	}
+	r = dir_name_init(&key, name);
+	if (r)
+		return r;
+	r = dir_find(&dir, &key, &slot);
+	if (r)
+		return r;
+	*id = slot.id;
+	return 0;
+}
+
+int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct stat *out)
+{
+	uint64_t id;
+	int r;
+
+	if (parent == OBJECT_ID_ROOT && !strcmp(name, FS_CONTROL_NAME))
+		return control_getattr(fs->control, CONTROL_BASE, out);
+	r = lookup_id(fs, parent, name, &id);
+	return r ? r : fs_getattr(fs, id, out);
+}
+
+int fs_resolve(struct fs *fs, const char *path, uint64_t *id)
+{
+	char *copy = strdup(path), *rest = copy, *part;
+	int r = copy ? 0 : -ENOMEM;
+
+	*id = OBJECT_ID_ROOT;
+	while (!r && (part = strsep(&rest, "/"))) {
+		if (*part && strcmp(part, ".") != 0)
+			r = lookup_id(fs, *id, part, id);
+	}
+	free(copy);
+	return r;
+}
+
+int fs_readlink(struct fs *fs, uint64_t id, char *buf, size_t cap)
+{
+	uint8_t key[9] = {KEY_SYMLINK};
+	size_t len;
+	int r;
+
+	put_be64(key + 1, id);
+	r = meta_get(fs->meta, key, sizeof(key), buf, cap - 1, &len);
+	if (r)
+		return r == -ERANGE ? -EUCLEAN : r;
+	buf[len] = '\0';
+	return 0;
+}
+
+int fs_statfs(struct fs *fs, struct statvfs *out)
+{
+	struct pool_space space;
+
+	pool_space(fs->pool, &space);
+	memset(out, 0, sizeof(*out));
+	out->f_bsize = out->f_frsize = STATFS_BLOCK;
+	out->f_blocks = space.total / STATFS_BLOCK;
+	out->f_bfree = out->f_bavail = space.free / STATFS_BLOCK;
+	out->f_ffree = out->f_favail = space.free / INODE_BYTES;
+	out->f_files = space.objects + out->f_ffree;
+	out->f_namemax = DIR_NAME_MAX;
+	return 0;
+}
+
+bool fs_is_tight(struct fs *fs)
+{
+	struct pool_space space;
+	uint64_t limit;
+
+	pool_space(fs->pool, &space);
+	limit = space.total / TIGHT_FRACTION;
+	return space.free < (limit > TIGHT_BYTES ? limit : TIGHT_BYTES);
+}
+
+int fs_fsync_all(struct fs *fs)
+{
+	return pool_sync(fs->pool);
+}
+
+struct name_of { /* fs_path(): looking for an inode's name in a folder */
+	uint64_t id;
+	char *buf;
+	size_t len;
+};
+
+static int name_matches(void *arg, const struct dir_entry *entry)
+{
+	struct name_of *of = arg;
+
+	if (entry->id != of->id)
+		return 0;
+	memcpy(of->buf, entry->name, entry->name_len);
+	of->len = entry->name_len;
+	return 1;
+}
+
+/* Builds from the end: parents are known, names must be searched for in them. */
+void fs_path(struct fs *fs, uint64_t id, char *buf, size_t cap)
+{
+	char path[4096], name[DIR_NAME_MAX];
+	size_t at = sizeof(path) - 1;
+	uint64_t child = id;
+	unsigned depth;
+
+	path[at] = '\0';
+	for (depth = 0; child != OBJECT_ID_ROOT && depth < PATH_DEPTH_MAX; depth++) {
+		struct name_of of = {.id = child, .buf = name};
+		struct object *object;
+		struct attr attr;
+		struct dir dir;
+
+		if (fs_load(fs, child, &object, &attr))
+			break;
+		object_put(object);
+		dir = fs_dir(fs, attr.parent);
+		if (!attr.parent || dir_walk(&dir, 0, name_matches, &of) != 1 || of.len + 1 > at)
+			break;
+		at -= of.len;
+		memcpy(path + at, name, of.len);
+		path[--at] = '/';
+		child = attr.parent;
+	}
+	if (child == OBJECT_ID_ROOT)
+		snprintf(buf, cap, "%s", path[at] ? path + at : "/");
+	else
+		snprintf(buf, cap, "object %llu", (unsigned long long)id);
+}
+
+/* readdir -------------------------------------------------------------------------------------- */
+
+struct readdir_walk {
+	struct fs *fs;
+	bool attributes;
+	int (*each)(void *arg, const char *name, const struct stat *st, uint64_t next);
+	void *arg;
+};
+
+static int emit(struct readdir_walk *walk, const char *name, uint64_t id, uint8_t type,
+		uint64_t next)
+{
+	struct stat st;
+	int r = walk->attributes ? fs_getattr(walk->fs, id, &st) : -EAGAIN;
+
+	if (r == -ENOENT)
+		return 0; /* removed since the cursor saw it */
+	if (r) {	  /* not wanted; or damaged: the name at least is shown */
+		memset(&st, 0, sizeof(st));
+		st.st_ino = id;
+		st.st_mode = (mode_t)DTTOIF(type);
+	}
+	return walk->each(walk->arg, name, &st, next);
+}
+
+static int emit_entry(void *arg, const struct dir_entry *entry)
+{
+	char name[DIR_NAME_MAX + 1];
+
+	memcpy(name, entry->name, entry->name_len);
+	name[entry->name_len] = '\0';
+	return emit(arg, name, entry->id, entry->type, entry->cookie);
+}
+
+int fs_readdir(struct fs *fs, uint64_t id, uint64_t off, bool attributes,
+	       int (*each)(void *arg, const char *name, const struct stat *st, uint64_t next),
+	       void *arg)
+{
+	struct readdir_walk walk = {.fs = fs, .attributes = attributes, .each = each, .arg = arg};
+	struct dir dir = fs_dir(fs, id);
+	int r = 0;
+
+	if (off < DIR_PARENT) {
+		struct object *object;
+		struct attr attr;
+
+		r = fs_load(fs, id, &object, &attr);
+		if (r == -ENOENT)
+			return 0; /* a removed folder that somebody holds open: empty */
+		if (r)
+			return r;
+		object_put(object);
+		if (off < DIR_SELF)
+			r = emit(&walk, ".", id, DT_DIR, DIR_SELF);
+		if (!r)
+			r = emit(&walk, "..", attr.parent ? attr.parent : OBJECT_ID_ROOT, DT_DIR,
+				 DIR_PARENT);
+	}
+	if (!r)
+		r = dir_walk(&dir, off, emit_entry, &walk);
+	return r < 0 ? r : 0;
+}

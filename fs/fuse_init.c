@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_init.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+/* Newer than Debian 12's header. */
+#define INIT_DIRECT_IO_ALLOW_MMAP (1ull << 36)
+#define INIT_WANTED		  (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | INIT_DIRECT_IO_ALLOW_MMAP)
+
+static struct {
+	void (*ready)(void *arg);
+	void *arg;
+	uint64_t offered;	 /* flags of the kernel's INIT */
+	_Atomic uint64_t unique; /* of it; 0 when answered */
+} init;
+
+static _Thread_local bool kill_flag;
+
+bool wire_kills(void)
+{
+	return kill_flag;
+}
+
+static void note_init(const struct fuse_in_header *head, const uint8_t *body, size_t len)
+{
+	struct fuse_init_in in = {.major = 0};
+
+	memcpy(&in, body, len < sizeof(in) ? len : sizeof(in));
+	init.offered = in.flags;
+	if (in.flags & FUSE_INIT_EXT)
+		init.offered |= (uint64_t)in.flags2 << 32;
+	init.unique = head->unique;
+}
+
+#define FLAG_AT(body, len, type, field) \
+	((len) < sizeof(struct type) ? 0 : flag_at((body) + offsetof(struct type, field)))
+
+static uint32_t flag_at(const uint8_t *p)
+{
+	uint32_t flags;
+
+	memcpy(&flags, p, sizeof(flags));
+	return flags;
+}
+
+static bool kills(uint32_t opcode, const uint8_t *body, size_t len)
+{
+	switch (opcode) {
+	case FUSE_OPEN:
+		return FLAG_AT(body, len, fuse_open_in, open_flags) & FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_CREATE:
+		return FLAG_AT(body, len, fuse_create_in, open_flags) & FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_WRITE:
+		return FLAG_AT(body, len, fuse_write_in, write_flags) & FUSE_WRITE_KILL_SUIDGID;
+	case FUSE_SETATTR:
+		return FLAG_AT(body, len, fuse_setattr_in, valid) & FATTR_KILL_SUIDGID;
+	default:
+		return false;
+	}
+}
+
+static ssize_t wire_read(int fd, void *buf, size_t cap, void *data)
+{
+	struct fuse_in_header head;
+	const uint8_t *body = (const uint8_t *)buf + sizeof(head);
+	ssize_t n = read(fd, buf, cap);
+
+	(void)data;
+	kill_flag = false;
+	if (n < (ssize_t)sizeof(head))
+		return n;
+	memcpy(&head, buf, sizeof(head));
+	if (head.opcode == FUSE_INIT)
+		note_init(&head, body, (size_t)n - sizeof(head));
+	else
+		kill_flag = kills(head.opcode, body, (size_t)n - sizeof(head));
+	return n;
+}
+
+/* The library's answer plus what is offered and wanted. The older KILLPRIV goes: it would take suid
+ * from root's writes, too. */
+static void complete(struct fuse_init_out *out)
+{
+	uint64_t flags = out->flags | (uint64_t)out->flags2 << 32;
+
+	flags |= init.offered & INIT_WANTED;
+	if (flags & FUSE_HANDLE_KILLPRIV_V2)
+		flags &= ~(uint64_t)FUSE_HANDLE_KILLPRIV;
+	if (init.offered & FUSE_INIT_EXT)
+		flags |= FUSE_INIT_EXT;
+	out->flags = (uint32_t)flags;
+	out->flags2 = (uint32_t)(flags >> 32);
+}
+
+static ssize_t write_init(int fd, const struct iovec *iov, int count)
+{
+	struct fuse_init_out out;
+	struct iovec changed[2] = {iov[0], {.iov_base = &out, .iov_len = sizeof(out)}};
+	ssize_t n;
+
+	if (count != 2 || iov[1].iov_len != sizeof(out))
+		return writev(fd, iov, count); /* a refusal, or a library of another protocol */
+	memcpy(&out, iov[1].iov_base, sizeof(out));
+	complete(&out);
+	n = writev(fd, changed, 2);
+	if (n >= 0 && init.ready)
+		init.ready(init.arg);
+	return n;
+}
+
+static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *data)
+{
+	struct fuse_out_header head;
+
+	(void)data;
+	memcpy(&head, iov[0].iov_base, sizeof(head));
+	if (!init.unique || head.unique != init.unique)
+		return writev(fd, iov, count);
+	init.unique = 0;
+	return write_init(fd, iov, count);
+}
+
+int wire_attach(struct fuse_session *session, void (*ready)(void *arg), void *arg)
+{
+	static const struct fuse_custom_io io = {.writev = wire_writev, .read = wire_read};
+
+	init.ready = ready;
+	init.arg = arg;
+	return fuse_session_custom_io(session, &io, fuse_session_fd(session)) ? -EINVAL : 0;
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/fuse_init.h"
+#include "fs/fuse_ops.h"
+#include "tiers/log.h"
+
+#define THREADS_MIN	    8u
+#define THREADS_MAX	    32u
+#define THREADS_PER_CPU	    4u
+#define READ_AHEAD_KB	    "2048" /* the default of 128 would keep reads at 128 KiB */
+#define DIRTY_RATIO_PERCENT "50"   /* of what may be dirty at all; FUSE's default is 1 */
+
+struct mount {
+	struct fuse_door door;
+	struct fuse_session *session;
+	char *point;
+	pthread_t server; /* runs the session's loop */
+};
+
+static void log_fuse(enum fuse_log_level level, const char *format, va_list args)
+{
+	char line[512];
+	size_t len;
+
+	vsnprintf(line, sizeof(line), format, args);
+	len = strlen(line);
+	if (len && line[len - 1] == '\n')
+		line[len - 1] = '\0';
+	log_line(level <= FUSE_LOG_ERR	     ? LOG_LEVEL_ERROR
+		 : level <= FUSE_LOG_WARNING ? LOG_LEVEL_WARNING
+		 : level <= FUSE_LOG_INFO    ? LOG_LEVEL_INFO
+					     : LOG_LEVEL_DEBUG,
+		 "%s", line);
+}
+
+static int add_options(const struct mount_options *options, struct fuse_args *args)
+{
+	char *list = NULL, *name = NULL;
+	int r = -ENOMEM;
+
+	if (asprintf(&name, "fsname=%s", options->source) < 0) {
+		name = NULL;
+		goto out;
+	}
+	if (fuse_opt_add_opt(&list, "default_permissions,subtype=terracefs") ||
+	    fuse_opt_add_opt_escaped(&list, name) ||
+	    (options->allow_other && fuse_opt_add_opt(&list, "allow_other")) ||
+	    (options->debug && fuse_opt_add_opt(&list, "debug")) ||
+	    (options->kernel && *options->kernel && fuse_opt_add_opt(&list, options->kernel)))
+		goto out;
+	if (fuse_opt_add_arg(args, "terracefs") || fuse_opt_add_arg(args, "-o") ||
+	    fuse_opt_add_arg(args, list))
+		goto out;
+	r = 0;
+out:
+	free(name);
+	free(list);
+	return r;
+}
+
+/* Device number of the mount as "MAJ:MIN", which also names its bdi. stat(2) would ask ourselves.
+ */
+static int device_of(const char *point, char *out, size_t cap)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, device[32], path[4096];
+	size_t line_cap = 0;
+	int r = -ENOENT;
+
+	if (!file)
+		return -errno;
+	while (getline(&line, &line_cap, file) > 0) {
+		if (sscanf(line, "%*u %*u %31s %*s %4095s", device, path) == 2 &&
+		    !strcmp(path, point)) {
+			snprintf(out, cap, "%s", device);
+			r = 0; /* the last one is on top */
+		}
+	}
+	free(line);
+	fclose(file);
+	return r;
+}
+
+static void tune(const char *device, const char *setting, const char *value)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/bdi/%s/%s", device, setting);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		log_debug("%s stays as it is: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The kernel has set its own read-ahead while taking our INIT answer, so ours comes after it. */
+static void session_ready(void *arg)
+{
+	const struct mount *mount = arg;
+	char device[32];
+
+	if (device_of(mount->point, device, sizeof(device)))
+		return;
+	tune(device, "read_ahead_kb", READ_AHEAD_KB);
+	tune(device, "max_ratio", DIRTY_RATIO_PERCENT);
+}
+
+int mount_new(struct fs *fs, const struct mount_options *options, struct mount **out)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct mount *mount = calloc(1, sizeof(*mount));
+	int r = -ENOMEM;
+
+	if (!mount)
+		goto out;
+	fuse_set_log_func(log_fuse);
+	mount->door = (struct fuse_door){.fs = fs, .writeback = options->writeback};
+	mount->point = strdup(options->point);
+	r = mount->point ? add_options(options, &args) : -ENOMEM;
+	if (r)
+		goto out;
+	r = -EINVAL;
+	mount->session = fuse_session_new(&args, &fuse_ops, sizeof(fuse_ops), &mount->door);
+	if (!mount->session)
+		goto out;
+	errno = 0;
+	if (fuse_session_mount(mount->session, mount->point)) {
+		r = errno ? -errno : -EPERM;
+		goto out;
+	}
+	r = wire_attach(mount->session, session_ready, mount);
+	if (r)
+		goto out;
+	*out = mount;
+	mount = NULL;
+out:
+	fuse_opt_free_args(&args);
+	mount_free(mount);
+	return r;
+}
+
+/* Unmounts as any user may: directly, or through fusermount3. lazy: although files are open. */
+static int unmount(const char *point, bool lazy)
+{
+	char *argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : "--", (char *)point, NULL};
+	int status = 0, r;
+	pid_t pid;
+
+	if (!umount2(point, lazy ? MNT_DETACH : 0))
+		return 0;
+	r = -errno;
+	if (r != -EPERM)
+		return r;
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ))
+		return r;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return status ? -EBUSY : 0;
+}
+
+/* Files are open: what is dirty in the kernel is written back as long as we serve, then the mount
+ * goes from the tree and the session ends under them. */
+static void leave_busy(struct mount *mount)
+{
+	int fd = open(mount->point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || syncfs(fd))
+		log_error("%s: what the kernel had not written back yet is lost: %s", mount->point,
+			  strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	unmount(mount->point, true);
+	fuse_session_exit(mount->session);
+	pthread_kill(mount->server, SIGUSR1);
+}
+
+/* Waits for SIGTERM or SIGINT; SIGUSR1 to this thread: the session is over. */
+static void *watch_signals(void *arg)
+{
+	struct mount *mount = arg;
+	sigset_t set;
+	int sig, r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	while (!sigwait(&set, &sig) && sig != SIGUSR1) {
+		r = unmount(mount->point, false);
+		if (r == -EBUSY) {
+			log_warning("%s is in use and goes all the same: a signal asked for it",
+				    mount->point);
+			leave_busy(mount);
+		} else if (r && r != -EINVAL) {
+			log_error("%s cannot be unmounted: %s", mount->point, strerror(-r));
+		}
+	}
+	return NULL;
+}
+
+static void interrupt(int sig)
+{
+	(void)sig; /* ends the loop's wait */
+}
+
+static int run_loop(struct mount *mount)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned threads = cpus > 0 ? (unsigned)cpus * THREADS_PER_CPU : THREADS_MIN;
+	int r;
+
+	if (!config)
+		return -ENOMEM;
+	threads = threads < THREADS_MIN ? THREADS_MIN : threads;
+	threads = threads > THREADS_MAX ? THREADS_MAX : threads;
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, threads);
+	fuse_loop_cfg_set_idle_threads(config, threads);
+	r = fuse_session_loop_mt(mount->session, config);
+	fuse_loop_cfg_destroy(config);
+	return r < 0 ? r : 0; /* positive: the signal that ended it */
+}
+
+int mount_run(struct mount *mount)
+{
+	struct sigaction action = {.sa_handler = interrupt};
+	pthread_t watcher;
+	sigset_t wake;
+	int r;
+
+	mount->server = pthread_self();
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGUSR1, &action, NULL); /* no SA_RESTART */
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &wake, NULL); /* for the watcher, who takes it with sigwait() */
+	r = -pthread_create(&watcher, NULL, watch_signals, mount);
+	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+	if (r)
+		return r;
+	r = run_loop(mount);
+	pthread_kill(watcher, SIGUSR1);
+	pthread_join(watcher, NULL);
+	return r;
+}
+
+void mount_free(struct mount *mount)
+{
+	if (!mount)
+		return;
+	if (mount->session) {
+		fuse_session_unmount(mount->session);
+		fuse_session_destroy(mount->session);
+	}
+	free(mount->point);
+	free(mount);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The adapters between libfuse and fs/: decode a request, call fs_*(), reply. The sign of errno is
+ * flipped here and nowhere else. Requests come from many threads at once.
+ */
+#ifndef TERRACE_FS_FUSE_OPS_H
+#define TERRACE_FS_FUSE_OPS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "fs/fs.h"
+
+#define CACHE_SECONDS	3600.0 /* the daemon is the only writer: what the kernel knows stays true */
+#define CONTROL_SECONDS 0.0
+
+struct fuse_door { /* the session's user data */
+	struct fs *fs;
+	bool writeback;
+};
+
+static inline struct fuse_door *door_of(fuse_req_t req)
+{
+	return (struct fuse_door *)fuse_req_userdata(req);
+}
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+	return door_of(req)->fs;
+}
+
+static inline void reply(fuse_req_t req, int r)
+{
+	fuse_reply_err(req, -r);
+}
+
+struct fs_cred cred_of(fuse_req_t req);
+void entry_init(struct fuse_entry_param *entry, const struct stat *st);
+/* r, or the entry. */
+void reply_entry(fuse_req_t req, int r, const struct stat *st);
+
+/* fuse_ops_file.c */
+void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		struct fuse_file_info *fi);
+void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
+void ops_read(fuse_req_t req, fuse_ino_t id, size_t len, off_t off, struct fuse_file_info *fi);
+void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t off,
+	       struct fuse_file_info *fi);
+void ops_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi);
+void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len,
+		   struct fuse_file_info *fi);
+void ops_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struct fuse_file_info *fi);
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_file_info *in_fi,
+			 fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t len,
+			 int flags);
+
+/* fuse_ops_dir.c */
+void ops_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
+void ops_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi);
+void ops_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off,
+		     struct fuse_file_info *fi);
+void ops_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi);
+
+/* fuse_ops_xattr.c */
+void ops_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size);
+void ops_listxattr(fuse_req_t req, fuse_ino_t id, size_t size);
+void ops_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value, size_t size,
+		  int flags);
+void ops_removexattr(fuse_req_t req, fuse_ino_t id, const char *name);
+
+extern const struct fuse_lowlevel_ops fuse_ops;
+
+#endif

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Open files. fi->fh is a struct inode, or a struct control_file for virtual ones. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "fs/control.h"
+#include "fs/fuse_init.h"
+#include "fs/fuse_ops.h"
+
+static struct inode *inode_of(const struct fuse_file_info *fi)
+{
+	return (struct inode *)(uintptr_t)fi->fh;
+}
+
+static struct control_file *control_of(const struct fuse_file_info *fi)
+{
+	return (struct control_file *)(uintptr_t)fi->fh;
+}
+
+/* When little room is left, write(2) itself must hear that there is none. */
+static void set_caching(struct fs *fs, struct fuse_file_info *fi)
+{
+	fi->keep_cache = 1;
+	fi->direct_io = (fi->flags & O_ACCMODE) != O_RDONLY && fs_is_tight(fs);
+}
+
+static void open_control(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+{
+	struct control_file *file;
+	int r = control_open(fs_of(req)->control, id, fi->flags, &file);
+
+	if (r) {
+		reply(req, r);
+		return;
+	}
+	fi->fh = (uintptr_t)file;
+	fi->direct_io = 1;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		control_close(file);
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct inode *inode;
+	int r;
+
+	if (control_owns(id)) {
+		open_control(req, id, fi);
+		return;
+	}
+	r = fs_file_open(fs, id, fi->flags, wire_kills(), &inode);
+	if (r) {
+		reply(req, r);
+		return;
+	}
+	fi->fh = (uintptr_t)inode;
+	set_caching(fs, fi);
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		fs_file_close(fs, inode); /* interrupted: no release will come */
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		struct fuse_file_info *fi)
+{
+	struct fs_cred cred = cred_of(req);
+	struct fuse_entry_param entry;
+	struct fs *fs = fs_of(req);
+	struct inode *inode;
+	struct stat st;
+	int r;
+
+	r = control_owns(parent) ? -EPERM : fs_create(fs, parent, name, mode, &cred, &st, &inode);
+	if (r) {
+		reply(req, r);
+		return;
+	}
+	fi->fh = (uintptr_t)inode;
+	set_caching(fs, fi);
+	entry_init(&entry, &st);
+	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
+		fs_file_close(fs, inode);
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+{
+	if (control_owns(id))
+		control_close(control_of(fi));
+	else
+		fs_file_close(fs_of(req), inode_of(fi));
+	reply(req, 0);
+}
+
+/* A buffer per thread, so that a read allocates nothing; freed with the thread. */
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+
+struct buffer {
+	size_t cap;
+	char bytes[];
+};
+
+static void buffer_key_make(void)
+{
+	if (pthread_key_create(&buffer_key, free))
+		abort(); /* only with more keys than a process may have */
+}
+
+static char *thread_buffer(size_t len)
+{
+	struct buffer *buffer;
+
+	pthread_once(&buffer_once, buffer_key_make);
+	buffer = pthread_getspecific(buffer_key);
+	if (buffer && buffer->cap >= len)
+		return buffer->bytes;
+	free(buffer);
+	buffer = malloc(sizeof(*buffer) + len);
+	pthread_setspecific(buffer_key, buffer);
+	if (!buffer)
+		return NULL;
+	buffer->cap = len;
+	return buffer->bytes;
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t id, size_t len, off_t off, struct fuse_file_info *fi)
+{
+	char *buf = thread_buffer(len);
+	size_t got = 0;
+	int r;
+
+	if (!buf)
+		r = -ENOMEM;
+	else if (control_owns(id))
+		r = control_read(control_of(fi), buf, len, (uint64_t)off, &got);
+	else
+		r = fs_read(fs_of(req), inode_of(fi), buf, len, (uint64_t)off, &got);
+	if (r)
+		reply(req, r);
+	else
+		fuse_reply_buf(req, buf, got);
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t off,
+	       struct fuse_file_info *fi)
+{
+	unsigned flags = (fi->writepage ? FS_WRITE_CACHED : 0) | (wire_kills() ? FS_WRITE_KILL : 0);
+	int r;
+
+	/* With the writeback cache the kernel knows the end of the file better than we do. */
+	if ((fi->flags & O_APPEND) && !door_of(req)->writeback)
+		flags |= FS_WRITE_APPEND;
+	if (control_owns(id))
+		r = control_write(control_of(fi), buf, len);
+	else
+		r = fs_write(fs_of(req), inode_of(fi), buf, len, (uint64_t)off, flags);
+	if (r)
+		reply(req, r);
+	else
+		fuse_reply_write(req, len);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
+{
+	(void)datasync;
+	reply(req, control_owns(id) ? 0 : fs_fsync(fs_of(req), inode_of(fi)));
+}
+
+/* Not told whether the caller may keep suid and sgid: root may. */
+static bool kills(fuse_req_t req)
+{
+	return fuse_req_ctx(req)->uid != 0;
+}
+
+void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len,
+		   struct fuse_file_info *fi)
+{
+	reply(req, control_owns(id) ? -EOPNOTSUPP
+				    : fs_fallocate(fs_of(req), inode_of(fi), mode, (uint64_t)len,
+						   (uint64_t)off, kills(req)));
+}
+
+void ops_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struct fuse_file_info *fi)
+{
+	uint64_t found = 0;
+	int r = control_owns(id) ? -EINVAL
+				 : fs_seek(fs_of(req), inode_of(fi), (uint64_t)off, whence, &found);
+
+	if (r)
+		reply(req, r);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}
+
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_file_info *in_fi,
+			 fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t len,
+			 int flags)
+{
+	uint64_t done = 0;
+	int r;
+
+	(void)flags;
+	if (control_owns(in) || control_owns(to))
+		r = -EXDEV; /* the kernel copies by reading and writing then */
+	else
+		r = fs_copy_range(fs_of(req), inode_of(in_fi), (uint64_t)in_off, inode_of(to_fi),
+				  (uint64_t)to_off, len, kills(req), &done);
+	if (r)
+		reply(req, r);
+	else
+		fuse_reply_write(req, done);
+}

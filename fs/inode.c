@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/inode.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "tiers/object.h"
+
+#define SHARDS	64u
+#define BUCKETS 64u /* per shard: open files are counted in hundreds */
+
+struct inode {
+	uint64_t id;
+	struct inode *next;	  /* shard lock */
+	struct object *object;	  /* held while opens > 0; set once */
+	uint32_t opens;		  /* shard lock */
+	bool gone;		  /* shard lock */
+	bool pending;		  /* shard lock: closed orphan whose deletion is under way */
+	bool forgotten;		  /* shard lock: forget came before that was done */
+	struct attr last;	  /* shard lock; valid when gone */
+	_Atomic int64_t write_ns; /* see inode_written() */
+};
+
+struct shard {
+	pthread_mutex_t lock;
+	uint64_t count;
+	struct inode *buckets[BUCKETS];
+};
+
+struct inode_table {
+	struct shard shards[SHARDS];
+};
+
+/* Ids are given in sequence: neighbours fall into different shards. */
+static struct shard *shard_of(struct inode_table *table, uint64_t id)
+{
+	return &table->shards[id % SHARDS];
+}
+
+static struct inode **slot_of(struct shard *shard, uint64_t id)
+{
+	struct inode **p = &shard->buckets[id / SHARDS % BUCKETS];
+
+	while (*p && (*p)->id != id)
+		p = &(*p)->next;
+	return p;
+}
+
+static void remove_locked(struct shard *shard, struct inode *inode)
+{
+	struct inode **p = slot_of(shard, inode->id);
+
+	assert(*p == inode && !inode->opens);
+	*p = inode->next;
+	shard->count--;
+	free(inode);
+}
+
+/* Finds or makes. */
+static struct inode *entry_locked(struct shard *shard, uint64_t id)
+{
+	struct inode **p = slot_of(shard, id);
+
+	if (*p)
+		return *p;
+	*p = calloc(1, sizeof(**p));
+	if (*p) {
+		(*p)->id = id;
+		shard->count++;
+	}
+	return *p;
+}
+
+int inode_table_new(struct inode_table **out)
+{
+	struct inode_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	for (unsigned i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&table->shards[i].lock, NULL);
+	*out = table;
+	return 0;
+}
+
+void inode_table_free(struct inode_table *table)
+{
+	if (!table)
+		return;
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *shard = &table->shards[i];
+
+		for (unsigned b = 0; b < BUCKETS; b++) {
+			while (shard->buckets[b]) {
+				struct inode *inode = shard->buckets[b];
+
+				shard->buckets[b] = inode->next;
+				if (inode->opens)
+					object_put(inode->object);
+				free(inode);
+			}
+		}
+		pthread_mutex_destroy(&shard->lock);
+	}
+	free(table);
+}
+
+int inode_open(struct inode_table *table, struct object *object, struct inode **out)
+{
+	uint64_t id = object_id(object);
+	struct shard *shard = shard_of(table, id);
+	struct object *surplus = NULL;
+	struct inode *inode;
+	int r = 0;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = entry_locked(shard, id);
+	if (!inode) {
+		r = -ENOMEM;
+	} else if (inode->gone && !inode->opens) {
+		r = -ENOENT;
+	} else if (inode->opens++) {
+		surplus = object; /* one reference per inode is enough */
+	} else {
+		inode->object = object;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	if (surplus)
+		object_put(surplus);
+	if (!r)
+		*out = inode;
+	return r;
+}
+
+struct object *inode_object(const struct inode *inode)
+{
+	return inode->object;
+}
+
+void inode_written(struct inode *inode, int64_t now_ns)
+{
+	inode->write_ns = now_ns;
+}
+
+int64_t inode_write_time(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+	int64_t ns = 0;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	if (inode)
+		ns = inode->write_ns;
+	pthread_mutex_unlock(&shard->lock);
+	return ns;
+}
+
+bool inode_close(struct inode_table *table, struct inode *inode, struct object **object)
+{
+	struct shard *shard = shard_of(table, inode->id);
+	bool orphan = false;
+
+	*object = NULL;
+	pthread_mutex_lock(&shard->lock);
+	assert(inode->opens);
+	if (!--inode->opens) {
+		*object = inode->object;
+		inode->object = NULL;
+		orphan = inode->gone;
+		inode->pending = orphan;
+		if (!orphan)
+			remove_locked(shard, inode);
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return orphan;
+}
+
+int inode_unlink(struct inode_table *table, uint64_t id, const struct attr *last)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+	int r = -ENOMEM;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = entry_locked(shard, id);
+	if (inode) {
+		inode->gone = true;
+		inode->last = *last;
+		r = inode->opens > 0;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return r;
+}
+
+void inode_unlink_undo(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	if (inode) {
+		inode->gone = false;
+		if (!inode->opens && !inode->pending)
+			remove_locked(shard, inode);
+	}
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void inode_deleted(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	if (inode) {
+		inode->pending = false;
+		if (!inode->opens && (!inode->gone || inode->forgotten))
+			remove_locked(shard, inode);
+	}
+	pthread_mutex_unlock(&shard->lock);
+}
+
+bool inode_last(struct inode_table *table, uint64_t id, struct attr *out)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+	bool found;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	found = inode && inode->gone && !inode->opens;
+	if (found)
+		*out = inode->last;
+	pthread_mutex_unlock(&shard->lock);
+	return found;
+}
+
+void inode_last_set(struct inode_table *table, uint64_t id, const struct attr *attr)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	if (inode && inode->gone)
+		inode->last = *attr;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void inode_forget(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	if (inode && inode->gone) {
+		if (inode->opens || inode->pending)
+			inode->forgotten = true;
+		else
+			remove_locked(shard, inode);
+	}
+	pthread_mutex_unlock(&shard->lock);
+}
+
+uint64_t inode_count(struct inode_table *table)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < SHARDS; i++) {
+		pthread_mutex_lock(&table->shards[i].lock);
+		count += table->shards[i].count;
+		pthread_mutex_unlock(&table->shards[i].lock);
+	}
+	return count;
+}

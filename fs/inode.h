@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The few inodes of which something must be remembered in memory: those that are open, and those
+ * without a name (until the kernel forgets them). The inode number is the object's id and ids are
+ * never reused, so an inode that is merely cached by the kernel needs no entry here: a million of
+ * them cost nothing, and an NFS handle works without having been looked up before.
+ *
+ * Invariants:
+ *  1. An entry exists while opens > 0 or `gone` is set.
+ *  2. An open inode holds a reference to its object.
+ *  3. gone: the last name was removed. With opens it is an orphan, deleted at the last close;
+ *     without, its record is deleted and `last` answers getattr until the kernel forgets it.
+ *
+ * Threads: any. The table's locks are leaves: nothing is called with one held. inode_unlink() and
+ * its undo are called inside a transaction, so that "is it open?" and "delete it" are one step.
+ */
+#ifndef TERRACE_FS_INODE_H
+#define TERRACE_FS_INODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/attr.h"
+
+struct object;
+struct inode;
+struct inode_table;
+
+int inode_table_new(struct inode_table **out);
+/* Puts the objects of inodes that are still open. */
+void inode_table_free(struct inode_table *table);
+
+/* One more open. Takes over the caller's reference on success. -ENOENT: deleted meanwhile. */
+int inode_open(struct inode_table *table, struct object *object, struct inode **out);
+/* The object of an open inode; valid until the caller's close. */
+struct object *inode_object(const struct inode *inode);
+
+/* A write that the kernel does not report by SETATTR (not from its writeback cache). */
+void inode_written(struct inode *inode, int64_t now_ns);
+/* Time of the last of those, 0 = none (or not open). */
+int64_t inode_write_time(struct inode_table *table, uint64_t id);
+
+/*
+ * One open less. Returns true when it was the last one of an orphan: the caller deletes the object
+ * and calls inode_deleted(). *object is the reference given to inode_open() when this was the last
+ * open, NULL otherwise; the caller puts it.
+ */
+bool inode_close(struct inode_table *table, struct inode *inode, struct object **object);
+
+/* Inside the transaction that removes the last name. Returns 1: open, becomes an orphan; 0: not
+ * open, the record is to be deleted; -ENOMEM. */
+int inode_unlink(struct inode_table *table, uint64_t id, const struct attr *last);
+/* That transaction failed. */
+void inode_unlink_undo(struct inode_table *table, uint64_t id);
+/* An orphan's object has been deleted (or is left to the next open of the pool). */
+void inode_deleted(struct inode_table *table, uint64_t id);
+
+/* Attributes of an inode whose record has been deleted. */
+bool inode_last(struct inode_table *table, uint64_t id, struct attr *out);
+void inode_last_set(struct inode_table *table, uint64_t id, const struct attr *attr);
+void inode_forget(struct inode_table *table, uint64_t id);
+
+/* Entries in the table; for tests and statistics. */
+uint64_t inode_count(struct inode_table *table);
+
+#endif

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/job_run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/fs.h"
+#include "fs/terrace_xattr.h"
+#include "tiers/object.h"
+
+struct job_kind {
+	const char *verb;
+	bool has_paths;
+	int step; /* without "to": towards the fast end (-1) or the slow one (+1) */
+	int (*run)(struct fs *fs, struct job *job);
+};
+
+static int run_pass(struct fs *fs, struct job *job);
+static int run_move(struct fs *fs, struct job *job);
+
+static const struct job_kind kinds[] = {
+	{"run", false, 0, run_pass},
+	{"promote", true, -1, run_move},
+	{"demote", true, +1, run_move},
+};
+
+/* Requests. ------------------------------------------------------------------------------------ */
+
+static const struct job_kind *kind_find(const char *verb)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kinds[i].verb, verb))
+			return &kinds[i];
+	return NULL;
+}
+
+static int parse_to(struct job *job, const struct pool_config *config, const char *to)
+{
+	job->to = -1;
+	if (!to)
+		return 0;
+	for (uint32_t i = 0; i < config->ntiers; i++) {
+		if (!strcmp(config->tiers[i].name, to)) {
+			job->to = (int)i;
+			job->to_name = config->tiers[i].name;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static bool all_absolute(const json_t *paths)
+{
+	size_t i;
+	json_t *path;
+
+	if (!json_is_array(paths) || !json_array_size(paths))
+		return false;
+	json_array_foreach(paths, i, path)
+	{
+		if (!json_is_string(path) || json_string_value(path)[0] != '/')
+			return false;
+	}
+	return true;
+}
+
+/* Messages are put into JSON as they are: no quotes in them. */
+int job_parse(struct job *job, const struct pool_config *config, const char *text, size_t len,
+	      char *message, size_t message_cap)
+{
+	const char *verb = NULL, *to = NULL;
+	json_t *root, *paths = NULL;
+	int r = -EINVAL;
+
+	root = json_loadb(text, len, 0, NULL);
+	if (!root ||
+	    json_unpack(root, "{s:s,s?s,s?o}", "verb", &verb, "to", &to, "paths", &paths)) {
+		snprintf(message, message_cap, "not an object with a verb");
+		goto out;
+	}
+	job->kind = kind_find(verb);
+	if (!job->kind) {
+		snprintf(message, message_cap, "unknown verb");
+	} else if (parse_to(job, config, to)) {
+		snprintf(message, message_cap, "no such tier");
+	} else if (job->kind->has_paths && !all_absolute(paths)) {
+		snprintf(message, message_cap,
+			 "paths must be a list of paths from the mount's root, each beginning "
+			 "with /");
+	} else {
+		job->paths = job->kind->has_paths ? json_incref(paths) : NULL;
+		atomic_store(&job->between, true);
+		r = 0;
+	}
+out:
+	json_decref(root);
+	return r;
+}
+
+void job_release(struct job *job)
+{
+	json_decref(job->paths);
+	job->paths = NULL;
+}
+
+const char *job_verb(const struct job *job)
+{
+	return job->kind->verb;
+}
+
+json_t *job_json(struct job *job, bool ended)
+{
+	uint64_t total = job->total, done = job->done, failed = job->failed_frames;
+
+	if (!job->between) {
+		total += job->progress.bytes_total;
+		done += job->progress.bytes_done;
+		failed += job->progress.frames_failed;
+	}
+	return json_pack("{s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:s?}", "verb", job->kind->verb, "to",
+			 job->to_name, "bytes_total", (json_int_t)total, "bytes_done",
+			 (json_int_t)done, "files", (json_int_t)job->files, "moved",
+			 (json_int_t)done, "failed_frames", (json_int_t)failed, "error",
+			 ended && job->error ? strerror(-job->error) : NULL);
+}
+
+/* Running. ------------------------------------------------------------------------------------- */
+
+/* Adds up a move that ended. The order keeps a reader from seeing it twice. */
+static void move_ended(struct job *job)
+{
+	atomic_store(&job->between, true);
+	job->total += job->progress.bytes_total;
+	job->done += job->progress.bytes_done;
+	job->failed_frames += job->progress.frames_failed;
+	job->progress.bytes_total = job->progress.bytes_done = 0;
+	job->progress.frames_done = job->progress.frames_failed = 0;
+}
+
+static int run_pass(struct fs *fs, struct job *job)
+{
+	int r;
+
+	atomic_store(&job->between, false);
+	r = pool_run(fs->pool, &job->progress);
+	move_ended(job);
+	return r;
+}
+
+struct list {
+	uint64_t *ids;
+	size_t len, cap;
+};
+
+static int list_add(struct list *list, uint64_t id)
+{
+	if (list->len == list->cap) {
+		size_t cap = list->cap ? 2 * list->cap : 1024;
+		uint64_t *ids = reallocarray(list->ids, cap, sizeof(*ids));
+
+		if (!ids)
+			return -ENOMEM;
+		list->ids = ids;
+		list->cap = cap;
+	}
+	list->ids[list->len++] = id;
+	return 0;
+}
+
+struct collect { /* folders wait in their own list: no recursion, whatever the depth */
+	struct job *job;
+	struct list files, folders;
+};
+
+static int collect_one(struct collect *collect, uint64_t id, uint8_t type)
+{
+	if (collect->job->progress.cancel)
+		return -ECANCELED;
+	if (type == DT_DIR)
+		return list_add(&collect->folders, id);
+	return type == DT_REG ? list_add(&collect->files, id) : 0;
+}
+
+static int collect_entry(void *arg, const struct dir_entry *entry)
+{
+	return collect_one(arg, entry->id, entry->type);
+}
+
+static int collect_path(struct fs *fs, struct collect *collect, const char *path)
+{
+	struct stat st;
+	uint64_t id;
+	int r;
+
+	r = fs_resolve(fs, path, &id);
+	if (!r)
+		r = fs_getattr(fs, id, &st);
+	if (!r)
+		r = collect_one(collect, id, (uint8_t)IFTODT(st.st_mode));
+	while (!r && collect->folders.len) {
+		struct dir dir = fs_dir(fs, collect->folders.ids[--collect->folders.len]);
+
+		r = dir_walk(&dir, 0, collect_entry, collect);
+	}
+	return r;
+}
+
+/* Where a file goes: -1 = nowhere, it is at that end already or gone. */
+static int target_of(struct fs *fs, const struct job *job, uint64_t id)
+{
+	const struct pool_config *config = pool_config(fs->pool);
+	struct object *object;
+	int tier, r;
+
+	if (job->to >= 0)
+		return job->to;
+	if (object_get(fs->pool, id, &object))
+		return -1;
+	r = terrace_main_tier(object, &tier);
+	object_put(object);
+	tier += job->kind->step;
+	return r < 0 || tier < 0 || tier >= (int)config->ntiers ? -1 : tier;
+}
+
+/* All files with one target at once, in the order found, so that neighbours are packed together. */
+static int move_to(struct fs *fs, struct job *job, const struct list *files, const int8_t *targets,
+		   int to)
+{
+	struct list some = {.ids = NULL};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < files->len; i++)
+		if (targets[i] == to)
+			r = list_add(&some, files->ids[i]);
+	if (!r && some.len) {
+		atomic_store(&job->between, false);
+		r = pool_move(fs->pool, some.ids, some.len, to, &job->progress);
+		move_ended(job);
+		job->files += some.len;
+	}
+	free(some.ids);
+	return r;
+}
+
+static int move_all(struct fs *fs, struct job *job, const struct list *files)
+{
+	int ntiers = (int)pool_config(fs->pool)->ntiers, first = 0, r;
+	int8_t *targets = malloc(files->len);
+
+	if (!targets)
+		return files->len ? -ENOMEM : 0;
+	for (size_t i = 0; i < files->len; i++)
+		targets[i] = (int8_t)target_of(fs, job, files->ids[i]);
+	for (int to = 0; to < ntiers; to++) {
+		r = job->progress.cancel ? -ECANCELED : move_to(fs, job, files, targets, to);
+		if (r == -ECANCELED) {
+			first = r;
+			break;
+		}
+		if (!first)
+			first = r;
+	}
+	free(targets);
+	return first;
+}
+
+/* A path that cannot be found fails the job, after the others were done. */
+static int run_move(struct fs *fs, struct job *job)
+{
+	struct collect collect = {.job = job};
+	int first = 0, r = 0;
+	json_t *path;
+	size_t i;
+
+	json_array_foreach(job->paths, i, path)
+	{
+		r = collect_path(fs, &collect, json_string_value(path));
+		if (r == -ECANCELED || r == -ENOMEM)
+			goto out;
+		if (!first)
+			first = r;
+	}
+	r = move_all(fs, job, &collect.files);
+	if (!first || r == -ECANCELED)
+		first = r;
+	r = first;
+out:
+	free(collect.files.ids);
+	free(collect.folders.ids);
+	return r;
+}
+
+int job_run(struct fs *fs, struct job *job)
+{
+	return job->kind->run(fs, job);
+}

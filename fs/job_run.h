@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One job: what a request says, doing it, and how far it is. The table of verbs is in job_run.c.
+ * Threads: job_run() on one; meanwhile others may call job_json() and set progress.cancel.
+ */
+#ifndef TERRACE_FS_JOB_RUN_H
+#define TERRACE_FS_JOB_RUN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiers/pool.h"
+
+struct fs;
+struct job_kind;
+
+struct job {
+	const struct job_kind *kind;
+	int to;		     /* tier index, -1 = one up or down from where each file is */
+	const char *to_name; /* the config's */
+	json_t *paths;
+	struct move_progress progress;	     /* of the move under way */
+	_Atomic uint64_t total, done, files; /* of moves that ended */
+	_Atomic uint64_t failed_frames;
+	_Atomic bool between; /* no move under way: do not add its progress */
+	int error;	      /* when ended */
+};
+
+/* -EINVAL with message. On error nothing is held. */
+int job_parse(struct job *job, const struct pool_config *config, const char *text, size_t len,
+	      char *message, size_t message_cap);
+void job_release(struct job *job);
+const char *job_verb(const struct job *job);
+/* -ECANCELED, or the first error; what could be done has been done. */
+int job_run(struct fs *fs, struct job *job);
+/* Everything but number and state. NULL: no memory. */
+json_t *job_json(struct job *job, bool ended);
+
+#endif
