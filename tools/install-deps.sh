@@ -40,7 +40,11 @@ python3             tests: exact system calls
 sqlite3             tests: a database on a mount
 xz-utils            traces of real accesses for the simulations
 e2fsprogs           tests: small filesystems to fill
-util-linux          tests: losetup, findmnt, setpriv'
+libcap2-bin         tests: setcap
+procps              tests: pgrep
+util-linux          tests: losetup, findmnt, setpriv
+btrfs-progs         the benchmark: a column
+mergerfs            the benchmark: a column'
 
 case ${1:-all} in
 all) wanted="$build
