@@ -541,13 +541,3 @@ void filecache_used_add(struct filecache *cache, uint32_t place, uint64_t bytes)
 	cache->places[place].used += bytes;
 	pthread_mutex_unlock(&cache->lock);
 }
-
-unsigned filecache_fds(struct filecache *cache)
-{
-	unsigned fds;
-
-	pthread_mutex_lock(&cache->lock);
-	fds = cache->fds;
-	pthread_mutex_unlock(&cache->lock);
-	return fds;
-}

@@ -58,7 +58,5 @@ int segfile_sync(struct filecache *cache, struct segfile *file, bool *led);
 /* Bytes of disk (st_blocks * 512) of a place's files: what was added plus what changed since. */
 uint64_t filecache_used(struct filecache *cache, uint32_t place);
 void filecache_used_add(struct filecache *cache, uint32_t place, uint64_t bytes);
-/* Descriptors open now. */
-unsigned filecache_fds(struct filecache *cache);
 
 #endif

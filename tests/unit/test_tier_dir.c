@@ -545,6 +545,64 @@ static void test_descriptors_are_bounded(void **state)
 	assert_int_equal(fault_open_fds(), before);
 }
 
+static void test_calls_on_what_is_not_there(void **state)
+{
+	struct tier_dir_options options = options_for(1);
+	struct tier_segment seg = {.id = 5, .place = 0};
+	struct tier *tier = open_new(&options);
+	char path[128], aside[128], c = 0;
+
+	(void)state;
+	assert_int_equal(tier_write(tier, seg, &c, 1, 0, TIER_FOREGROUND), -ENOENT);
+	assert_int_equal(tier_read(tier, seg, &c, 1, 0, TIER_BULK), -ENOENT);
+	assert_int_equal(tier_sync(tier, seg), -ENOENT);
+	assert_int_equal(tier_punch(tier, seg, 8192, 0), -ENOENT);
+	assert_int_equal(tier_segment_truncate(tier, seg, 0), -ENOENT);
+	/* The disk goes away under us: an error of the medium, and nothing is made in its place. */
+	snprintf(path, sizeof(path), "%s/segments", fixture.paths[0]);
+	snprintf(aside, sizeof(aside), "%s/aside", fixture.paths[0]);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(tier_segment_create(tier, seg), -EIO);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(rename(aside, path), 0);
+	assert_int_equal(tier_segment_create(tier, seg), 0);
+	/* A folder that cannot be listed is an error, not an empty one. */
+	snprintf(path, sizeof(path), "%s/segments/77", fixture.paths[0]);
+	assert_int_equal(close(open(path, O_CREAT | O_WRONLY, 0600)), 0);
+	log_captured();
+	assert_int_equal(tier_list(tier, 0, list_one, &(struct listing){0}), -ENOTDIR);
+	assert_non_null(strstr(log_captured(), "cannot list"));
+	tier_close(tier);
+	assert_int_equal(tier_dir_open(&tier, &options), -ENOTDIR);
+	assert_null(tier);
+}
+
+static void test_options_that_make_no_sense(void **state)
+{
+	struct tier_dir_options options = options_for(0);
+	char file[128];
+	const char *paths[] = {file};
+	struct tier *tier;
+
+	(void)state;
+	assert_int_equal(tier_dir_format(&options), -EINVAL);
+	assert_int_equal(tier_dir_open(&tier, &options), -EINVAL);
+	options = options_for(1);
+	options.tier_id = 64;
+	assert_int_equal(tier_dir_format(&options), -EINVAL);
+	assert_int_equal(tier_dir_open(&tier, &options), -EINVAL);
+	options = options_for(1);
+	options.paths = paths;
+	snprintf(file, sizeof(file), "%s/file", fixture.root);
+	assert_int_equal(close(open(file, O_CREAT | O_WRONLY, 0600)), 0);
+	assert_int_equal(tier_dir_format(&options), -ENOTDIR);
+	expect_open(&options, -ENOTDIR, "not a directory");
+	memset(file, 'x', sizeof(file) - 1);
+	file[0] = '/';
+	file[sizeof(file) - 1] = '\0';
+	assert_int_equal(tier_dir_format(&options), -ENOENT);
+}
+
 /* Sync ----------------------------------------------------------------------------------------- */
 
 static void test_sync_covers_the_name_once_and_clean_ones_cost_nothing(void **state)
@@ -730,6 +788,87 @@ static void test_threads_with_files_coming_and_going(void **state)
 	tier_close(tier);
 }
 
+static void *read_large(void *arg)
+{
+	struct worker *worker = arg;
+	uint8_t *in = malloc(3 << 20), *want = malloc(3 << 20);
+	unsigned i;
+
+	fill(want, 3 << 20, 21);
+	for (i = 0; i < 4 && !worker->error; i++) {
+		uint64_t off = worker->index * 777 + i;
+
+		worker->error =
+			tier_read(worker->tier, worker->seg, in, (3 << 20) - off, off, TIER_BULK);
+		if (!worker->error && memcmp(in, want + off, (3 << 20) - off) != 0)
+			worker->error = -EBADMSG;
+	}
+	free(in);
+	free(want);
+	return NULL;
+}
+
+/* More than there are lanes, all opening one file at once. */
+static void test_many_bulk_readers(void **state)
+{
+	struct tier_dir_options options = options_for(1);
+	struct tier_segment seg = {.id = 1, .place = 0};
+	struct tier *tier = open_new(&options);
+	uint8_t *buf = malloc(3 << 20);
+	struct worker workers[10];
+	unsigned i;
+
+	(void)state;
+	fill(buf, 3 << 20, 21);
+	assert_int_equal(tier_segment_create(tier, seg), 0);
+	assert_int_equal(tier_write(tier, seg, buf, 3 << 20, 0, TIER_BULK), 0);
+	tier_close(tier);
+	assert_int_equal(tier_dir_open(&tier, &options), 0);
+	for (i = 0; i < 10; i++) {
+		workers[i] = (struct worker){.tier = tier, .seg = seg, .index = i};
+		pthread_create(&workers[i].thread, NULL, read_large, &workers[i]);
+	}
+	for (i = 0; i < 10; i++) {
+		pthread_join(workers[i].thread, NULL);
+		assert_int_equal(workers[i].error, 0);
+	}
+	tier_close(tier);
+	free(buf);
+}
+
+static int broken_getevents(struct io_context *ctx, long min, long max, struct io_event *events,
+			    struct timespec *timeout)
+{
+	(void)ctx;
+	(void)min;
+	(void)max;
+	(void)events;
+	(void)timeout;
+	return -EINVAL;
+}
+
+/* Requests on their way must have ended before their memory is the caller's again. */
+static void test_waiting_for_requests_fails(void **state)
+{
+	struct tier_dir_options options = options_for(1);
+	struct tier_segment seg = {.id = 1, .place = 0};
+	struct tier *tier = open_new(&options);
+	uint8_t *buf = calloc(1, 3 << 20);
+	struct io_ops ops = io_ops_system;
+
+	(void)state;
+	assert_int_equal(tier_segment_create(tier, seg), 0);
+	assert_int_equal(tier_write(tier, seg, buf, 3 << 20, 0, TIER_BULK), 0);
+	ops.aio_getevents = broken_getevents;
+	io_ops_set(&ops);
+	assert_int_equal(tier_read(tier, seg, buf, 3 << 20, 0, TIER_BULK),
+			 tier->caps & TIER_CAP_DIRECT ? -EINVAL : 0);
+	io_ops_set(NULL);
+	assert_int_equal(tier_read(tier, seg, buf, 3 << 20, 0, TIER_BULK), 0);
+	tier_close(tier);
+	free(buf);
+}
+
 /* Settings for tests --------------------------------------------------------------------------- */
 
 static void test_delay_and_bandwidth_slow_requests_down(void **state)
@@ -905,6 +1044,10 @@ int main(void)
 		IN_MEMORY(test_punch_gives_back_whole_blocks_only),
 		IN_MEMORY(test_list_shows_segments_and_nothing_else),
 		IN_MEMORY(test_descriptors_are_bounded),
+		ON_DISK(test_calls_on_what_is_not_there),
+		ON_DISK(test_options_that_make_no_sense),
+		ON_DISK(test_many_bulk_readers),
+		ON_DISK(test_waiting_for_requests_fails),
 		ON_DISK(test_sync_covers_the_name_once_and_clean_ones_cost_nothing),
 		ON_DISK(test_failed_sync_is_final),
 		ON_DISK(test_syncs_at_the_same_time_are_shared),
