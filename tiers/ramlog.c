@@ -12,8 +12,8 @@
  *  2. Whoever lets a chunk become free (commit, cancel, release, sealing) frees it and wakes those
  *     who wait, before the lock is let go.
  *
- * Threads: any. One lock around everything but the payload's copy; no lock but log_line()'s is
- * taken under it. What can take long under it is making a chunk, while the log still grows.
+ * Threads: any. One lock around everything but the payload's copy and the making of a chunk; no
+ * lock but log_line()'s is taken under it.
  */
 #include "tiers/ramlog.h"
 
@@ -32,6 +32,7 @@ struct ramlog {
 	pthread_cond_t room;
 	struct ramlog_ring ring;
 	uint64_t live; /* sum of the chunks' */
+	bool growing;  /* a thread is making a chunk, without the lock */
 };
 
 static void free_oldest_locked(struct ramlog *log)
@@ -93,13 +94,40 @@ void ramlog_close(struct ramlog *log, bool empty)
 
 /* ---- append ---- */
 
-static int advance_locked(struct ramlog *log)
+/* Makes one more chunk. The lock is let go meanwhile: it takes a millisecond. */
+static int grow_locked(struct ramlog *log)
 {
-	int err = ramlog_ring_advance(&log->ring);
+	uint64_t file = log->ring.next_file++;
+	struct ramlog_chunk *chunk;
+	int err;
 
-	/* What was the current chunk may be dead already. */
-	if (!err)
-		free_oldest_locked(log);
+	log->growing = true;
+	pthread_mutex_unlock(&log->lock);
+	err = ramlog_chunk_create(&chunk, log->ring.dir, file);
+	pthread_mutex_lock(&log->lock);
+	log->growing = false;
+	ramlog_ring_grown(&log->ring, chunk, err);
+	pthread_cond_broadcast(&log->room);
+	return err;
+}
+
+/* Sees to it that the current chunk has need bytes left; the lock may be let go meanwhile. */
+static int make_room_locked(struct ramlog *log, uint32_t need)
+{
+	int err = 0;
+
+	while (!err && need > RAMLOG_CHUNK_BYTES - ramlog_ring_current(&log->ring)->used) {
+		if (log->ring.free) {
+			err = ramlog_ring_advance(&log->ring);
+			free_oldest_locked(log); /* what was the current one may be dead */
+		} else if (log->growing) {
+			pthread_cond_wait(&log->room, &log->lock);
+		} else if (!ramlog_ring_may_grow(&log->ring) || grow_locked(log) < 0) {
+			/* Also when tmpfs is full: for the writer, the ring is as large as it
+			 * is. */
+			err = -EAGAIN;
+		}
+	}
 	return err;
 }
 
@@ -108,15 +136,13 @@ int ramlog_reserve(struct ramlog *log, enum ramlog_op op, uint64_t object, uint6
 {
 	struct ramlog_chunk *chunk;
 	uint32_t at;
-	int err = 0;
+	int err;
 
 	*data = NULL;
 	if (op == RAMLOG_WRITE && len > RAMLOG_RECORD_MAX)
 		return -EINVAL;
 	pthread_mutex_lock(&log->lock);
-	if (ramlog_record_bytes(op, len) >
-	    RAMLOG_CHUNK_BYTES - ramlog_ring_current(&log->ring)->used)
-		err = advance_locked(log);
+	err = make_room_locked(log, ramlog_record_bytes(op, len));
 	if (!err) {
 		chunk = ramlog_ring_current(&log->ring);
 		at = chunk->used;
@@ -168,6 +194,8 @@ void ramlog_release(struct ramlog *log, uint64_t pos, uint64_t bytes)
 {
 	struct ramlog_chunk *chunk;
 
+	if (bytes == 0)
+		return; /* an empty record does not keep its chunk: it may be gone */
 	pthread_mutex_lock(&log->lock);
 	chunk = ramlog_ring_at(&log->ring, pos);
 	assert(chunk && chunk->live >= bytes);
@@ -178,6 +206,12 @@ void ramlog_release(struct ramlog *log, uint64_t pos, uint64_t bytes)
 	pthread_mutex_unlock(&log->lock);
 }
 
+/* True if there is a free chunk, or one may be made now. */
+static bool room_locked(const struct ramlog *log)
+{
+	return log->ring.free || ramlog_ring_may_grow(&log->ring);
+}
+
 int ramlog_wait_room(struct ramlog *log, uint64_t timeout_ns)
 {
 	uint64_t end = ramlog_now_ns() + timeout_ns;
@@ -186,7 +220,7 @@ int ramlog_wait_room(struct ramlog *log, uint64_t timeout_ns)
 	if (end < timeout_ns)
 		end = UINT64_MAX;
 	pthread_mutex_lock(&log->lock);
-	while (!ramlog_ring_room(&log->ring) && !err) {
+	while (!room_locked(log) && !err) {
 		uint64_t until = end;
 		struct timespec at;
 
@@ -196,7 +230,7 @@ int ramlog_wait_room(struct ramlog *log, uint64_t timeout_ns)
 		at.tv_sec = (time_t)(until / 1000000000u);
 		at.tv_nsec = (long)(until % 1000000000u);
 		if (pthread_cond_timedwait(&log->room, &log->lock, &at) == ETIMEDOUT &&
-		    until == end && !ramlog_ring_room(&log->ring))
+		    until == end && !room_locked(log))
 			err = -ETIMEDOUT;
 	}
 	pthread_mutex_unlock(&log->lock);

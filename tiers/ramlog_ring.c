@@ -98,19 +98,14 @@ static struct ramlog_chunk *free_pop(struct ramlog_ring *ring)
 	return chunk;
 }
 
-/* True if there is a free chunk, or one may be made now. */
-bool ramlog_ring_room(const struct ramlog_ring *ring)
+bool ramlog_ring_may_grow(const struct ramlog_ring *ring)
 {
-	return ring->free || (ring->count + ring->nfree < ring->max &&
-			      (!ring->retry_at || ramlog_now_ns() >= ring->retry_at));
+	return ring->count + ring->nfree < ring->max &&
+	       (!ring->retry_at || ramlog_now_ns() >= ring->retry_at);
 }
 
-/* One more free chunk. tmpfs has no room, or there is no memory: the error. */
-static int ring_grow(struct ramlog_ring *ring)
+void ramlog_ring_grown(struct ramlog_ring *ring, struct ramlog_chunk *chunk, int err)
 {
-	struct ramlog_chunk *chunk;
-	int err = ramlog_chunk_create(&chunk, ring->dir, ring->next_file);
-
 	if (err) {
 		if (!ring->retry_at)
 			log_warning("RAM log in %s: %s at %zu of %zu chunks of %u bytes; writes "
@@ -118,12 +113,10 @@ static int ring_grow(struct ramlog_ring *ring)
 				    ring->dir, strerror(-err), ring->count + ring->nfree, ring->max,
 				    RAMLOG_CHUNK_BYTES);
 		ring->retry_at = ramlog_now_ns() + RETRY_NS;
-		return err;
+	} else {
+		ring->retry_at = 0;
+		free_push(ring, chunk);
 	}
-	ring->retry_at = 0;
-	ring->next_file++;
-	free_push(ring, chunk);
-	return 0;
 }
 
 bool ramlog_ring_free_oldest(struct ramlog_ring *ring)
@@ -148,20 +141,13 @@ bool ramlog_ring_free_oldest(struct ramlog_ring *ring)
 	return any;
 }
 
-/* A free chunk becomes the current one. -EAGAIN: the ring is full. */
 int ramlog_ring_advance(struct ramlog_ring *ring)
 {
 	struct ramlog_chunk *chunk;
-	int err;
+	int err = ring->count == ring->cap ? slots_grow(ring) : 0;
 
-	if (!ramlog_ring_room(ring))
-		return -EAGAIN;
-	err = ring->count == ring->cap ? slots_grow(ring) : 0;
 	if (err)
 		return err;
-	/* The error was logged there; for the writer the ring is full at a smaller size. */
-	if (!ring->free && ring_grow(ring) < 0)
-		return -EAGAIN;
 	chunk = free_pop(ring);
 	if (ring->count)
 		ramlog_chunk_seal(ramlog_ring_current(ring));
@@ -273,6 +259,7 @@ static int recover(struct ramlog_ring *ring)
 int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *options,
 		     bool *recovered)
 {
+	struct ramlog_chunk *chunk;
 	bool fresh = false;
 	int err;
 
@@ -297,8 +284,10 @@ int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *opti
 		if (!err)
 			ramlog_ring_remove(ring, ramlog_ring_shed(ring, false));
 	}
-	while (!err && ring->count + ring->nfree < CHUNKS_MIN)
-		err = ring_grow(ring);
+	while (!err && ring->count + ring->nfree < CHUNKS_MIN) {
+		err = ramlog_chunk_create(&chunk, ring->dir, ring->next_file++);
+		ramlog_ring_grown(ring, chunk, err);
+	}
 	if (!err && ring->count == 0)
 		err = ramlog_ring_advance(ring);
 	/* A log that did not come to be leaves no memory taken. */

@@ -43,9 +43,11 @@ struct ramlog_chunk *ramlog_ring_at(const struct ramlog_ring *ring, uint64_t pos
 /* The i-th oldest of the ring->count in use. */
 struct ramlog_chunk *ramlog_ring_nth(const struct ramlog_ring *ring, size_t i);
 
-/* True if there is a free chunk, or one may be made now. */
-bool ramlog_ring_room(const struct ramlog_ring *ring);
-/* A free chunk becomes the current one. -EAGAIN: full. -ENOMEM. */
+/* True if one more chunk may be made now. The caller makes it, as file next_file++, without the
+ * lock, one at a time, and hands in what came of it: a chunk, or the error. */
+bool ramlog_ring_may_grow(const struct ramlog_ring *ring);
+void ramlog_ring_grown(struct ramlog_ring *ring, struct ramlog_chunk *chunk, int err);
+/* A free chunk, there must be one, becomes the current one. -ENOMEM. */
 int ramlog_ring_advance(struct ramlog_ring *ring);
 /* Frees what may go, oldest first; true if anything went. */
 bool ramlog_ring_free_oldest(struct ramlog_ring *ring);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -622,6 +623,91 @@ static void test_faults(void **state)
 	}
 }
 
+/* ---- threads ---- */
+
+#define APPENDERS   4u
+#define EACH	    1500u
+#define LEN(number) ((number)*7919u % 20000 + 8)
+
+struct appender {
+	struct fixture *fix;
+	uint64_t object;
+	unsigned bad;
+};
+
+static void *append_many(void *arg)
+{
+	struct appender *me = arg;
+	struct ramlog_record record;
+	void *data;
+
+	for (unsigned number = 1; number <= EACH;) {
+		int err = ramlog_reserve(me->fix->log, RAMLOG_WRITE, me->object, number,
+					 LEN(number), 0, &record, &data);
+
+		if (err == -EAGAIN) {
+			ramlog_wait_room(me->fix->log, UINT64_MAX);
+			continue;
+		}
+		if (err) {
+			me->bad++;
+			break;
+		}
+		memset(data, (int)(number & 0xff), LEN(number));
+		if (number % 10 == 3 && me->object % 2) {
+			ramlog_cancel(me->fix->log, &record);
+		} else {
+			ramlog_commit(me->fix->log, &record);
+		}
+		number++;
+	}
+	return NULL;
+}
+
+/* Appenders against one flusher that follows with the walk, over a ring that grows, fills up, is
+ * trimmed and resized. */
+static void test_threads(void **state)
+{
+	struct fixture *fix = *state;
+	struct appender appenders[APPENDERS];
+	uint64_t last[APPENDERS] = {0}, next = 0;
+	pthread_t threads[APPENDERS];
+	unsigned finished = 0;
+
+	log_fresh(fix, 16 * MIB);
+	for (unsigned i = 0; i < APPENDERS; i++) {
+		appenders[i] = (struct appender){.fix = fix, .object = i};
+		assert_int_equal(pthread_create(&threads[i], NULL, append_many, &appenders[i]), 0);
+	}
+	for (unsigned steps = 0; finished < APPENDERS; steps++) {
+		struct ramlog_record record;
+		const uint8_t *data;
+
+		if (ramlog_walk(fix->log, next, &record, &next) < 0) {
+			sched_yield();
+			continue;
+		}
+		data = record.data;
+		assert_true(record.off > last[record.object]);
+		last[record.object] = record.off;
+		assert_int_equal(record.len, LEN(record.off));
+		assert_int_equal(data[0], record.off & 0xff);
+		assert_int_equal(data[record.len - 1], record.off & 0xff);
+		ramlog_release(fix->log, record.pos, record.len / 2);
+		ramlog_release(fix->log, record.pos, record.len - record.len / 2);
+		finished += record.off == EACH;
+		if (steps % 500 == 499)
+			ramlog_trim(fix->log);
+		if (steps % 700 == 699)
+			ramlog_resize(fix->log, (8 + steps % 3 * 8) * MIB);
+	}
+	for (unsigned i = 0; i < APPENDERS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(appenders[i].bad, 0);
+	}
+	assert_int_equal(live(fix), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -639,6 +725,7 @@ int main(void)
 		T(test_damage),
 		T(test_full_tmpfs),
 		T(test_faults),
+		T(test_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
