@@ -30,6 +30,11 @@ static int truncate_at_open(struct fs *fs, uint64_t id, bool kill)
 	return fs_setattr(fs, id, FS_SET_SIZE | (kill ? FS_SET_KILL : 0), &st, &after);
 }
 
+static bool is_writer(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
 int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode **out)
 {
 	struct object *object;
@@ -39,7 +44,7 @@ int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode 
 	r = object_get(fs->pool, id, &object);
 	if (r)
 		return r;
-	r = inode_open(fs->inodes, object, &inode);
+	r = inode_open(fs->inodes, object, is_writer(flags), &inode);
 	if (r) {
 		object_put(object);
 		return r;
@@ -47,7 +52,7 @@ int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode 
 	if (flags & O_TRUNC)
 		r = truncate_at_open(fs, id, kill);
 	if (r)
-		fs_file_close(fs, inode);
+		fs_file_close(fs, inode, flags);
 	else
 		*out = inode;
 	return r;
@@ -104,7 +109,7 @@ static void delete_orphan(struct fs *fs, struct object *object)
 	inode_deleted(fs->inodes, id);
 }
 
-void fs_file_close(struct fs *fs, struct inode *inode)
+void fs_file_close(struct fs *fs, struct inode *inode, int flags)
 {
 	struct object *object = inode_object(inode);
 	int r = store_times(fs, object);
@@ -113,7 +118,7 @@ void fs_file_close(struct fs *fs, struct inode *inode)
 	if (r)
 		log_warning("inode %llu: the time of its last write could not be stored: %s",
 			    (unsigned long long)object_id(object), strerror(-r));
-	orphan = inode_close(fs->inodes, inode, &object);
+	orphan = inode_close(fs->inodes, inode, is_writer(flags), &object);
 	if (orphan)
 		delete_orphan(fs, object);
 	if (object)

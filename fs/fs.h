@@ -104,9 +104,9 @@ enum fs_write_flag {
 
 /* flags: O_TRUNC counts; kill as FS_WRITE_KILL, for O_TRUNC. */
 int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode **out);
-int fs_create(struct fs *fs, uint64_t parent, const char *name, uint32_t mode,
+int fs_create(struct fs *fs, uint64_t parent, const char *name, uint32_t mode, int flags,
 	      const struct fs_cred *cred, struct stat *out, struct inode **inode);
-void fs_file_close(struct fs *fs, struct inode *inode);
+void fs_file_close(struct fs *fs, struct inode *inode, int flags); /* as at the open */
 int fs_read(struct fs *fs, struct inode *inode, void *buf, size_t len, uint64_t off, size_t *got);
 int fs_write(struct fs *fs, struct inode *inode, const void *buf, size_t len, uint64_t off,
 	     unsigned flags);

@@ -120,6 +120,16 @@ static void session_ready(void *arg)
 	tune(device, "max_ratio", DIRTY_RATIO_PERCENT);
 }
 
+static unsigned threads_wanted(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned threads = cpus > 0 ? (unsigned)cpus * THREADS_PER_CPU : THREADS_MIN;
+
+	if (threads < THREADS_MIN)
+		return THREADS_MIN;
+	return threads > THREADS_MAX ? THREADS_MAX : threads;
+}
+
 int mount_new(struct fs *fs, const struct mount_options *options, struct mount **out)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -129,7 +139,9 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 	if (!mount)
 		goto out;
 	fuse_set_log_func(log_fuse);
-	mount->door = (struct fuse_door){.fs = fs, .writeback = options->writeback};
+	mount->door.fs = fs;
+	mount->door.writeback = options->writeback;
+	sem_init(&mount->door.pushing, 0, threads_wanted() / 2);
 	mount->point = strdup(options->point);
 	r = mount->point ? add_options(options, &args) : -ENOMEM;
 	if (r)
@@ -139,6 +151,7 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 	if (!mount->session)
 		goto out;
 	errno = 0;
+	mount->door.session = mount->session;
 	if (fuse_session_mount(mount->session, mount->point)) {
 		r = errno ? -errno : -EPERM;
 		goto out;
@@ -222,14 +235,11 @@ static void interrupt(int sig)
 static int run_loop(struct mount *mount)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned threads = cpus > 0 ? (unsigned)cpus * THREADS_PER_CPU : THREADS_MIN;
+	unsigned threads = threads_wanted();
 	int r;
 
 	if (!config)
 		return -ENOMEM;
-	threads = threads < THREADS_MIN ? THREADS_MIN : threads;
-	threads = threads > THREADS_MAX ? THREADS_MAX : threads;
 	fuse_loop_cfg_set_clone_fd(config, 1);
 	fuse_loop_cfg_set_max_threads(config, threads);
 	fuse_loop_cfg_set_idle_threads(config, threads);
@@ -269,6 +279,7 @@ void mount_free(struct mount *mount)
 		fuse_session_unmount(mount->session);
 		fuse_session_destroy(mount->session);
 	}
+	sem_destroy(&mount->door.pushing);
 	free(mount->point);
 	free(mount);
 }

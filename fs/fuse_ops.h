@@ -8,6 +8,7 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -19,6 +20,8 @@
 struct fuse_door { /* the session's user data */
 	struct fs *fs;
 	bool writeback;
+	struct fuse_session *session;
+	sem_t pushing; /* threads that may wait for the kernel's writeback at a time */
 };
 
 static inline struct fuse_door *door_of(fuse_req_t req)

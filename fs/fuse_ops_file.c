@@ -8,6 +8,7 @@
 #include "fs/control.h"
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
+#include "fs/inode.h"
 
 static struct inode *inode_of(const struct fuse_file_info *fi)
 {
@@ -59,7 +60,7 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)inode;
 	set_caching(fs, fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		fs_file_close(fs, inode); /* interrupted: no release will come */
+		fs_file_close(fs, inode, fi->flags); /* interrupted: no release will come */
 }
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -72,7 +73,8 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	struct stat st;
 	int r;
 
-	r = control_owns(parent) ? -EPERM : fs_create(fs, parent, name, mode, &cred, &st, &inode);
+	r = control_owns(parent) ? -EPERM
+				 : fs_create(fs, parent, name, mode, fi->flags, &cred, &st, &inode);
 	if (r) {
 		reply(req, r);
 		return;
@@ -81,7 +83,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	set_caching(fs, fi);
 	entry_init(&entry, &st);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
-		fs_file_close(fs, inode);
+		fs_file_close(fs, inode, fi->flags);
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -89,7 +91,7 @@ void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 	if (control_owns(id))
 		control_close(control_of(fi));
 	else
-		fs_file_close(fs_of(req), inode_of(fi));
+		fs_file_close(fs_of(req), inode_of(fi), fi->flags);
 	reply(req, 0);
 }
 
@@ -182,11 +184,33 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len
 						   (uint64_t)off, kills(req)));
 }
 
+/*
+ * The kernel asks for holes without writing its cache back, so what has just been written would be
+ * answered as a hole, and a copy would lose it. A file that is open for writing is therefore pushed
+ * out first, by telling the kernel to drop its pages. That waits for WRITE requests: only half of
+ * the threads may do so at a time; otherwise, and if pages cannot be dropped, the answer is "not
+ * supported here", and programs take all of the file for data.
+ */
+static int push_out(struct fuse_door *door, fuse_ino_t id, const struct inode *inode)
+{
+	int r;
+
+	if (!door->writeback || !inode_has_writers(inode))
+		return 0;
+	if (sem_trywait(&door->pushing))
+		return -EINVAL;
+	r = fuse_lowlevel_notify_inval_inode(door->session, id, 0, 0);
+	sem_post(&door->pushing);
+	return r ? -EINVAL : 0;
+}
+
 void ops_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struct fuse_file_info *fi)
 {
 	uint64_t found = 0;
-	int r = control_owns(id) ? -EINVAL
-				 : fs_seek(fs_of(req), inode_of(fi), (uint64_t)off, whence, &found);
+	int r = control_owns(id) ? -EINVAL : push_out(door_of(req), id, inode_of(fi));
+
+	if (!r)
+		r = fs_seek(fs_of(req), inode_of(fi), (uint64_t)off, whence, &found);
 
 	if (r)
 		reply(req, r);

@@ -16,6 +16,7 @@ struct inode {
 	struct inode *next;	  /* shard lock */
 	struct object *object;	  /* held while opens > 0; set once */
 	uint32_t opens;		  /* shard lock */
+	_Atomic uint32_t writers; /* of them */
 	bool gone;		  /* shard lock */
 	bool pending;		  /* shard lock: closed orphan whose deletion is under way */
 	bool forgotten;		  /* shard lock: forget came before that was done */
@@ -107,7 +108,7 @@ void inode_table_free(struct inode_table *table)
 	free(table);
 }
 
-int inode_open(struct inode_table *table, struct object *object, struct inode **out)
+int inode_open(struct inode_table *table, struct object *object, bool writer, struct inode **out)
 {
 	uint64_t id = object_id(object);
 	struct shard *shard = shard_of(table, id);
@@ -126,6 +127,8 @@ int inode_open(struct inode_table *table, struct object *object, struct inode **
 	} else {
 		inode->object = object;
 	}
+	if (!r)
+		inode->writers += writer;
 	pthread_mutex_unlock(&shard->lock);
 	if (surplus)
 		object_put(surplus);
@@ -137,6 +140,11 @@ int inode_open(struct inode_table *table, struct object *object, struct inode **
 struct object *inode_object(const struct inode *inode)
 {
 	return inode->object;
+}
+
+bool inode_has_writers(const struct inode *inode)
+{
+	return inode->writers > 0;
 }
 
 void inode_written(struct inode *inode, int64_t now_ns)
@@ -158,7 +166,8 @@ int64_t inode_write_time(struct inode_table *table, uint64_t id)
 	return ns;
 }
 
-bool inode_close(struct inode_table *table, struct inode *inode, struct object **object)
+bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
+		 struct object **object)
 {
 	struct shard *shard = shard_of(table, inode->id);
 	bool orphan = false;
@@ -166,6 +175,7 @@ bool inode_close(struct inode_table *table, struct inode *inode, struct object *
 	*object = NULL;
 	pthread_mutex_lock(&shard->lock);
 	assert(inode->opens);
+	inode->writers -= writer;
 	if (!--inode->opens) {
 		*object = inode->object;
 		inode->object = NULL;

@@ -30,8 +30,9 @@ int inode_table_new(struct inode_table **out);
 /* Puts the objects of inodes that are still open. */
 void inode_table_free(struct inode_table *table);
 
-/* One more open. Takes over the caller's reference on success. -ENOENT: deleted meanwhile. */
-int inode_open(struct inode_table *table, struct object *object, struct inode **out);
+/* One more open, `writer`: for writing. Takes over the caller's reference on success. -ENOENT:
+ * deleted meanwhile. */
+int inode_open(struct inode_table *table, struct object *object, bool writer, struct inode **out);
 /* The object of an open inode; valid until the caller's close. */
 struct object *inode_object(const struct inode *inode);
 
@@ -45,7 +46,10 @@ int64_t inode_write_time(struct inode_table *table, uint64_t id);
  * and calls inode_deleted(). *object is the reference given to inode_open() when this was the last
  * open, NULL otherwise; the caller puts it.
  */
-bool inode_close(struct inode_table *table, struct inode *inode, struct object **object);
+bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
+		 struct object **object);
+/* Is it open for writing? */
+bool inode_has_writers(const struct inode *inode);
 
 /* Inside the transaction that removes the last name. Returns 1: open, becomes an orphan; 0: not
  * open, the record is to be deleted; -ENOMEM. */

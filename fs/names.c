@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "compress/bytes.h"
@@ -230,7 +231,7 @@ int fs_symlink(struct fs *fs, uint64_t parent, const char *name, const char *tar
 	return make_simple(fs, parent, name, &attr, target, cred, out, NULL);
 }
 
-int fs_create(struct fs *fs, uint64_t parent, const char *name, uint32_t mode,
+int fs_create(struct fs *fs, uint64_t parent, const char *name, uint32_t mode, int flags,
 	      const struct fs_cred *cred, struct stat *out, struct inode **inode)
 {
 	struct attr attr = {.mode = (mode & 07777u) | S_IFREG};
@@ -240,7 +241,7 @@ int fs_create(struct fs *fs, uint64_t parent, const char *name, uint32_t mode,
 	r = make_simple(fs, parent, name, &attr, NULL, cred, out, &object);
 	if (r)
 		return r;
-	r = inode_open(fs->inodes, object, inode);
+	r = inode_open(fs->inodes, object, (flags & O_ACCMODE) != O_RDONLY, inode);
 	if (r)
 		object_put(object);
 	return r;
