@@ -78,6 +78,40 @@ void config_release(struct pool_config *config)
 	memset(config, 0, sizeof(*config));
 }
 
+static int copy_string(const char *from, char **to)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+int config_copy(const struct pool_config *config, struct pool_config *out)
+{
+	int rc = 0;
+
+	*out = *config;
+	out->file = out->name = out->meta_path = NULL;
+	for (uint32_t t = 0; t < config->ntiers; t++) {
+		out->tiers[t].name = NULL;
+		memset(out->tiers[t].paths, 0, sizeof(out->tiers[t].paths));
+	}
+	for (uint32_t t = 0; t < config->ntiers && !rc; t++) {
+		const struct config_tier *from = &config->tiers[t];
+
+		rc = copy_string(from->name, &out->tiers[t].name);
+		for (uint32_t i = 0; i < from->npaths && !rc; i++)
+			rc = copy_string(from->paths[i], &out->tiers[t].paths[i]);
+	}
+	if (!rc)
+		rc = copy_string(config->file, &out->file);
+	if (!rc)
+		rc = copy_string(config->name, &out->name);
+	if (!rc)
+		rc = copy_string(config->meta_path, &out->meta_path);
+	if (rc)
+		config_release(out);
+	return rc;
+}
+
 char *config_resolve(const char *pool)
 {
 	size_t len = strlen(pool);

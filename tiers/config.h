@@ -73,6 +73,8 @@ int config_load(const char *file, struct pool_config *out, char *message, size_t
  */
 int config_save_new(const struct pool_config *config, const char *file);
 void config_release(struct pool_config *config);
+/* A copy with strings of its own. -ENOMEM; *out is then empty. */
+int config_copy(const struct pool_config *config, struct pool_config *out);
 
 /*
  * Adds a tier as `terrace create` takes it: "ssd:path=/a,path=/b,codec=zstd:3,size=80%" (the name,

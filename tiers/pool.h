@@ -47,6 +47,11 @@ const struct pool_config *pool_config(struct pool *pool);
 /* Everything acknowledged before the call is durable on persistent tiers. */
 int pool_sync(struct pool *pool);
 
+/* To be called before the transaction of a rename over an existing name
+ * (object_order_before_sync()): waits, rarely and for milliseconds, while a cut of the journal
+ * catches up with such renames. */
+void pool_order_gate(struct pool *pool);
+
 /* What the layer above knows and the tiers do not. Called from any thread, never with a transaction
  * open; must not call object_* data functions. Set before use, once. */
 struct object_policy {

@@ -32,6 +32,8 @@ enum ramlog_op {
 	RAMLOG_WRITE = 1, /* payload: the bytes */
 	RAMLOG_PUNCH = 2, /* [off, off+len) has become a hole; no payload */
 	RAMLOG_SIZE = 3,  /* object's size is now off, what lay behind is gone; no payload */
+	RAMLOG_CLONE = 4, /* [off, off+len) has come from another object, in metadata, and the size
+			     is at least its end; no payload */
 };
 
 struct ramlog_record {

@@ -319,7 +319,7 @@ static bool record_valid(const struct ramlog_chunk *chunk, uint64_t log_id)
 	if (record.op == RAMLOG_WRITE)
 		return record.len <= RAMLOG_RECORD_MAX &&
 		       ramlog_record_bytes(record.op, record.len) <= room;
-	return record.op == RAMLOG_PUNCH || record.op == RAMLOG_SIZE;
+	return record.op == RAMLOG_PUNCH || record.op == RAMLOG_SIZE || record.op == RAMLOG_CLONE;
 }
 
 int ramlog_chunk_scan(struct ramlog_chunk *chunk, const char *dir, uint64_t log_id, bool *sealed)

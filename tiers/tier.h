@@ -114,6 +114,8 @@ struct tier_dir_options {
  * left alone.
  */
 int tier_dir_format(const struct tier_dir_options *options);
+/* Takes back what tier_dir_format() has made, when making the pool failed later on. */
+void tier_dir_unformat(const struct tier_dir_options *options);
 /* Opens formatted paths, in the order they were formatted in. -ENOENT missing directory, -ENODATA
  * no label, -ENOTUNIQ the label of another pool, tier or place, -EBADMSG a damaged one, -ENOTSUP
  * newer format, -EACCES, -EROFS. One clear log line each (what, where, what to do). Counts the

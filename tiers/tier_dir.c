@@ -538,3 +538,9 @@ int tier_dir_format(const struct tier_dir_options *options)
 		place_unformat(options->paths[i - 1], true);
 	return error;
 }
+
+void tier_dir_unformat(const struct tier_dir_options *options)
+{
+	for (uint32_t i = 0; i < options->npaths; i++)
+		place_unformat(options->paths[i], true);
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/fix_pool.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "tiers/idmap.h"
+#include "tiers/keys.h"
+#include "tiers/meta.h"
+#include "tiers/records.h"
+
+static void run(const char *format, const char *a)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), format, a);
+	assert_int_equal(system(command), 0);
+}
+
+void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background)
+{
+	char text[256], message[256];
+
+	*fix = (struct fix_pool){.background = background};
+	strcpy(fix->dir, "/var/tmp/terrace-test-XXXXXX");
+	strcpy(fix->ram, "/dev/shm/terrace-test-XXXXXX");
+	assert_non_null(mkdtemp(fix->dir));
+	assert_non_null(mkdtemp(fix->ram));
+	run("mkdir %s/ssd", fix->dir);
+	run("mkdir %s/hdd", fix->dir);
+	snprintf(text, sizeof(text), "ram:path=%s,size=%llu", fix->ram,
+		 (unsigned long long)ram_bytes);
+	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+	snprintf(text, sizeof(text), "ssd:path=%s/ssd,codec=lz4,segment=4M", fix->dir);
+	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+	snprintf(text, sizeof(text), "hdd:path=%s/hdd,codec=zstd:1,segment=8M", fix->dir);
+	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+	assert_int_equal(config_finish(&fix->config, message, sizeof(message)), 0);
+	assert_int_equal(pool_create(&fix->config), 0);
+	fix_pool_open(fix);
+}
+
+void fix_pool_open(struct fix_pool *fix)
+{
+	struct pool_open_options options = {.no_background = !fix->background};
+
+	assert_int_equal(pool_open(&fix->config, &options, &fix->pool), 0);
+}
+
+void fix_pool_close(struct fix_pool *fix)
+{
+	struct pool *pool = fix->pool;
+
+	fix->pool = NULL;
+	assert_int_equal(pool_close(pool), 0);
+}
+
+void fix_pool_free(struct fix_pool *fix)
+{
+	if (fix->pool)
+		pool_close(fix->pool);
+	config_release(&fix->config);
+	run("rm -rf %s", fix->dir);
+	run("rm -rf %s", fix->ram);
+}
+
+void fix_pool_crash(struct fix_pool *fix)
+{
+	pool_abandon(fix->pool);
+	fix->pool = NULL;
+	fix_pool_open(fix);
+}
+
+void fix_pool_power(struct fix_pool *fix)
+{
+	pool_abandon(fix->pool);
+	fix->pool = NULL;
+	run("rm -rf %s/*", fix->ram);
+	fix_pool_open(fix);
+}
+
+/* Recount ----------------------------------------------------------------------------------------
+ */
+
+struct count {
+	struct idmap live;  /* frame -> bytes of extents, as a pointer value */
+	struct idmap known; /* frames that exist */
+	uint64_t logical, packed, stored, frames, objects;
+};
+
+static void count_extent(struct meta *meta, struct count *count, const struct extent *extent)
+{
+	uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
+	struct frame_record frame;
+	uintptr_t live;
+	size_t len;
+
+	assert_int_equal(meta_get(meta, key, key_1(key, KEY_FRAME, extent->frame), value,
+				  sizeof(value), &len),
+			 0);
+	assert_int_equal(frame_record_decode(value, len, &frame), 0);
+	assert_true((uint64_t)extent->frame_off + extent->len <= frame.raw_len);
+	live = (uintptr_t)idmap_get(&count->live, extent->frame) + extent->len;
+	assert_int_equal(idmap_put(&count->live, extent->frame, (void *)live), 0);
+	count->logical += extent->len;
+}
+
+static void each(struct meta *meta, uint8_t type, struct count *count,
+		 void (*fn)(struct meta *meta, struct count *count, const struct meta_item *item))
+{
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc;
+
+	assert_int_equal(meta_cursor_open(meta, &type, 1, NULL, 0, &cursor), 0);
+	while ((rc = meta_cursor_next(cursor, &item)) == 0)
+		fn(meta, count, &item);
+	assert_int_equal(rc, -ENOENT);
+	meta_cursor_close(cursor);
+}
+
+static void each_object(struct meta *meta, struct count *count, const struct meta_item *item)
+{
+	struct object_record record;
+	uint64_t end = 0;
+
+	assert_int_equal(object_record_decode(item->value, item->len, &record), 0);
+	count->objects++;
+	for (unsigned i = 0; i < record.nextents; i++) {
+		assert_true(record.extents[i].off >= end);
+		end = record.extents[i].off + record.extents[i].len;
+		assert_true(end <= record.size);
+		count_extent(meta, count, &record.extents[i]);
+	}
+}
+
+static void each_extent(struct meta *meta, struct count *count, const struct meta_item *item)
+{
+	struct extent extent;
+	uint8_t value[RECORD_OBJECT_MAX], key[KEY_LEN_1];
+	struct object_record record;
+	size_t len;
+
+	assert_int_equal(extent_decode(get_be64(item->key + 9), item->value, item->len, &extent),
+			 0);
+	count_extent(meta, count, &extent);
+	assert_int_equal(meta_get(meta, key, key_1(key, KEY_OBJECT, get_be64(item->key + 1)), value,
+				  sizeof(value), &len),
+			 0);
+	assert_int_equal(object_record_decode(value, len, &record), 0);
+	assert_true(record.has_keys);
+	assert_true(extent.off + extent.len <= record.size);
+}
+
+static void each_frame(struct meta *meta, struct count *count, const struct meta_item *item)
+{
+	struct frame_record frame;
+	uint8_t key[KEY_LEN_2], value[8];
+	uint64_t id = get_be64(item->key + 1);
+	size_t len;
+
+	assert_int_equal(frame_record_decode(item->value, item->len, &frame), 0);
+	assert_int_equal(frame.live, (uintptr_t)idmap_get(&count->live, id));
+	assert_int_equal(meta_get(meta, key, key_2(key, KEY_PLACED, frame.segment, frame.off),
+				  value, sizeof(value), &len),
+			 0);
+	assert_int_equal(get_le64(value), id);
+	count->frames++;
+	count->packed += frame.raw_len;
+	count->stored += frame.stored_len;
+}
+
+void fix_pool_verify(struct fix_pool *fix)
+{
+	struct meta *meta = pool_meta(fix->pool);
+	struct pool_usage usage;
+	struct count count = {0};
+	uint64_t frames = 0;
+
+	each(meta, KEY_OBJECT, &count, each_object);
+	each(meta, KEY_EXTENT, &count, each_extent);
+	each(meta, KEY_FRAME, &count, each_frame);
+	pool_usage(fix->pool, &usage);
+	assert_int_equal(usage.logical - usage.tiers[0].logical, count.logical);
+	assert_int_equal(usage.packed, count.packed);
+	assert_int_equal(usage.stored, count.stored);
+	assert_int_equal(usage.objects, count.objects);
+	for (uint32_t t = 1; t < usage.ntiers; t++)
+		frames += usage.tiers[t].frames;
+	assert_int_equal(frames, count.frames);
+	idmap_release(&count.live);
+	idmap_release(&count.known);
+}

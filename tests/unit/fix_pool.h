@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pool in a temporary folder, with one ssd and one hdd directory tier, for tests.
+ * fix_pool_crash() plays kill -9, fix_pool_power() also takes the RAM tier's files away. Assertions
+ * are cmocka's.
+ */
+#ifndef TERRACE_TESTS_FIX_POOL_H
+#define TERRACE_TESTS_FIX_POOL_H
+
+#include <stdbool.h>
+
+#include "tiers/pool.h"
+
+struct fix_pool {
+	char dir[64];	 /* ssd/, hdd/ and so on; on the disk */
+	char ram[64];	 /* on /dev/shm */
+	bool background; /* open with threads */
+	struct pool_config config;
+	struct pool *pool;
+};
+
+/* ram_bytes: the RAM tier's limit. Opens the pool. */
+void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background);
+void fix_pool_free(struct fix_pool *fix);
+void fix_pool_open(struct fix_pool *fix);
+void fix_pool_close(struct fix_pool *fix);
+void fix_pool_crash(struct fix_pool *fix); /* and opens again */
+void fix_pool_power(struct fix_pool *fix); /* and opens again */
+/* Recounts every account from the records and compares; every extent must point into a frame that
+ * holds it. */
+void fix_pool_verify(struct fix_pool *fix);
+
+#endif

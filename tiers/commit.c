@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Making metadata durable: where the journal may be cut, checkpoints, and giving back space that is
+ * no longer pointed to.
+ *
+ * Invariants:
+ *  1. A cut never separates a rename over a name from the data of the file that was renamed:
+ * objects on pool.ordered are flushed before it, and the cut lies behind the transactions of that
+ * flush. sync_lock makes cuts one at a time.
+ *  2. Freed space is punched or removed only when the transaction that freed it is durable (I2).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tiers/flush.h"
+#include "tiers/framestore.h"
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+#define GATE_AFTER  3u /* rounds of ordered flushes before new ordered renames have to wait */
+#define PUNCH_ALIGN 4096u
+#define FRAME_STORED_MAX \
+	((1u << 20) + (1u << 18)) /* no frame is longer: header, tables, incompressible payload */
+#define HEAT_A_TICK 512u
+#define TICK_NS	    (1000u * 1000 * 1000)
+
+uint64_t clock_mono_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int64_t clock_wall_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void thread_wait(struct pool *pool, uint64_t due_ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(due_ns / 1000000000u),
+			      .tv_nsec = (long)(due_ns % 1000000000u)};
+
+	pthread_cond_timedwait(&pool->thread_wake, &pool->thread_lock, &ts);
+}
+
+/* Cuts -------------------------------------------------------------------------------------------
+ */
+
+static void gate_set(struct pool *pool, bool closed)
+{
+	pthread_mutex_lock(&pool->gate_lock);
+	pool->order_gate = closed;
+	pthread_cond_broadcast(&pool->gate_open);
+	pthread_mutex_unlock(&pool->gate_lock);
+}
+
+void pool_order_gate(struct pool *pool)
+{
+	if (!pool->order_gate)
+		return;
+	pthread_mutex_lock(&pool->gate_lock);
+	while (pool->order_gate)
+		pthread_cond_wait(&pool->gate_open, &pool->gate_lock);
+	pthread_mutex_unlock(&pool->gate_lock);
+}
+
+/* Takes the list of ordered objects over; 0 when it is empty, and then the cut is here. */
+static size_t take_ordered(struct pool *pool, bool freeze, struct object ***out, uint64_t *cut,
+			   int *error)
+{
+	size_t n;
+
+	*error = 0;
+	pthread_mutex_lock(&pool->commit_lock);
+	n = pool->nordered;
+	if (n) {
+		*out = malloc(n * sizeof(**out));
+		if (!*out) {
+			*error = -ENOMEM;
+		} else {
+			memcpy(*out, pool->ordered, n * sizeof(**out));
+			for (size_t i = 0; i < n; i++)
+				(*out)[i]->ordered = false;
+			pool->nordered = 0;
+		}
+	} else {
+		*cut = meta_seq(pool->meta);
+		if (freeze) {
+			int rc = meta_freeze(pool->meta);
+
+			*error = rc == -EBUSY ? 0 : rc;
+		}
+	}
+	pthread_mutex_unlock(&pool->commit_lock);
+	return n;
+}
+
+/* Not flushed: they are ordered still. The list has had room for them. */
+static void give_back(struct pool *pool, struct object **objects, size_t n)
+{
+	pthread_mutex_lock(&pool->commit_lock);
+	for (size_t i = 0; i < n; i++) {
+		if (objects[i]->ordered || pool->nordered == pool->ordered_cap)
+			continue;
+		objects[i]->ordered = true;
+		pool->ordered[pool->nordered++] = object_hold(objects[i]);
+	}
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
+static int find_cut(struct pool *pool, bool freeze, uint64_t *cut)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&pool->sync_lock);
+	for (unsigned round = 0; rc == 0; round++) {
+		struct object **objects = NULL;
+		size_t n = take_ordered(pool, freeze, &objects, cut, &rc);
+
+		if (n == 0 || rc < 0)
+			break;
+		if (round == GATE_AFTER)
+			gate_set(pool, true);
+		rc = flush_objects(pool, objects, n);
+		if (rc < 0)
+			give_back(pool, objects, n);
+		for (size_t i = 0; i < n; i++)
+			object_put(objects[i]);
+		free(objects);
+	}
+	if (pool->order_gate)
+		gate_set(pool, false);
+	pthread_mutex_unlock(&pool->sync_lock);
+	return rc;
+}
+
+int pool_cut(struct pool *pool)
+{
+	uint64_t cut = 0;
+	int rc = find_cut(pool, false, &cut);
+
+	return rc < 0 ? rc : meta_sync(pool->meta, cut);
+}
+
+int pool_checkpoint(struct pool *pool)
+{
+	uint64_t cut = 0;
+	int rc = find_cut(pool, true, &cut);
+
+	return rc < 0 ? rc : meta_checkpoint(pool->meta);
+}
+
+int pool_sync(struct pool *pool)
+{
+	int rc = flush_upto(pool, ramlog_head(pool->log));
+	int cut = pool_cut(pool);
+
+	return rc < 0 ? rc : cut;
+}
+
+/* Freed space ------------------------------------------------------------------------------------
+ */
+
+int freed_push(struct freed_queue *queue, const struct freed *item)
+{
+	if (queue->head && queue->head == queue->count)
+		queue->head = queue->count = 0;
+	if (queue->count == queue->cap && queue->head > queue->cap / 2) {
+		queue->count -= queue->head;
+		memmove(queue->items, queue->items + queue->head,
+			queue->count * sizeof(*queue->items));
+		queue->head = 0;
+	}
+	if (queue->count == queue->cap) {
+		size_t cap = queue->cap ? queue->cap * 2 : 64;
+		struct freed *items = realloc(queue->items, cap * sizeof(*items));
+
+		if (!items)
+			return -ENOMEM;
+		queue->items = items;
+		queue->cap = cap;
+	}
+	queue->items[queue->count++] = *item;
+	return 0;
+}
+
+/* Where the dead bytes around [off, end) of a segment begin and end: between the frames that live.
+ */
+static int dead_bounds(struct pool *pool, uint64_t segment, uint64_t *off, uint64_t *end)
+{
+	uint64_t from = *off > FRAME_STORED_MAX ? *off - FRAME_STORED_MAX : 0;
+	uint64_t low = SEGMENT_HEADER_LEN, high = *end;
+	uint8_t prefix[KEY_LEN_1], start[KEY_LEN_2];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc;
+
+	if (from > low)
+		low = from + FRAME_STORED_MAX; /* nothing found before: stay at off */
+	key_1(prefix, KEY_PLACED, segment);
+	key_2(start, KEY_PLACED, segment, from);
+	rc = meta_cursor_open(pool->meta, prefix, sizeof(prefix), start, sizeof(start), &cursor);
+	if (rc < 0)
+		return rc;
+	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
+		struct frame_record record;
+		uint64_t at;
+
+		if (item.key_len != KEY_LEN_2 || item.len != 8)
+			continue;
+		at = get_be64(item.key + KEY_LEN_1);
+		if (at >= *end) {
+			high = at;
+			break;
+		}
+		if (frame_record_get(pool, get_le64(item.value), &record) == 0)
+			low = (uint64_t)record.off + record.stored_len;
+	}
+	meta_cursor_close(cursor);
+	if (low < *off)
+		*off = low;
+	*end = high;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static void give_frame(struct pool *pool, const struct freed *item)
+{
+	uint64_t off = item->off, end = item->off + item->len;
+
+	blockcache_drop(pool->cache, item->frame, item->nblocks);
+	heat_forget(pool->heat, item->frame);
+	if (dead_bounds(pool, item->segment.id, &off, &end) < 0)
+		return;
+	off = (off + PUNCH_ALIGN - 1) / PUNCH_ALIGN * PUNCH_ALIGN;
+	end = end / PUNCH_ALIGN * PUNCH_ALIGN;
+	if (off < end)
+		tier_punch(pool->tiers[item->tier].tier, item->segment, end - off, off);
+}
+
+static void give_segment(struct pool *pool, const struct freed *item)
+{
+	struct segment *segment;
+	int rc = tier_segment_remove(pool->tiers[item->tier].tier, item->segment);
+
+	if (rc < 0 && rc != -ENOENT)
+		return; /* an orphan file: the next open removes it */
+	pthread_mutex_lock(&pool->commit_lock);
+	segment = idmap_del(&pool->segments, item->segment.id);
+	pthread_mutex_unlock(&pool->commit_lock);
+	free(segment);
+}
+
+static uint64_t segment_frames(const struct segment *segment)
+{
+	uint64_t frames = 0;
+
+	for (unsigned c = 0; c < CODEC_COUNT; c++)
+		frames += segment->record.codec[c].frames;
+	return frames;
+}
+
+/* Lets go of sealed segments in which nothing lives. */
+static void drop_empty(struct pool *pool)
+{
+	struct txn *txn = txn_begin(pool);
+	struct segment *segment;
+	size_t at = 0;
+	bool any = false;
+
+	while (!txn->error && (segment = idmap_each(&pool->segments, &at))) {
+		if (segment->removing || segment_frames(segment) ||
+		    appender_is_open(pool->tiers[segment->record.tier].appender, segment->id))
+			continue;
+		txn_segment_drop(txn, segment);
+		any = true;
+	}
+	if (!any) {
+		txn_abort(txn);
+		return;
+	}
+	txn_frees(txn);
+	txn_commit(txn);
+}
+
+void pool_reclaim(struct pool *pool)
+{
+	uint64_t durable = meta_durable_seq(pool->meta);
+
+	for (;;) {
+		struct freed item;
+		bool any = false;
+
+		pthread_mutex_lock(&pool->commit_lock);
+		if (pool->freed.head < pool->freed.count &&
+		    pool->freed.items[pool->freed.head].seq <= durable) {
+			item = pool->freed.items[pool->freed.head++];
+			any = true;
+		}
+		pthread_mutex_unlock(&pool->commit_lock);
+		if (!any)
+			break;
+		if (item.len)
+			give_frame(pool, &item);
+		else
+			give_segment(pool, &item);
+	}
+	drop_empty(pool);
+}
+
+/* The committer thread: checkpoints, leftovers of large deletes, heat. ----------------------------
+ */
+
+static void keep_heat(struct pool *pool)
+{
+	struct heat_entry entries[HEAT_A_TICK];
+	size_t n = heat_take(pool->heat, entries, HEAT_A_TICK);
+	struct txn *txn;
+
+	if (n == 0)
+		return;
+	txn = txn_begin(pool);
+	for (size_t i = 0; i < n; i++) {
+		struct frame_record *record = txn_frame(txn, entries[i].frame);
+
+		if (!record)
+			continue;
+		record->heat = entries[i].state.value;
+		record->last_access = entries[i].state.last_s;
+	}
+	txn_commit(txn); /* a loss of heat is no loss */
+}
+
+void *pool_committer(void *arg)
+{
+	struct pool *pool = arg;
+	uint64_t heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;
+
+	for (;;) {
+		uint64_t due = clock_mono_ns() + TICK_NS;
+		bool stop;
+
+		pthread_mutex_lock(&pool->thread_lock);
+		while (!pool->stopping && clock_mono_ns() < due)
+			thread_wait(pool, due);
+		stop = pool->stopping;
+		pthread_mutex_unlock(&pool->thread_lock);
+		if (stop)
+			return NULL;
+		if (meta_checkpoint_due(pool->meta, pool->config.checkpoint_interval_ns))
+			pool_checkpoint(
+				pool); /* logged where it failed; tried again at the next tick */
+		pool_reap(pool);
+		ramlog_trim(pool->log);
+		pool_balance_ram(pool);
+		if (clock_mono_ns() >= heat_due) {
+			keep_heat(pool);
+			heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;
+		}
+	}
+}

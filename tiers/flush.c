@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Invariants, beside those in the header:
+ *  1. Order on media: frames appended, synced, then the transaction that points to them (I1).
+ *  2. Of an object, ranges are flushed in order of offset. What a power loss leaves is then the
+ * object as it was when the flush began, cut off somewhere at or behind its stored size.
+ *  3. A thread that must wait for another's flush holds no object's flushing flag itself.
+ *  4. A frame shared by several objects is created by the first one's transaction. If that object
+ * was deleted again before the next one's, the frame is gone: the rest stays in the log and is
+ * flushed again (-ESTALE inside).
+ */
+#include "tiers/flush.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/extmap.h"
+#include "tiers/framestore.h"
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+#define BATCH_BYTES  (32u << 20)
+#define CLASSES	     8u
+#define STALE_TRIES  8u
+#define COPY_WAIT_NS 50000
+#define COPY_WAITS   100000u /* five seconds */
+
+/* A part of an object's range, and the build that holds it. */
+struct placed {
+	struct object *object;
+	struct frame_build *build;
+	uint64_t off, pos;
+	uint32_t len, frame_off;
+};
+
+/* Builds being filled for one tier and codec: one packs small objects, one takes a large one. */
+struct build_class {
+	int tier;
+	bool own_codec;
+	struct codec_spec codec;
+	struct frame_build *pack, *bulk;
+};
+
+struct flush {
+	struct pool *pool;
+	enum job_class job_class;
+	struct job_group *group;
+	struct idmap objects; /* of this batch: referenced, and marked as flushing by us */
+	struct placed *placed;
+	size_t nplaced, placed_cap;
+	struct frame_build **builds; /* all of this batch */
+	size_t nbuilds, builds_cap;
+	struct build_class classes[CLASSES];
+	size_t nclasses;
+	uint64_t bytes;
+	uint64_t failed_bytes;
+	int error;
+};
+
+static void flush_fail(struct flush *flush, int error)
+{
+	if (!flush->error)
+		flush->error = error;
+}
+
+static int flush_init(struct flush *flush, struct pool *pool, enum job_class job_class)
+{
+	*flush = (struct flush){.pool = pool, .job_class = job_class};
+	idmap_init(&flush->objects);
+	return job_group_new(&flush->group);
+}
+
+static void flush_release(struct flush *flush)
+{
+	job_group_free(flush->group);
+	idmap_release(&flush->objects);
+	free(flush->placed);
+	free(flush->builds);
+}
+
+/* Filling builds ---------------------------------------------------------------------------------
+ */
+
+static struct build_class *class_of(struct flush *flush, const struct object_policy *policy)
+{
+	struct build_class want = {.tier = policy->pin > 0 ? policy->pin : 1,
+				   .own_codec = policy->has_codec,
+				   .codec = policy->codec};
+
+	for (size_t i = 0; i < flush->nclasses; i++) {
+		struct build_class *class = &flush->classes[i];
+
+		if (class->tier == want.tier && class->own_codec == want.own_codec &&
+		    (!want.own_codec ||
+		     (class->codec.id == want.codec.id && class->codec.level == want.codec.level)))
+			return class;
+	}
+	if (flush->nclasses == CLASSES)
+		return NULL; /* the caller runs the batch first */
+	flush->classes[flush->nclasses] = want;
+	return &flush->classes[flush->nclasses++];
+}
+
+static void submit(struct flush *flush, struct frame_build *build)
+{
+	int rc = workers_submit(flush->pool->workers, flush->job_class, flush->group,
+				frame_build_write, build);
+
+	if (rc < 0)
+		build->error = rc;
+}
+
+static struct frame_build *build_open(struct flush *flush, const struct build_class *class)
+{
+	struct frame_build *build;
+
+	if (flush->nbuilds == flush->builds_cap) {
+		size_t cap = flush->builds_cap ? flush->builds_cap * 2 : 64;
+		void *p = realloc(flush->builds, cap * sizeof(struct frame_build *));
+
+		if (!p)
+			return NULL;
+		flush->builds = p;
+		flush->builds_cap = cap;
+	}
+	if (frame_build_new(&build, flush->pool, class->tier) < 0)
+		return NULL;
+	build->may_spill = true;
+	build->own_codec = class->own_codec;
+	build->codec = class->codec;
+	flush->builds[flush->nbuilds++] = build;
+	return build;
+}
+
+static int placed_add(struct flush *flush, const struct placed *placed)
+{
+	if (flush->nplaced == flush->placed_cap) {
+		size_t cap = flush->placed_cap ? flush->placed_cap * 2 : 256;
+		void *p = realloc(flush->placed, cap * sizeof(*flush->placed));
+
+		if (!p)
+			return -ENOMEM;
+		flush->placed = p;
+		flush->placed_cap = cap;
+	}
+	flush->placed[flush->nplaced++] = *placed;
+	return 0;
+}
+
+/* One range of an object into *slot's build, and into fresh ones as each fills. */
+static int fill(struct flush *flush, const struct build_class *class, struct frame_build **slot,
+		struct object *object, const struct dirty_range *range, uint64_t off, uint64_t len)
+{
+	const uint8_t *data = range->data + (off - range->off);
+
+	while (len) {
+		uint32_t want = len > FRAME_RAW_MAX ? FRAME_RAW_MAX : (uint32_t)len;
+		struct placed placed = {.object = object, .off = off, .pos = range->pos};
+		int rc;
+
+		if (!*slot)
+			*slot = build_open(flush, class);
+		if (!*slot)
+			return -ENOMEM;
+		placed.build = *slot;
+		placed.frame_off = (*slot)->raw_len;
+		rc = frame_build_add(*slot, object->id, off, want, data, &placed.len);
+		if (rc == 0 && placed.len)
+			rc = placed_add(flush, &placed);
+		if (rc < 0)
+			return rc;
+		off += placed.len;
+		len -= placed.len;
+		data += placed.len;
+		flush->bytes += placed.len;
+		if (frame_build_full(*slot)) {
+			submit(flush, *slot);
+			*slot = NULL;
+		}
+	}
+	return 0;
+}
+
+/* Adds the object's ranges from *from on until the batch is full; *from = UINT64_MAX when nothing
+ * is left. */
+static int gather(struct flush *flush, struct build_class *class, struct object *object,
+		  uint64_t *from)
+{
+	struct frame_build **slot;
+	struct dirty_range *range;
+	int rc = 0;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	slot = object->dirty.bytes >= flush->pool->config.tiers[class->tier].frame_bytes
+		       ? &class->bulk
+		       : &class->pack;
+	range = object->deleted ? NULL : dirty_find(&object->dirty, *from);
+	while (rc == 0 && range && flush->bytes < BATCH_BYTES) {
+		uint64_t off = range->off > *from ? range->off : *from;
+
+		rc = fill(flush, class, slot, object, range, off, range->off + range->len - off);
+		*from = range->off + range->len;
+		range = dirty_next(range);
+	}
+	if (!range || rc < 0)
+		*from = UINT64_MAX;
+	pthread_rwlock_unlock(&object->data_lock);
+	/* A large object's end becomes a frame of its own: the mover folds what is small. */
+	if (class->bulk && *from == UINT64_MAX) {
+		submit(flush, class->bulk);
+		class->bulk = NULL;
+	}
+	return rc;
+}
+
+/* Committing -------------------------------------------------------------------------------------
+ */
+
+static int by_object(const void *a, const void *b)
+{
+	const struct placed *x = a, *y = b;
+
+	if (x->object->id != y->object->id)
+		return x->object->id < y->object->id ? -1 : 1;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+static uint64_t still_dirty(const struct object *object, const struct placed *placed)
+{
+	uint64_t end = placed->off + placed->len, bytes = 0;
+
+	for (struct dirty_range *range = dirty_find(&object->dirty, placed->off);
+	     range && range->off < end; range = dirty_next(range)) {
+		uint64_t from = range->off > placed->off ? range->off : placed->off;
+		uint64_t to = range->off + range->len < end ? range->off + range->len : end;
+
+		if (range->pos == placed->pos)
+			bytes += to - from;
+	}
+	return bytes;
+}
+
+/* Stages the extents placed[0..n) of one object and its stored size. */
+static int stage_object(struct txn *txn, struct object *object, const struct placed *placed,
+			size_t n)
+{
+	struct object_record *record = txn_object(txn, object, false, true);
+	struct extent_list add = {0};
+	uint64_t left = object->dirty.bytes, end = 0;
+	bool whole = true;
+	int rc = 0;
+
+	if (!record)
+		return txn->error;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct extent extent = {.off = placed[i].off,
+					.len = placed[i].len,
+					.frame_off = placed[i].frame_off};
+
+		if (!frame_build_stage(txn, placed[i].build)) {
+			whole = false; /* the size stays below what is only in the log */
+			continue;
+		}
+		extent.frame = placed[i].build->id;
+		rc = extent_list_add(&add, &extent);
+		left -= still_dirty(object, &placed[i]);
+		if (whole)
+			end = placed[i].off + placed[i].len;
+	}
+	if (rc == 0)
+		rc = extmap_overlay(txn, object, add.items, add.count);
+	else
+		txn_fail(txn, rc);
+	if (left == 0 && whole)
+		record->size = object->size;
+	else if (end > record->size)
+		record->size = end;
+	extent_list_release(&add);
+	return rc;
+}
+
+static int commit_object(struct flush *flush, struct placed *placed, size_t n)
+{
+	struct object *object = placed[0].object;
+	struct dirty_sink sink = object_dirty_sink(object);
+	struct txn *txn;
+	int rc = 0;
+
+	pthread_rwlock_wrlock(&object->data_lock);
+	txn = txn_begin(flush->pool);
+	if (object->deleted) {
+		txn_abort(txn);
+		pthread_rwlock_unlock(&object->data_lock);
+		return 0;
+	}
+	stage_object(txn, object, placed, n);
+	rc = txn_commit(txn);
+	for (size_t i = 0; i < n; i++) {
+		struct frame_build *build = placed[i].build;
+
+		if (rc < 0 || build->error) {
+			flush->failed_bytes += placed[i].len;
+			flush_fail(flush, rc < 0 ? rc : build->error);
+			continue;
+		}
+		build->created = true;
+		if (dirty_prepare(&object->dirty) < 0) {
+			/* It stays in the log and is flushed once more. */
+			flush_fail(flush, -ENOMEM);
+			break;
+		}
+		dirty_remove_flushed(&object->dirty, placed[i].off, placed[i].len, placed[i].pos,
+				     &sink);
+	}
+	object_dirty_settle(object);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+static int sync_tiers(struct flush *flush, bool *failed)
+{
+	struct pool *pool = flush->pool;
+	int first = 0;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		bool used = false;
+		int rc;
+
+		failed[t] = false;
+		for (size_t i = 0; i < flush->nbuilds && !used; i++)
+			used = !flush->builds[i]->error && flush->builds[i]->record.tier == t;
+		rc = used ? appender_sync(pool->tiers[t].appender) : 0;
+		if (rc < 0) {
+			failed[t] = true;
+			first = first ? first : rc;
+		}
+	}
+	return first;
+}
+
+/* What a failed sync left in doubt is written again, elsewhere, once. */
+static void make_durable(struct flush *flush)
+{
+	bool failed[CONFIG_TIERS_MAX];
+	int rc = sync_tiers(flush, failed);
+
+	if (rc == 0)
+		return;
+	for (size_t i = 0; i < flush->nbuilds; i++) {
+		struct frame_build *build = flush->builds[i];
+
+		if (!build->error && failed[build->record.tier])
+			submit(flush, build);
+	}
+	job_group_wait(flush->group);
+	rc = sync_tiers(flush, failed);
+	for (size_t i = 0; rc < 0 && i < flush->nbuilds; i++)
+		if (!flush->builds[i]->error && failed[flush->builds[i]->record.tier])
+			flush->builds[i]->error = rc;
+}
+
+/* Writes, syncs and commits what has been gathered; the batch is empty afterwards. */
+static void run(struct flush *flush)
+{
+	struct object *object;
+	size_t at = 0;
+
+	for (size_t i = 0; i < flush->nclasses; i++)
+		for (unsigned k = 0; k < 2; k++) {
+			struct frame_build *open =
+				k ? flush->classes[i].bulk : flush->classes[i].pack;
+
+			if (open)
+				submit(flush, open);
+		}
+	job_group_wait(flush->group);
+	make_durable(flush);
+	if (flush->nplaced)
+		qsort(flush->placed, flush->nplaced, sizeof(*flush->placed), by_object);
+	for (size_t i = 0, n; i < flush->nplaced; i += n) {
+		for (n = 1; i + n < flush->nplaced &&
+			    flush->placed[i + n].object == flush->placed[i].object;)
+			n++;
+		commit_object(flush, &flush->placed[i], n);
+	}
+	for (size_t i = 0; i < flush->nbuilds; i++) {
+		if (!flush->builds[i]->created && flush->builds[i]->error != -ESTALE)
+			frame_build_discard(flush->builds[i]);
+		frame_build_free(flush->builds[i]);
+	}
+	while ((object = idmap_each(&flush->objects, &at))) {
+		object_flushing_clear(object);
+		object_put(object);
+	}
+	idmap_clear(&flush->objects);
+	flush->nclasses = flush->nplaced = flush->nbuilds = 0;
+	flush->bytes = 0;
+}
+
+static void add_object(struct flush *flush, struct object *object)
+{
+	struct object_policy policy;
+	uint64_t from = 0;
+
+	if (!object->dirty_bytes && !object->flushing)
+		return;
+	if (idmap_get(&flush->objects, object->id))
+		return; /* its ranges of now are in this batch */
+	pool_policy(flush->pool, object->id, &policy);
+	while (from != UINT64_MAX) {
+		struct build_class *class = class_of(flush, &policy);
+		int rc;
+
+		if (!class) {
+			run(flush);
+			continue;
+		}
+		while (!object_flushing_try(object)) {
+			run(flush); /* invariant 3; it also takes the class away */
+			object_flushing_wait(object);
+		}
+		class = class_of(flush, &policy);
+		rc = class ? idmap_put(&flush->objects, object->id, object) : -ENOMEM;
+		if (rc < 0) {
+			object_flushing_clear(object);
+			flush_fail(flush, rc);
+			return;
+		}
+		object_hold(object);
+		rc = gather(flush, class, object, &from);
+		if (rc < 0)
+			flush_fail(flush, rc);
+		if (flush->bytes >= BATCH_BYTES)
+			run(flush);
+	}
+}
+
+int flush_objects(struct pool *pool, struct object *const *objects, size_t n)
+{
+	struct flush flush;
+	int rc = flush_init(&flush, pool, JOB_FOREGROUND);
+
+	if (rc < 0)
+		return rc;
+	for (unsigned tries = 0; tries < STALE_TRIES; tries++) {
+		flush.error = 0;
+		for (size_t i = 0; i < n; i++)
+			add_object(&flush, objects[i]);
+		run(&flush);
+		if (flush.error != -ESTALE)
+			break;
+	}
+	rc = flush.error;
+	flush_release(&flush);
+	return rc;
+}
+
+int flush_object(struct object *object)
+{
+	return flush_objects(object->pool, &object, 1);
+}
+
+/* The background's walk over the log -------------------------------------------------------------
+ */
+
+static struct object *object_peek(struct pool *pool, uint64_t id)
+{
+	struct object *object;
+
+	pthread_mutex_lock(&pool->objects_lock);
+	object = idmap_get(&pool->objects, id);
+	if (object)
+		object->refs++;
+	pthread_mutex_unlock(&pool->objects_lock);
+	return object;
+}
+
+static uint64_t walk(struct flush *flush, uint64_t from, uint64_t upto)
+{
+	struct pool *pool = flush->pool;
+	unsigned waits = 0;
+
+	while (from < upto) {
+		struct ramlog_record record;
+		uint64_t next;
+		struct object *object;
+
+		if (ramlog_walk(pool->log, from, &record, &next) < 0) {
+			from = next; /* behind what was cancelled */
+			if (from >= upto || ramlog_head(pool->log) <= from)
+				break;
+			/* Somebody is copying into the next record: microseconds, unless it waits
+			 * for the processor. */
+			if (++waits > COPY_WAITS)
+				break;
+			nanosleep(&(struct timespec){.tv_nsec = COPY_WAIT_NS}, NULL);
+			continue;
+		}
+		waits = 0;
+		if (record.pos >= upto)
+			break;
+		from = next;
+		if (record.op != RAMLOG_WRITE)
+			continue;
+		object = object_peek(pool, record.object);
+		if (!object)
+			continue;
+		add_object(flush, object);
+		object_put(object);
+	}
+	return from;
+}
+
+int flush_upto(struct pool *pool, uint64_t upto)
+{
+	struct flush flush;
+	uint64_t reached = pool->flush_cursor;
+	int rc = flush_init(&flush, pool, JOB_BACKGROUND);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&pool->cursor_lock);
+	for (unsigned tries = 0; tries < STALE_TRIES; tries++) {
+		flush.error = 0;
+		flush.failed_bytes = 0;
+		reached = walk(&flush, pool->flush_cursor, upto);
+		run(&flush);
+		if (flush.error != -ESTALE)
+			break;
+	}
+	rc = flush.error;
+	if (rc == 0)
+		pool->flush_cursor = reached;
+	pool->parked_bytes = flush.failed_bytes;
+	pthread_mutex_unlock(&pool->cursor_lock);
+	flush_release(&flush);
+	return rc;
+}
+
+void flush_kick(struct pool *pool)
+{
+	if (pool->flush_urgent)
+		return;
+	pthread_mutex_lock(&pool->thread_lock);
+	pool->flush_urgent = true;
+	pthread_cond_broadcast(&pool->thread_wake);
+	pthread_mutex_unlock(&pool->thread_lock);
+}
+
+void *flush_thread(void *arg)
+{
+	struct pool *pool = arg;
+	uint64_t period = pool->config.commit_interval_ns / 2;
+	uint64_t due = clock_mono_ns() + period;
+	bool failing = false;
+
+	for (;;) {
+		bool stop, timed;
+
+		pthread_mutex_lock(&pool->thread_lock);
+		while (!pool->stopping && !(pool->flush_urgent && !failing) &&
+		       clock_mono_ns() < due)
+			thread_wait(pool, due);
+		stop = pool->stopping;
+		pool->flush_urgent = false;
+		pthread_mutex_unlock(&pool->thread_lock);
+		if (stop)
+			return NULL;
+		timed = clock_mono_ns() >= due;
+		/* A tier that takes nothing is asked again at the next period, not at once. */
+		failing = flush_upto(pool, ramlog_head(pool->log)) < 0;
+		if (timed) {
+			pool_cut(pool);
+			pool_reclaim(pool);
+			due = clock_mono_ns() + period;
+		}
+	}
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tiers/framestore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+#define HEADER_BLOCK   UINT32_MAX  /* a frame's header in the block cache */
+#define READ_WHOLE_MAX (64u << 10) /* stored frames up to this are fetched in one read */
+
+/* Builds -----------------------------------------------------------------------------------------
+ */
+
+int frame_build_new(struct frame_build **out, struct pool *pool, int tier)
+{
+	struct frame_build *build = calloc(1, sizeof(*build));
+
+	if (!build)
+		return -ENOMEM;
+	build->pool = pool;
+	build->tier = tier;
+	build->raw_max = pool->config.tiers[tier].frame_bytes;
+	*out = build;
+	return 0;
+}
+
+void frame_build_free(struct frame_build *build)
+{
+	if (!build)
+		return;
+	free(build->extents);
+	free(build->data);
+	free(build);
+}
+
+bool frame_build_full(const struct frame_build *build)
+{
+	return build->raw_len == build->raw_max || build->nextents == FRAME_EXTENTS_MAX;
+}
+
+int frame_build_add(struct frame_build *build, uint64_t object, uint64_t off, uint32_t len,
+		    const uint8_t *data, uint32_t *taken)
+{
+	uint32_t room = build->raw_max - build->raw_len;
+
+	*taken = 0;
+	if (frame_build_full(build))
+		return 0;
+	if (build->nextents == build->cap) {
+		uint32_t cap = build->cap ? build->cap * 2 : 8;
+		void *extents = realloc(build->extents, cap * sizeof(*build->extents));
+		void *pointers;
+
+		if (!extents)
+			return -ENOMEM;
+		build->extents = extents;
+		pointers = realloc(build->data, cap * sizeof(*build->data));
+		if (!pointers)
+			return -ENOMEM;
+		build->data = pointers;
+		build->cap = cap;
+	}
+	*taken = len < room ? len : room;
+	build->extents[build->nextents] =
+		(struct frame_extent){.object = object, .offset = off, .length = *taken};
+	build->data[build->nextents++] = data;
+	build->raw_len += *taken;
+	return 0;
+}
+
+static const struct codec_spec *build_codec(const struct frame_build *build, int tier)
+{
+	return build->own_codec ? &build->codec : &build->pool->config.tiers[tier].codec;
+}
+
+/* Encodes for one tier and appends there. */
+static int write_to(struct frame_build *build, int tier, struct codec_scratch *scratch,
+		    const uint8_t *raw, uint8_t *coded, size_t cap)
+{
+	const struct config_tier *config = &build->pool->config.tiers[tier];
+	const struct codec_spec *codec = build_codec(build, tier);
+	struct segment_loc loc;
+	uint32_t header_len, stored_len;
+	size_t stored;
+	int rc;
+
+	rc = frame_encode(scratch, codec, config->block_bytes, build->id, build->extents,
+			  build->nextents, raw, build->raw_len, coded, cap, &stored);
+	if (rc == 0)
+		rc = frame_header_len(coded, stored, &header_len, &stored_len);
+	if (rc == 0)
+		rc = appender_append(build->pool->tiers[tier].appender, coded, stored, build->hint,
+				     &loc);
+	if (rc < 0)
+		return rc;
+	space_taken(build->pool->space, stored);
+	build->record = (struct frame_record){
+		.segment = loc.seg.id,
+		.off = (uint32_t)loc.off,
+		.stored_len = (uint32_t)stored,
+		.raw_len = build->raw_len,
+		.header_len = header_len,
+		.place = (uint16_t)loc.seg.place,
+		.last_access = (uint32_t)(clock_wall_ns() / 1000000000),
+		.tier = (uint8_t)tier,
+		.block_shift = (uint8_t)__builtin_ctz(config->block_bytes),
+		.codec = *codec,
+	};
+	return 0;
+}
+
+int frame_build_write(void *arg, struct codec_scratch *scratch)
+{
+	struct frame_build *build = arg;
+	struct pool *pool = build->pool;
+	uint32_t block = FRAME_BLOCK_MAX;
+	uint8_t *raw, *coded, *p;
+	size_t cap;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++)
+		if (pool->config.tiers[t].block_bytes < block)
+			block = pool->config.tiers[t].block_bytes;
+	cap = frame_bound(build->raw_len, block, build->nextents);
+	raw = malloc(build->raw_len);
+	coded = malloc(cap);
+	build->error = raw && coded ? 0 : -ENOMEM;
+	build->id = atomic_fetch_add(&pool->next_frame, 1);
+	p = raw;
+	for (uint32_t i = 0; i < build->nextents && !build->error; i++) {
+		memcpy(p, build->data[i], build->extents[i].length);
+		p += build->extents[i].length;
+	}
+	if (!build->error) {
+		build->error = write_to(build, build->tier, scratch, raw, coded, cap);
+		/* Spill order: down the tiers, then those above the one that was wanted. */
+		for (int t = build->tier + 1;
+		     build->error && build->may_spill && t < (int)pool->config.ntiers; t++)
+			build->error = write_to(build, t, scratch, raw, coded, cap);
+		for (int t = build->tier - 1; build->error && build->may_spill && t >= 1; t--)
+			build->error = write_to(build, t, scratch, raw, coded, cap);
+	}
+	free(raw);
+	free(coded);
+	return build->error;
+}
+
+bool frame_build_stage(struct txn *txn, struct frame_build *build)
+{
+	if (build->error)
+		return false;
+	if (txn_frame(txn, build->id))
+		return true;
+	if (!build->created && txn_frame_new(txn, build->id, &build->record))
+		return true;
+	if (!txn->error)
+		build->error = -ESTALE;
+	return false;
+}
+
+void frame_build_discard(struct frame_build *build)
+{
+	const struct frame_record *record = &build->record;
+
+	if (build->error || !record->stored_len)
+		return;
+	tier_punch(build->pool->tiers[record->tier].tier,
+		   (struct tier_segment){.id = record->segment, .place = record->place},
+		   record->stored_len, record->off);
+}
+
+/* Reading ----------------------------------------------------------------------------------------
+ */
+
+int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out)
+{
+	uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
+	size_t len;
+	int rc =
+		meta_get(pool->meta, key, key_1(key, KEY_FRAME, frame), value, sizeof(value), &len);
+
+	return rc < 0 ? rc : frame_record_decode(value, len, out);
+}
+
+static int stored_read(struct pool *pool, const struct frame_record *record, void *buf,
+		       uint32_t len, uint32_t off, enum tier_hint hint)
+{
+	struct tier_segment segment = {.id = record->segment, .place = record->place};
+
+	if (record->tier == 0 || record->tier >= pool->config.ntiers)
+		return -EUCLEAN;
+	return tier_read(pool->tiers[record->tier].tier, segment, buf, len,
+			 (uint64_t)record->off + off, hint);
+}
+
+/* A frame of that id must be there, not just a sound one. */
+static int header_check(const struct frame_header *header, uint64_t frame,
+			const struct frame_record *record)
+{
+	if (header->id != frame || header->raw_len != record->raw_len ||
+	    header->stored_len != record->stored_len || header->header_len != record->header_len ||
+	    header->block_size != 1u << record->block_shift)
+		return -EBADMSG;
+	return 0;
+}
+
+int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *record,
+	       struct codec_scratch *scratch, struct frame_header *header, void *raw)
+{
+	uint8_t *stored = malloc(record->stored_len);
+	int rc;
+
+	*header = (struct frame_header){0};
+	if (!stored)
+		return -ENOMEM;
+	rc = stored_read(pool, record, stored, record->stored_len, 0, TIER_BULK);
+	if (rc == 0)
+		rc = frame_header_parse(stored, record->stored_len, header);
+	if (rc == 0)
+		rc = header_check(header, frame, record);
+	if (rc == 0)
+		rc = frame_decode(scratch, header, stored, record->stored_len, raw);
+	free(stored);
+	if (rc < 0)
+		frame_header_release(header);
+	return rc;
+}
+
+int frame_verify(struct frame_build *build, struct codec_scratch *scratch)
+{
+	struct frame_header header;
+	uint8_t *raw = malloc(build->raw_len);
+	const uint8_t *p = raw;
+	int rc;
+
+	if (!raw)
+		return -ENOMEM;
+	rc = frame_load(build->pool, build->id, &build->record, scratch, &header, raw);
+	for (uint32_t i = 0; rc == 0 && i < build->nextents; i++) {
+		if (memcmp(p, build->data[i], build->extents[i].length) != 0)
+			rc = -EBADMSG;
+		p += build->extents[i].length;
+	}
+	if (rc == 0)
+		frame_header_release(&header);
+	free(raw);
+	return rc;
+}
+
+struct block_fill {
+	struct pool *pool;
+	uint64_t frame;
+	const struct frame_record *record;
+	uint32_t index;
+};
+
+static int header_fill(void *arg, void *buf, size_t len)
+{
+	struct block_fill *fill = arg;
+
+	return stored_read(fill->pool, fill->record, buf, (uint32_t)len, 0, TIER_FOREGROUND);
+}
+
+/* The header of a frame with several blocks is kept beside them: each block's fill needs it. */
+static int header_get(struct block_fill *fill, struct frame_header *header)
+{
+	struct cached_block *bytes;
+	int rc = blockcache_get(fill->pool->cache, fill->frame, HEADER_BLOCK,
+				fill->record->header_len, header_fill, fill, &bytes, NULL);
+
+	if (rc < 0)
+		return rc;
+	rc = frame_header_parse(cached_block_data(bytes), fill->record->header_len, header);
+	cached_block_put(bytes);
+	if (rc == 0) {
+		rc = header_check(header, fill->frame, fill->record);
+		if (rc < 0)
+			frame_header_release(header);
+	}
+	return rc;
+}
+
+static int block_fill(void *arg, void *buf, size_t len)
+{
+	struct block_fill *fill = arg;
+	const struct frame_record *record = fill->record;
+	struct codec_scratch *scratch = workers_thread_scratch();
+	bool whole = record->stored_len <= READ_WHOLE_MAX ||
+		     record->raw_len <= 1u << record->block_shift;
+	struct frame_header header = {0};
+	const struct frame_block *block;
+	uint8_t *stored = NULL;
+	int rc = scratch ? 0 : -ENOMEM;
+
+	fill->pool->tiers[record->tier].reads++;
+	if (rc == 0 && whole) {
+		stored = malloc(record->stored_len);
+		rc = stored ? stored_read(fill->pool, record, stored, record->stored_len, 0,
+					  TIER_FOREGROUND)
+			    : -ENOMEM;
+		if (rc == 0)
+			rc = frame_header_parse(stored, record->stored_len, &header);
+		if (rc == 0)
+			rc = header_check(&header, fill->frame, record);
+	} else if (rc == 0) {
+		rc = header_get(fill, &header);
+	}
+	if (rc < 0)
+		goto out;
+	if (fill->index >= header.nblocks || header.blocks[fill->index].raw_len != len) {
+		rc = -EBADMSG;
+		goto out;
+	}
+	block = &header.blocks[fill->index];
+	if (whole) {
+		rc = frame_block_decode(scratch, block, stored + block->stored_off,
+					block->stored_len, buf);
+		goto out;
+	}
+	stored = malloc(block->stored_len);
+	rc = stored ? stored_read(fill->pool, record, stored, block->stored_len, block->stored_off,
+				  TIER_FOREGROUND)
+		    : -ENOMEM;
+	if (rc == 0)
+		rc = frame_block_decode(scratch, block, stored, block->stored_len, buf);
+out:
+	frame_header_release(&header);
+	free(stored);
+	return rc;
+}
+
+/* Heat, and on the second read within the window the wish to come up. */
+static void touch(struct pool *pool, uint64_t frame, const struct frame_record *record)
+{
+	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	struct heat_state kept = {.last_s = record->last_access, .value = record->heat};
+	uint32_t since = heat_touch(pool->heat, frame, kept, now_s);
+
+	/* A value of one touch is the frame's first read: its age since it was written says
+	 * nothing. */
+	if (record->tier > 1 && since <= pool->config.promote_window_ns / 1000000000 &&
+	    heat_of(pool->heat, frame, kept).value > HEAT_ONE + HEAT_ONE / 2)
+		pool_promote_ask(pool, frame);
+}
+
+int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len)
+{
+	struct frame_record record;
+	uint32_t block_size, first;
+	uint8_t *p = buf;
+	int rc = frame_record_get(pool, frame, &record);
+
+	if (rc < 0)
+		return rc == -ENOENT ? -EUCLEAN : rc;
+	if ((uint64_t)off + len > record.raw_len || record.tier == 0 ||
+	    record.tier >= pool->config.ntiers)
+		return -EUCLEAN;
+	block_size = 1u << record.block_shift;
+	first = off >> record.block_shift;
+	for (uint32_t i = first; len; i++) {
+		struct block_fill fill = {pool, frame, &record, i};
+		uint32_t at = i << record.block_shift;
+		uint32_t raw = record.raw_len - at < block_size ? record.raw_len - at : block_size;
+		uint32_t skip = off - at;
+		uint32_t n = raw - skip < len ? raw - skip : len;
+		struct cached_block *block;
+		int hit = 0;
+
+		rc = blockcache_get(pool->cache, frame, i, raw, block_fill, &fill, &block, &hit);
+		if (rc < 0)
+			return rc;
+		(hit ? &pool->ram_hits : &pool->ram_misses)[0]++;
+		memcpy(p, (const uint8_t *)cached_block_data(block) + skip, n);
+		cached_block_put(block);
+		p += n;
+		off += n;
+		len -= n;
+	}
+	touch(pool, frame, &record);
+	return 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames of a pool: building them from pieces of objects, and reading bytes out of them.
+ *
+ * A build is made by one thread, encoded and appended by a worker, and then belongs to its maker
+ * again. The frame exists for others only when a transaction has made its record and extents point
+ * to it; its bytes must be durable before that (I1).
+ */
+#ifndef TERRACE_TIERS_FRAMESTORE_H
+#define TERRACE_TIERS_FRAMESTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compress/frame.h"
+#include "tiers/records.h"
+#include "tiers/tier.h"
+
+struct pool;
+
+struct frame_build {
+	struct pool *pool;
+	int tier; /* the first to try; further down when it has no room, if may_spill */
+	bool may_spill;
+	enum tier_hint hint;
+	struct codec_spec codec;
+	bool own_codec; /* codec was asked for; else each tier's own */
+	uint32_t raw_len, raw_max;
+	struct frame_extent *extents;
+	const uint8_t **data; /* where each extent's bytes are; they stay until the build is done */
+	uint32_t nextents, cap;
+	/* result */
+	int error;
+	uint64_t id;
+	struct frame_record record; /* live = 0 */
+	bool created; /* a committed transaction has made the record; set by the maker */
+};
+
+int frame_build_new(struct frame_build **out, struct pool *pool, int tier);
+void frame_build_free(struct frame_build *build);
+bool frame_build_full(const struct frame_build *build);
+/* Takes as much of the piece as fits; *taken bytes. -ENOMEM. */
+int frame_build_add(struct frame_build *build, uint64_t object, uint64_t off, uint32_t len,
+		    const uint8_t *data, uint32_t *taken);
+
+/* A worker's job: encode and append. Result in build. -ENOSPC: no tier allowed has room. */
+struct codec_scratch;
+int frame_build_write(void *build, struct codec_scratch *scratch);
+/*
+ * The frame's record, for a transaction that is to point to it: made by the first that needs it,
+ * found by the others. False: it was not written, or has been freed again since (build->error =
+ * -ESTALE: what it held must be written again).
+ */
+struct txn;
+bool frame_build_stage(struct txn *txn, struct frame_build *build);
+/* Reads the stored frame back from its medium and checks every checksum. */
+int frame_verify(struct frame_build *build, struct codec_scratch *scratch);
+/* The frame was written but nothing will point to it: its space is given back. */
+void frame_build_discard(struct frame_build *build);
+
+int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out);
+
+/*
+ * Copies raw bytes [off, off+len) of a frame; through the block cache. The caller holds the data
+ * lock of an object with an extent there, so the frame stays. Counts as a touch. -EBADMSG damaged,
+ * -EIO.
+ */
+int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len);
+
+/* Reads and decodes a whole frame for a move or a check, past the cache; *header is the caller's to
+ * release. */
+int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *record,
+	       struct codec_scratch *scratch, struct frame_header *header, void *raw);
+
+#endif

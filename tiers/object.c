@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Objects in memory: the table, references, attributes, creation and deletion.
+ *
+ * An object stays in the table while somebody holds a reference. Ranges in the RAM log hold one: an
+ * object with dirty.bytes > 0 has a reference of its own (taken at the first range, put when the
+ * last has been flushed), so that what is loaded from metadata is never older than memory.
+ */
+#include "tiers/object.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/extmap.h"
+#include "tiers/framestore.h"
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+#define DELETE_AT_ONCE 64u /* extents; larger objects are cut down in the background */
+
+static struct object *object_new(struct pool *pool, uint64_t id)
+{
+	struct object *object = calloc(1, sizeof(*object));
+
+	if (!object)
+		return NULL;
+	object->id = id;
+	object->pool = pool;
+	object->refs = 1;
+	pthread_rwlock_init(&object->data_lock, NULL);
+	pthread_mutex_init(&object->attr_lock, NULL);
+	dirty_init(&object->dirty);
+	return object;
+}
+
+/* The log's bytes that an object lets go. While a flush reads them they must stay: it releases them
+ * when it is done. */
+static void released(void *arg, uint64_t pos, uint64_t bytes)
+{
+	struct object *object = arg;
+	struct pool *pool = object->pool;
+
+	object->dirty_bytes -= bytes;
+	pool->dirty_bytes -= bytes;
+	if (pool->abandoned)
+		return; /* the next daemon takes them over */
+	space_unreserve(pool->space, bytes);
+	if (object->flushing) {
+		if (object->ndeferred == object->deferred_cap) {
+			size_t cap = object->deferred_cap ? object->deferred_cap * 2 : 16;
+			void *p = realloc(object->deferred, cap * sizeof(*object->deferred));
+
+			if (!p) {
+				/* No memory to remember it: the log's chunk stays until unmount. */
+				log_warning("out of memory: %llu bytes of the RAM tier stay in use",
+					    (unsigned long long)bytes);
+				return;
+			}
+			object->deferred = p;
+			object->deferred_cap = cap;
+		}
+		object->deferred[object->ndeferred++] =
+			(struct deferred_release){.pos = pos, .bytes = bytes};
+		return;
+	}
+	ramlog_release(pool->log, pos, bytes);
+}
+
+struct dirty_sink object_dirty_sink(struct object *object)
+{
+	return (struct dirty_sink){.released = released, .arg = object};
+}
+
+void object_dirty_settle(struct object *object)
+{
+	bool any = !dirty_empty(&object->dirty);
+
+	if (any == object->dirty_held)
+		return;
+	object->dirty_held = any;
+	if (any)
+		object_hold(object);
+	else
+		object_put(object);
+}
+
+void object_dirty_drop(struct object *object)
+{
+	struct dirty_sink sink = object_dirty_sink(object);
+
+	pthread_rwlock_wrlock(&object->data_lock);
+	dirty_release(&object->dirty, &sink);
+	object_dirty_settle(object);
+	pthread_rwlock_unlock(&object->data_lock);
+}
+
+static void object_free(struct object *object)
+{
+	struct dirty_sink sink = object_dirty_sink(object);
+
+	dirty_release(&object->dirty, &sink);
+	free(object->deferred);
+	pthread_rwlock_destroy(&object->data_lock);
+	pthread_mutex_destroy(&object->attr_lock);
+	free(object);
+}
+
+static int record_get(struct pool *pool, uint64_t id, struct object_record *out)
+{
+	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
+	size_t len;
+	int rc = meta_get(pool->meta, key, key_1(key, KEY_OBJECT, id), value, sizeof(value), &len);
+
+	return rc < 0 ? rc : object_record_decode(value, len, out);
+}
+
+int object_get(struct pool *pool, uint64_t id, struct object **out)
+{
+	struct object *object;
+	int rc = 0;
+
+	*out = NULL;
+	pthread_mutex_lock(&pool->objects_lock);
+	object = idmap_get(&pool->objects, id);
+	if (object) {
+		object->refs++;
+		goto found;
+	}
+	object = object_new(pool, id);
+	rc = object ? record_get(pool, id, &object->record) : -ENOMEM;
+	if (rc == 0)
+		rc = idmap_put(&pool->objects, id, object);
+	if (rc < 0) {
+		pthread_mutex_unlock(&pool->objects_lock);
+		if (object)
+			object_free(object);
+		return rc;
+	}
+	object->size = object->record.size;
+	object->write_time = object->record.write_time;
+found:
+	pthread_mutex_unlock(&pool->objects_lock);
+	if (object->deleted) {
+		object_put(object);
+		return -ENOENT;
+	}
+	*out = object;
+	return 0;
+}
+
+struct object *object_hold(struct object *object)
+{
+	pthread_mutex_lock(&object->pool->objects_lock);
+	object->refs++;
+	pthread_mutex_unlock(&object->pool->objects_lock);
+	return object;
+}
+
+void object_put(struct object *object)
+{
+	struct pool *pool;
+	bool last;
+
+	if (!object)
+		return;
+	pool = object->pool;
+	pthread_mutex_lock(&pool->objects_lock);
+	assert(object->refs > 0);
+	last = --object->refs == 0;
+	if (last)
+		idmap_del(&pool->objects, object->id);
+	pthread_mutex_unlock(&pool->objects_lock);
+	if (last)
+		object_free(object);
+}
+
+uint64_t object_id(const struct object *object)
+{
+	return object->id;
+}
+
+uint64_t object_size(struct object *object)
+{
+	return object->size;
+}
+
+int64_t object_write_time(struct object *object)
+{
+	return object->write_time;
+}
+
+uint64_t object_stored(struct object *object)
+{
+	uint64_t stored;
+
+	pthread_mutex_lock(&object->attr_lock);
+	stored = object->record.stored;
+	pthread_mutex_unlock(&object->attr_lock);
+	return stored + object->dirty_bytes;
+}
+
+size_t object_attr(struct object *object, void *buf, size_t cap)
+{
+	struct pool *pool = object->pool;
+	struct txn_object *staged = txn_mine(pool) ? txn_object_find(&pool->txn, object) : NULL;
+	size_t len;
+
+	if (staged) {
+		len = staged->record.attr_len;
+		memcpy(buf, staged->record.attr, len < cap ? len : cap);
+		return len;
+	}
+	pthread_mutex_lock(&object->attr_lock);
+	len = object->record.attr_len;
+	memcpy(buf, object->record.attr, len < cap ? len : cap);
+	pthread_mutex_unlock(&object->attr_lock);
+	return len;
+}
+
+int object_attr_set(struct txn *txn, struct object *object, const void *attr, size_t len)
+{
+	struct object_record *record;
+
+	if (len > OBJECT_ATTR_MAX)
+		return txn_fail(txn, -EINVAL);
+	record = txn_object(txn, object, true, false);
+	if (!record)
+		return txn->error;
+	memcpy(record->attr, attr, len);
+	record->attr_len = (uint16_t)len;
+	record->write_time = 0;
+	return 0;
+}
+
+int object_create(struct txn *txn, const void *attr, size_t attr_len, struct object **out)
+{
+	struct pool *pool = txn->pool;
+	struct object *object = object_new(pool, atomic_fetch_add(&pool->next_object, 1));
+	int rc;
+
+	*out = NULL;
+	if (!object)
+		return txn_fail(txn, -ENOMEM);
+	pthread_mutex_lock(&pool->objects_lock);
+	rc = idmap_put(&pool->objects, object->id, object);
+	pthread_mutex_unlock(&pool->objects_lock);
+	if (rc < 0) {
+		object_free(object);
+		return txn_fail(txn, rc);
+	}
+	rc = object_attr_set(txn, object, attr, attr_len);
+	if (rc < 0) {
+		object_put(object);
+		return rc;
+	}
+	txn_object_find(txn, object)->created = true;
+	txn->counts.objects++;
+	*out = object;
+	return 0;
+}
+
+int object_orphan(struct txn *txn, struct object *object)
+{
+	uint8_t key[KEY_LEN_1];
+
+	return txn_put(txn, key, key_1(key, KEY_ORPHAN, object->id), "", 0);
+}
+
+int object_unorphan(struct txn *txn, struct object *object)
+{
+	uint8_t key[KEY_LEN_1];
+
+	return txn_del(txn, key, key_1(key, KEY_ORPHAN, object->id));
+}
+
+/* Deletes the records of one type that belong to the object (extended attributes, link target). */
+static int delete_keys(struct txn *txn, enum key_type type, uint64_t object)
+{
+	uint8_t prefix[KEY_LEN_1];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc;
+
+	rc = meta_cursor_open(txn->pool->meta, prefix, key_1(prefix, type, object), NULL, 0,
+			      &cursor);
+	if (rc < 0)
+		return txn_fail(txn, rc);
+	while ((rc = meta_cursor_next(cursor, &item)) == 0)
+		txn_del(txn, item.key, item.key_len);
+	meta_cursor_close(cursor);
+	return rc == -ENOENT ? txn->error : txn_fail(txn, rc);
+}
+
+/* Asks for the background to cut down what a deleted object left. */
+int pool_reap_add(struct pool *pool, uint64_t id)
+{
+	if (pool->nreap == pool->reap_cap) {
+		size_t cap = pool->reap_cap ? pool->reap_cap * 2 : 16;
+		uint64_t *ids = realloc(pool->reap_ids, cap * sizeof(*ids));
+
+		if (!ids)
+			return -ENOMEM; /* the orphan record stays: the next open does it */
+		pool->reap_ids = ids;
+		pool->reap_cap = cap;
+	}
+	pool->reap_ids[pool->nreap++] = id;
+	return 0;
+}
+
+int object_delete(struct txn *txn, struct object *object)
+{
+	struct object_record *record = txn_object(txn, object, false, true);
+	struct txn_object *staged = txn_object_find(txn, object);
+	struct extent_list extents = {0};
+	uint8_t key[KEY_LEN_2];
+	int rc;
+
+	if (!record)
+		return txn->error;
+	txn_frees(txn);
+	rc = extmap_list(object, 0, UINT64_MAX, DELETE_AT_ONCE + 1, &extents);
+	if (rc < 0)
+		goto out;
+	if (extents.count > DELETE_AT_ONCE) {
+		rc = object_orphan(txn, object);
+		if (rc == 0)
+			pool_reap_add(txn->pool, object->id);
+	} else {
+		for (size_t i = 0; i < extents.count; i++) {
+			const struct extent *extent = &extents.items[i];
+			struct frame_record *frame = txn_frame(txn, extent->frame);
+
+			if (frame)
+				frame->live -=
+					extent->len < frame->live ? extent->len : frame->live;
+			if (record->has_keys)
+				txn_del(txn, key,
+					key_2(key, KEY_EXTENT, object->id,
+					      extent->off + extent->len));
+		}
+		rc = object_unorphan(txn, object);
+	}
+	if (rc == 0)
+		rc = delete_keys(txn, KEY_XATTR, object->id);
+	if (rc == 0)
+		rc = delete_keys(txn, KEY_SYMLINK, object->id);
+	staged->deleted = true;
+	txn->counts.objects--;
+out:
+	extent_list_release(&extents);
+	return rc < 0 ? txn_fail(txn, rc) : 0;
+}
+
+/* Flushing ---------------------------------------------------------------------------------------
+ */
+
+bool object_flushing_try(struct object *object)
+{
+	struct pool *pool = object->pool;
+	bool mine;
+
+	pthread_mutex_lock(&pool->flush_lock);
+	mine = !object->flushing;
+	object->flushing = true;
+	pthread_mutex_unlock(&pool->flush_lock);
+	return mine;
+}
+
+void object_flushing_wait(struct object *object)
+{
+	struct pool *pool = object->pool;
+
+	pthread_mutex_lock(&pool->flush_lock);
+	while (object->flushing)
+		pthread_cond_wait(&pool->flush_done, &pool->flush_lock);
+	pthread_mutex_unlock(&pool->flush_lock);
+}
+
+void object_flushing_clear(struct object *object)
+{
+	struct pool *pool = object->pool;
+
+	pthread_rwlock_wrlock(&object->data_lock);
+	for (size_t i = 0; i < object->ndeferred; i++)
+		ramlog_release(pool->log, object->deferred[i].pos, object->deferred[i].bytes);
+	object->ndeferred = 0;
+	pthread_mutex_lock(&pool->flush_lock);
+	object->flushing = false;
+	pthread_cond_broadcast(&pool->flush_done);
+	pthread_mutex_unlock(&pool->flush_lock);
+	pthread_rwlock_unlock(&object->data_lock);
+}
+
+void object_lock_still(struct object *object)
+{
+	for (;;) {
+		pthread_rwlock_wrlock(&object->data_lock);
+		if (!object->flushing)
+			return;
+		pthread_rwlock_unlock(&object->data_lock);
+		object_flushing_wait(object);
+	}
+}
+
+int object_extents(struct object *object,
+		   int (*each)(void *arg, const struct object_extent *extent), void *arg)
+{
+	struct pool *pool = object->pool;
+	struct extent_list list = {0};
+	uint64_t at = 0;
+	int rc;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list);
+	for (size_t i = 0; rc == 0; i++) {
+		uint64_t next = i < list.count ? list.items[i].off : UINT64_MAX;
+		struct dirty_range *range;
+		struct frame_record record;
+
+		/* What is only in the log, up to the next extent; under an extent it hides it. */
+		for (range = dirty_find(&object->dirty, at); rc == 0 && range && range->off < next;
+		     range = dirty_next(range)) {
+			struct object_extent ram = {
+				.off = range->off, .len = range->len, .stored = range->len};
+			rc = each(arg, &ram);
+			at = range->off + range->len;
+		}
+		if (rc || i == list.count)
+			break;
+		if (frame_record_get(pool, list.items[i].frame, &record) < 0)
+			continue;
+		rc = each(arg,
+			  &(struct object_extent){
+				  .off = list.items[i].off,
+				  .len = list.items[i].len,
+				  .tier = record.tier,
+				  .codec = record.codec,
+				  .frame = list.items[i].frame,
+				  .frame_raw = record.raw_len,
+				  .frame_stored = record.stored_len,
+				  .stored = extent_share(list.items[i].len, &record),
+				  .heat = heat_decay(
+					  heat_of(pool->heat, list.items[i].frame,
+						  (struct heat_state){.last_s = record.last_access,
+								      .value = record.heat}),
+					  (uint32_t)(clock_wall_ns() / 1000000000)),
+			  });
+	}
+	pthread_rwlock_unlock(&object->data_lock);
+	extent_list_release(&list);
+	return rc;
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Reading and writing an object's bytes.
+ *
+ * A write goes into the RAM log and is answered; a read looks into the log's ranges first, then
+ * into frames. Operations that change content without data (truncate, punch, clone) append a record
+ * to the log too, so that replaying the log after the death of the process meets them in their
+ * order.
+ */
+#include <errno.h>
+#include <string.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tiers/extmap.h"
+#include "tiers/flush.h"
+#include "tiers/framestore.h"
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+#define EXTENTS_A_STEP	64u
+#define BALANCE_BYTES	(8u << 20)
+#define FLUSH_AT_BYTES	(32u << 20) /* written data does not wait for company beyond this */
+#define ROOM_WAIT_NS	(100u * 1000 * 1000)
+#define ROOM_WAIT_TRIES 600u /* a minute: a medium that takes nothing for so long has failed */
+
+/* Reading ----------------------------------------------------------------------------------------
+ */
+
+static int damaged(struct object *object, const struct extent *extent, uint64_t off, uint64_t len,
+		   int rc)
+{
+	char path[512];
+
+	if (rc == -ENOMEM)
+		return rc;
+	pool_path(object->pool, object->id, path, sizeof(path));
+	log_error("%s: bytes %llu-%llu cannot be read: frame %llu: %s", path,
+		  (unsigned long long)off, (unsigned long long)(off + len - 1),
+		  (unsigned long long)extent->frame,
+		  rc == -EBADMSG || rc == -EUCLEAN ? "damaged (checksum)" : strerror(-rc));
+	return -EIO;
+}
+
+/* [off, end) from frames and holes; nothing of it is in the log. */
+static int read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64_t end)
+{
+	struct extent_list list = {0};
+	int rc = 0;
+
+	while (off < end && rc == 0) {
+		list.count = 0;
+		rc = extmap_list(object, off, end, EXTENTS_A_STEP, &list);
+		for (size_t i = 0; rc == 0 && i < list.count; i++) {
+			const struct extent *extent = &list.items[i];
+			uint64_t from = extent->off > off ? extent->off : off;
+			uint64_t to =
+				extent->off + extent->len < end ? extent->off + extent->len : end;
+
+			memset(buf, 0, from - off);
+			buf += from - off;
+			rc = frame_read(object->pool, extent->frame,
+					extent->frame_off + (uint32_t)(from - extent->off), buf,
+					(uint32_t)(to - from));
+			if (rc < 0)
+				rc = damaged(object, extent, from, to - from, rc);
+			buf += to - from;
+			off = to;
+		}
+		if (rc == 0 && list.count < EXTENTS_A_STEP) {
+			memset(buf, 0, end - off);
+			off = end;
+		}
+	}
+	extent_list_release(&list);
+	return rc;
+}
+
+int object_read(struct object *object, void *buf, size_t len, uint64_t off, size_t *got)
+{
+	uint8_t *p = buf;
+	uint64_t size, end;
+	int rc = 0;
+
+	*got = 0;
+	pthread_rwlock_rdlock(&object->data_lock);
+	size = object->size;
+	end = off >= size ? off : (len < size - off ? off + len : size);
+	for (uint64_t at = off; at < end && rc == 0;) {
+		struct dirty_range *range = dirty_find(&object->dirty, at);
+		uint64_t stop = range && range->off < end ? range->off : end;
+
+		if (at < stop) {
+			rc = read_frames(object, p, at, stop);
+		} else {
+			uint64_t skip = at - range->off;
+
+			stop = range->off + range->len < end ? range->off + range->len : end;
+			memcpy(p, range->data + skip, stop - at);
+			object->pool->ram_hits++;
+		}
+		p += stop - at;
+		at = stop;
+	}
+	if (rc == 0)
+		*got = (size_t)(end - off);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+/* Writing ----------------------------------------------------------------------------------------
+ */
+
+/* Space that deletes have let go is given back only when that is durable: before a writer is
+ * refused, it is made so. */
+static int reserve(struct pool *pool, uint64_t len)
+{
+	int rc = space_reserve(pool->space, len);
+
+	if (rc == -ENOSPC && pool_cut(pool) == 0) {
+		pool_reclaim(pool);
+		space_refresh(pool->space);
+		rc = space_reserve(pool->space, len);
+	}
+	return rc;
+}
+
+/* Reserves a log record with the data lock held exclusively; waits for room without it. */
+static int log_reserve(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
+		       bool append, struct ramlog_record *record, void **data)
+{
+	struct pool *pool = object->pool;
+	int rc = -EAGAIN;
+
+	for (unsigned tries = 0; tries < ROOM_WAIT_TRIES; tries++) {
+		pthread_rwlock_wrlock(&object->data_lock);
+		if (object->deleted)
+			rc = -ENOENT;
+		else
+			rc = ramlog_reserve(pool->log, op, object->id, append ? object->size : off,
+					    len, clock_wall_ns(), record, data);
+		if (rc != -EAGAIN)
+			break;
+		pthread_rwlock_unlock(&object->data_lock);
+		if (pool->parked_bytes && tries > 20)
+			return -ENOSPC; /* background work has found no room: neither will this */
+		flush_kick(pool);
+		ramlog_wait_room(pool->log, ROOM_WAIT_NS);
+	}
+	if (rc < 0 && rc != -EAGAIN)
+		pthread_rwlock_unlock(&object->data_lock);
+	return rc == -EAGAIN ? -EIO : rc;
+}
+
+static int write_at(struct object *object, const void *buf, size_t len, uint64_t off, bool append,
+		    uint64_t *at)
+{
+	struct pool *pool = object->pool;
+	struct dirty_sink sink = object_dirty_sink(object);
+	struct ramlog_record record;
+	void *data;
+	int rc;
+
+	if (len == 0)
+		return 0;
+	if (len > RAMLOG_RECORD_MAX)
+		return -EINVAL;
+	if (!append && (off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off))
+		return -EFBIG;
+	rc = reserve(pool, len);
+	if (rc < 0)
+		return rc;
+	rc = log_reserve(object, RAMLOG_WRITE, off, len, append, &record, &data);
+	if (rc < 0)
+		goto unreserve;
+	rc = dirty_prepare(&object->dirty);
+	if (rc == 0 && len > OBJECT_SIZE_MAX - record.off)
+		rc = -EFBIG;
+	if (rc < 0) {
+		ramlog_cancel(pool->log, &record);
+		pthread_rwlock_unlock(&object->data_lock);
+		goto unreserve;
+	}
+	memcpy(data, buf, len);
+	ramlog_commit(pool->log, &record);
+	object->dirty_bytes += len;
+	pool->dirty_bytes += len;
+	dirty_insert(&object->dirty, record.off, len, data, record.pos, &sink);
+	if (record.off + len > object->size)
+		object->size = record.off + len;
+	object->write_time = record.time_ns;
+	*at = record.off;
+	object_dirty_settle(object);
+	pthread_rwlock_unlock(&object->data_lock);
+	if (atomic_fetch_add(&pool->since_balance, len) + len >= BALANCE_BYTES) {
+		pool->since_balance = 0;
+		pool_balance_ram(pool);
+	}
+	if (pool->dirty_bytes > FLUSH_AT_BYTES)
+		flush_kick(pool);
+	return 0;
+unreserve:
+	space_unreserve(pool->space, len);
+	return rc;
+}
+
+int object_write(struct object *object, const void *buf, size_t len, uint64_t off)
+{
+	uint64_t at;
+
+	return write_at(object, buf, len, off, false, &at);
+}
+
+int object_append(struct object *object, const void *buf, size_t len, uint64_t *off)
+{
+	return write_at(object, buf, len, 0, true, off);
+}
+
+/* The stored size follows the logical one where no data in between is only in the log. */
+static int size_settle(struct object *object)
+{
+	struct txn *txn;
+	struct object_record *record;
+
+	if (!dirty_empty(&object->dirty) || object->record.size == object->size)
+		return 0;
+	txn = txn_begin(object->pool);
+	record = txn_object(txn, object, false, true);
+	if (record)
+		record->size = object->size;
+	return txn_commit(txn);
+}
+
+/* A record without payload, in its place among the object's records. Data lock held, no flush under
+ * way, on success. */
+static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
+		    uint64_t *pos)
+{
+	struct ramlog_record record;
+	void *data;
+
+	for (;;) {
+		int rc = log_reserve(object, op, off, len, false, &record, &data);
+
+		if (rc < 0)
+			return rc;
+		if (!object->flushing)
+			break;
+		ramlog_cancel(object->pool->log, &record);
+		pthread_rwlock_unlock(&object->data_lock);
+		object_flushing_wait(object);
+	}
+	ramlog_commit(object->pool->log, &record);
+	object->write_time = record.time_ns;
+	*pos = record.pos;
+	return 0;
+}
+
+int object_truncate(struct object *object, uint64_t size)
+{
+	struct dirty_sink sink = object_dirty_sink(object);
+	uint64_t pos;
+	int rc;
+
+	if (size > OBJECT_SIZE_MAX)
+		return -EFBIG;
+	rc = log_note(object, RAMLOG_SIZE, size, 0, &pos);
+	if (rc < 0)
+		return rc;
+	rc = dirty_prepare(&object->dirty);
+	if (rc == 0 && size < object->size)
+		rc = object_cut(object, size, UINT64_MAX, pos, true);
+	if (rc == 0) {
+		dirty_remove(&object->dirty, size, UINT64_MAX - size, &sink);
+		object->size = size;
+		object_dirty_settle(object);
+		rc = size_settle(object);
+	}
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+int object_punch(struct object *object, uint64_t len, uint64_t off)
+{
+	struct dirty_sink sink = object_dirty_sink(object);
+	uint64_t pos;
+	int rc;
+
+	if (len == 0 || off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
+		return -EINVAL;
+	rc = log_note(object, RAMLOG_PUNCH, off, len, &pos);
+	if (rc < 0)
+		return rc;
+	rc = dirty_prepare(&object->dirty);
+	if (rc == 0)
+		rc = object_cut(object, off, off + len, pos, false);
+	if (rc == 0) {
+		dirty_remove(&object->dirty, off, len, &sink);
+		object_dirty_settle(object);
+		rc = size_settle(object);
+	}
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+int object_allocate(struct object *object, uint64_t len, uint64_t off, bool keep_size)
+{
+	struct pool *pool = object->pool;
+	int rc;
+
+	if (off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
+		return -EFBIG;
+	rc = reserve(pool, len);
+	if (rc < 0)
+		return rc;
+	space_unreserve(pool->space, len);
+	if (keep_size || off + len <= object->size)
+		return 0;
+	return object_truncate(object, off + len);
+}
+
+int object_sync(struct object *object)
+{
+	int rc = flush_object(object);
+
+	if (rc == 0) {
+		object_lock_still(object);
+		if (!object->deleted)
+			rc = size_settle(object);
+		pthread_rwlock_unlock(&object->data_lock);
+	}
+	return rc < 0 ? rc : pool_cut(object->pool);
+}
+
+/* Holes ------------------------------------------------------------------------------------------
+ */
+
+/* The first byte at or after off that is data, or UINT64_MAX. */
+static int next_data(struct object *object, uint64_t off, uint64_t *out)
+{
+	struct dirty_range *range = dirty_find(&object->dirty, off);
+	struct extent_list list = {0};
+	int rc = extmap_list(object, off, UINT64_MAX, 1, &list);
+
+	*out = UINT64_MAX;
+	if (range)
+		*out = range->off > off ? range->off : off;
+	if (list.count && list.items[0].off < *out)
+		*out = list.items[0].off > off ? list.items[0].off : off;
+	extent_list_release(&list);
+	return rc;
+}
+
+/* The first byte at or after off that is not data. */
+static int next_hole(struct object *object, uint64_t off, uint64_t *out)
+{
+	struct extent_list list = {0};
+	bool moved = true;
+	int rc = 0;
+
+	while (moved && rc == 0) {
+		struct dirty_range *range = dirty_find(&object->dirty, off);
+
+		moved = false;
+		if (range && range->off <= off) {
+			off = range->off + range->len;
+			moved = true;
+		}
+		list.count = 0;
+		rc = extmap_list(object, off, UINT64_MAX, EXTENTS_A_STEP, &list);
+		for (size_t i = 0; i < list.count && list.items[i].off <= off; i++) {
+			off = list.items[i].off + list.items[i].len;
+			moved = true;
+		}
+	}
+	*out = off;
+	extent_list_release(&list);
+	return rc;
+}
+
+int object_seek(struct object *object, uint64_t off, int whence, uint64_t *out)
+{
+	uint64_t size, at = 0;
+	int rc;
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	pthread_rwlock_rdlock(&object->data_lock);
+	size = object->size;
+	if (off >= size)
+		rc = -ENXIO;
+	else if (whence == SEEK_DATA)
+		rc = next_data(object, off, &at);
+	else
+		rc = next_hole(object, off, &at);
+	pthread_rwlock_unlock(&object->data_lock);
+	if (rc == 0 && whence == SEEK_DATA && at >= size)
+		rc = -ENXIO;
+	*out = at < size ? at : size;
+	return rc;
+}

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Opening and closing a pool. Opening goes bottom up (metadata with its lock first, so that a
+ * second mount touches nothing), closing top down; a half-opened pool is closed by the same steps,
+ * each of which accepts what is not there.
+ */
+#include "tiers/pool.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+#include <unistd.h>
+
+#include "tiers/flush.h"
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+#define HEAT_FRAMES (256u << 10)
+#define CACHE_MIN   (4u << 20)
+#define RAM_MIN	    (16u << 20)
+
+/* RAM folder -------------------------------------------------------------------------------------
+ */
+
+char *pool_ram_dir(const struct pool_config *config)
+{
+	char hex[33];
+	char *dir;
+
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", config->uuid[i]);
+	if (asprintf(&dir, "%s/terrace-%s", config->tiers[0].paths[0], hex) < 0)
+		return NULL;
+	return dir;
+}
+
+static int ram_dir_make(struct pool *pool)
+{
+	struct statfs fs;
+	const char *base = pool->config.tiers[0].paths[0];
+
+	pool->ram_dir = pool_ram_dir(&pool->config);
+	if (!pool->ram_dir)
+		return -ENOMEM;
+	if (mkdir(pool->ram_dir, 0700) < 0 && errno != EEXIST) {
+		int rc = -errno;
+
+		log_error("tier %s: cannot make a folder in %s: %s", pool->config.tiers[0].name,
+			  base, strerror(-rc));
+		return rc;
+	}
+	if (statfs(pool->ram_dir, &fs) == 0 && fs.f_type != TMPFS_MAGIC)
+		log_warning("tier %s: %s is not on tmpfs: written data goes to its medium first",
+			    pool->config.tiers[0].name, base);
+	return 0;
+}
+
+static uint64_t ram_bytes(const struct pool *pool)
+{
+	const struct config_tier *ram = &pool->config.tiers[0];
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t bytes = ram->size_percent ? memory / 100 * ram->size_percent : ram->size_bytes;
+
+	return bytes < RAM_MIN ? RAM_MIN : bytes;
+}
+
+void pool_balance_ram(struct pool *pool)
+{
+	struct ramlog_usage usage;
+	uint64_t limit = ram_bytes(pool);
+
+	ramlog_usage(pool->log, &usage);
+	limit = usage.reserved + CACHE_MIN < limit ? limit - usage.reserved : CACHE_MIN;
+	blockcache_resize(pool->cache, limit);
+}
+
+/* Small parts ------------------------------------------------------------------------------------
+ */
+
+static int next_segment(void *arg, uint64_t *id)
+{
+	struct pool *pool = arg;
+
+	*id = atomic_fetch_add(&pool->next_segment, 1);
+	return 0;
+}
+
+static int open_tiers(struct pool *pool)
+{
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		const struct config_tier *config = &pool->config.tiers[t];
+		struct tier_dir_options options;
+		struct appender_options append;
+		int rc;
+
+		pool_tier_options(&pool->config, t, &options);
+		rc = tier_dir_open(&pool->tiers[t].tier, &options);
+		if (rc < 0)
+			return rc;
+		append = (struct appender_options){.tier = pool->tiers[t].tier,
+						   .pool_uuid = pool->config.uuid,
+						   .tier_id = t,
+						   .segment_bytes = config->segment_bytes,
+						   .next_id = next_segment,
+						   .arg = pool};
+		rc = appender_new(&pool->tiers[t].appender, &append);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int open_meta(struct pool *pool, struct meta_recovery *recovery)
+{
+	struct meta_options options = {.dir = pool->config.meta_path,
+				       .tail_dir = pool->ram_dir,
+				       .pool_uuid = pool->config.uuid,
+				       .memtable_bytes = pool->config.journal_bytes};
+	uint8_t value[RECORD_COUNTS_LEN];
+	size_t len;
+	int rc = meta_open_lmdb(&pool->meta, &options, recovery);
+
+	if (rc == 0)
+		rc = meta_get(pool->meta, "Pcounts", 7, value, sizeof(value), &len);
+	if (rc == 0)
+		rc = pool_counts_decode(value, len, &pool->counts);
+	if (rc < 0)
+		return rc;
+	pool->next_object = pool->counts.object_ids;
+	pool->next_frame = pool->counts.frame_ids;
+	pool->next_segment = pool->counts.segment_ids;
+	return 0;
+}
+
+/* A log of this boot goes on; otherwise a new one begins, and positions in the old one mean nothing
+ * any more. */
+static int open_log(struct pool *pool)
+{
+	struct ramlog_options options = {.dir = pool->ram_dir,
+					 .pool_uuid = pool->config.uuid,
+					 .max_bytes = ram_bytes(pool) / 4 * 3};
+	bool recovered = false;
+	int rc = ramlog_open(&pool->log, &options, &recovered);
+	struct txn *txn;
+
+	if (rc < 0)
+		return rc;
+	pool->log_epoch = pool->counts.log_epoch;
+	if (recovered)
+		return 0;
+	txn = txn_begin(pool);
+	txn->counts.log_epoch++;
+	rc = txn_commit(txn);
+	pool->log_epoch = pool->counts.log_epoch;
+	return rc;
+}
+
+static int open_memory(struct pool *pool)
+{
+	struct tier **tiers = pool->space_tiers;
+	int rc = workers_new(&pool->workers, pool->config.threads);
+
+	if (rc == 0)
+		rc = heat_new(&pool->heat, HEAT_FRAMES);
+	if (rc == 0)
+		rc = blockcache_new(&pool->cache, ram_bytes(pool));
+	if (rc == 0)
+		rc = meta_batch_new(&pool->txn.batch);
+	for (uint32_t t = 1; t < pool->config.ntiers; t++)
+		tiers[t - 1] = pool->tiers[t].tier;
+	if (rc == 0)
+		rc = space_new(&pool->space, tiers, pool->config.ntiers - 1);
+	return rc;
+}
+
+static void init_locks(struct pool *pool)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_mutex_init(&pool->commit_lock, NULL);
+	pthread_mutex_init(&pool->objects_lock, NULL);
+	pthread_mutex_init(&pool->flush_lock, NULL);
+	pthread_cond_init(&pool->flush_done, NULL);
+	pthread_mutex_init(&pool->sync_lock, NULL);
+	pthread_mutex_init(&pool->gate_lock, NULL);
+	pthread_cond_init(&pool->gate_open, NULL);
+	pthread_mutex_init(&pool->thread_lock, NULL);
+	pthread_cond_init(&pool->thread_wake, &attr);
+	pthread_mutex_init(&pool->cursor_lock, NULL);
+	pthread_mutex_init(&pool->move_lock, NULL);
+	pthread_mutex_init(&pool->promote_lock, NULL);
+	pthread_condattr_destroy(&attr);
+}
+
+static void destroy_locks(struct pool *pool)
+{
+	pthread_mutex_destroy(&pool->commit_lock);
+	pthread_mutex_destroy(&pool->objects_lock);
+	pthread_mutex_destroy(&pool->flush_lock);
+	pthread_cond_destroy(&pool->flush_done);
+	pthread_mutex_destroy(&pool->sync_lock);
+	pthread_mutex_destroy(&pool->gate_lock);
+	pthread_cond_destroy(&pool->gate_open);
+	pthread_mutex_destroy(&pool->thread_lock);
+	pthread_cond_destroy(&pool->thread_wake);
+	pthread_mutex_destroy(&pool->cursor_lock);
+	pthread_mutex_destroy(&pool->move_lock);
+	pthread_mutex_destroy(&pool->promote_lock);
+}
+
+/* Threads ----------------------------------------------------------------------------------------
+ */
+
+static int start_threads(struct pool *pool)
+{
+	void *(*const run[])(void *) = {flush_thread, pool_committer, pool_engine};
+
+	for (; pool->nthreads < 3; pool->nthreads++) {
+		int rc = pthread_create(&pool->threads[pool->nthreads], NULL, run[pool->nthreads],
+					pool);
+
+		if (rc)
+			return -rc;
+	}
+	return 0;
+}
+
+static void stop_threads(struct pool *pool)
+{
+	pthread_mutex_lock(&pool->thread_lock);
+	pool->stopping = true;
+	pthread_cond_broadcast(&pool->thread_wake);
+	pthread_mutex_unlock(&pool->thread_lock);
+	while (pool->nthreads)
+		pthread_join(pool->threads[--pool->nthreads], NULL);
+	pool->stopping = false;
+}
+
+/* Closing ----------------------------------------------------------------------------------------
+ */
+
+/* Objects that only their log ranges still hold (nothing was flushed, or flushing failed). */
+static void release_objects(struct pool *pool)
+{
+	struct object *object;
+
+	for (;;) {
+		size_t at = 0;
+
+		pthread_mutex_lock(&pool->objects_lock);
+		while ((object = idmap_each(&pool->objects, &at)) && !object->dirty_held)
+			;
+		if (object)
+			object->refs++;
+		pthread_mutex_unlock(&pool->objects_lock);
+		if (!object)
+			break;
+		object_dirty_drop(object);
+		object_put(object);
+	}
+}
+
+static void release(struct pool *pool)
+{
+	struct segment *segment;
+	size_t at = 0;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		if (pool->tiers[t].appender)
+			appender_free(pool->tiers[t].appender);
+		if (pool->tiers[t].tier)
+			tier_close(pool->tiers[t].tier);
+	}
+	while ((segment = idmap_each(&pool->segments, &at)))
+		free(segment);
+	idmap_release(&pool->segments);
+	idmap_release(&pool->objects);
+	idmap_release(&pool->txn.frame_map);
+	free(pool->txn.objects);
+	free(pool->txn.frames);
+	free(pool->txn.segments);
+	free(pool->txn.gone);
+	free(pool->txn.order);
+	if (pool->txn.batch)
+		meta_batch_free(pool->txn.batch);
+	free(pool->freed.items);
+	free(pool->ordered);
+	free(pool->reap_ids);
+	space_free(pool->space);
+	heat_free(pool->heat);
+	if (pool->cache)
+		blockcache_free(pool->cache);
+	free(pool->ram_dir);
+	config_release(&pool->config);
+	destroy_locks(pool);
+	free(pool);
+}
+
+static void put_ordered(struct pool *pool)
+{
+	for (size_t i = 0; i < pool->nordered; i++)
+		object_put(pool->ordered[i]);
+	pool->nordered = 0;
+}
+
+/* Nothing is written: for a pool that failed to open, and for tests that play kill -9. */
+void pool_abandon(struct pool *pool)
+{
+	stop_threads(pool);
+	put_ordered(pool);
+	if (pool->workers)
+		workers_free(pool->workers);
+	if (pool->log) {
+		/* The ranges go from memory only; the log's files stay as they are. */
+		pool->abandoned = true;
+		release_objects(pool);
+		ramlog_close(pool->log, false);
+	}
+	if (pool->meta)
+		meta_abandon(pool->meta);
+	release(pool);
+}
+
+int pool_close(struct pool *pool)
+{
+	int rc, closed;
+
+	stop_threads(pool);
+	rc = pool_sync(pool);
+	pool_reap(pool);
+	for (unsigned i = 0; i < 2 && rc == 0; i++) {
+		/* The first round frees what is dead, the second removes the segments that emptied.
+		 */
+		for (uint32_t t = 1; t < pool->config.ntiers; t++)
+			appender_roll(pool->tiers[t].appender);
+		pool_reclaim(pool);
+		rc = pool_cut(pool);
+	}
+	pool_reclaim(pool);
+	if (rc < 0)
+		log_error("%s: not everything could be written: %s; it is kept in %s until the "
+			  "next mount "
+			  "on this machine before it restarts: make room and mount again",
+			  pool->config.name, strerror(-rc), pool->ram_dir);
+	put_ordered(pool);
+	workers_free(pool->workers);
+	pool->abandoned = true;
+	release_objects(pool);
+	if (rc < 0) {
+		meta_abandon(pool->meta);
+		ramlog_close(pool->log, false);
+	} else {
+		closed = meta_close(pool->meta);
+		rc = closed;
+		ramlog_close(pool->log, closed == 0);
+		if (closed == 0)
+			rmdir(pool->ram_dir);
+	}
+	release(pool);
+	return rc;
+}
+
+/* Opening ----------------------------------------------------------------------------------------
+ */
+
+static int pool_start(struct pool *pool, const struct pool_open_options *options)
+{
+	struct meta_recovery recovery;
+	int rc = ram_dir_make(pool);
+
+	if (rc == 0)
+		rc = open_tiers(pool);
+	if (rc == 0)
+		rc = open_meta(pool, &recovery);
+	if (rc == 0)
+		rc = open_memory(pool);
+	if (rc == 0)
+		rc = open_log(pool);
+	if (rc == 0)
+		rc = recover_segments(pool);
+	if (rc == 0)
+		rc = recover_log(pool);
+	if (rc == 0)
+		rc = recover_orphans(pool);
+	if (rc < 0)
+		return rc;
+	pool_balance_ram(pool);
+	if (recovery.tail_lost && !recovery.clean)
+		log_info("%s: opened after a power loss: the state of the last commit",
+			 pool->config.name);
+	return options && options->no_background ? 0 : start_threads(pool);
+}
+
+int pool_open(const struct pool_config *config, const struct pool_open_options *options,
+	      struct pool **out)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	int rc;
+
+	*out = NULL;
+	if (!pool)
+		return -ENOMEM;
+	init_locks(pool);
+	pool->txn.pool = pool;
+	/* Buffers of up to a frame come and go all the time: from the heap, not by mmap each time.
+	 */
+	mallopt(M_MMAP_THRESHOLD, 8 << 20);
+	mallopt(M_TRIM_THRESHOLD, 32 << 20);
+	rc = config_copy(config, &pool->config);
+	if (rc == 0)
+		rc = pool_start(pool, options);
+	if (rc < 0) {
+		pool_abandon(pool);
+		return rc;
+	}
+	*out = pool;
+	return 0;
+}
+
+/* What the pool knows ----------------------------------------------------------------------------
+ */
+
+struct meta *pool_meta(struct pool *pool)
+{
+	return pool->meta;
+}
+
+const struct pool_config *pool_config(struct pool *pool)
+{
+	return &pool->config;
+}
+
+void pool_hooks_set(struct pool *pool, const struct pool_hooks *hooks)
+{
+	pool->hooks = *hooks;
+}
+
+void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "object %llu", (unsigned long long)object);
+	if (pool->hooks.path)
+		pool->hooks.path(pool->hooks.arg, object, buf, cap);
+}
+
+void pool_policy(struct pool *pool, uint64_t object, struct object_policy *out)
+{
+	*out = (struct object_policy){.pin = -1};
+	if (pool->hooks.policy)
+		pool->hooks.policy(pool->hooks.arg, object, out);
+	if (out->pin >= (int)pool->config.ntiers)
+		out->pin = -1;
+}
+
+void pool_space(struct pool *pool, struct pool_space *out)
+{
+	space_totals(pool->space, &out->total, &out->free);
+	pthread_mutex_lock(&pool->commit_lock);
+	out->objects = pool->counts.objects;
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
+static void usage_segment(struct pool_usage *usage, const struct segment_record *record)
+{
+	struct tier_usage *tier = &usage->tiers[record->tier];
+
+	tier->logical += record->logical;
+	usage->logical += record->logical;
+	for (unsigned c = 0; c < CODEC_COUNT; c++) {
+		tier->codec[c].raw += record->codec[c].raw;
+		tier->codec[c].stored += record->codec[c].stored;
+		tier->codec[c].frames += record->codec[c].frames;
+		tier->live += record->codec[c].stored;
+		tier->frames += record->codec[c].frames;
+		usage->packed += record->codec[c].raw;
+		usage->stored += record->codec[c].stored;
+	}
+}
+
+void pool_usage(struct pool *pool, struct pool_usage *out)
+{
+	struct blockcache_stats cache;
+	struct ramlog_usage log;
+	struct meta_stats meta;
+	struct segment *segment;
+	size_t at = 0;
+
+	*out = (struct pool_usage){.ntiers = pool->config.ntiers, .parked = pool->parked_bytes};
+	pthread_mutex_lock(&pool->commit_lock);
+	while ((segment = idmap_each(&pool->segments, &at)))
+		usage_segment(out, &segment->record);
+	out->objects = pool->counts.objects;
+	pthread_mutex_unlock(&pool->commit_lock);
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		struct tier_usage *tier = &out->tiers[t];
+
+		for (uint32_t place = 0; place < pool->tiers[t].tier->nplaces; place++) {
+			struct tier_space space;
+
+			if (tier_space(pool->tiers[t].tier, place, &space) < 0)
+				continue;
+			tier->size += space.total;
+			tier->used += space.used;
+		}
+		tier->hits = pool->tiers[t].reads;
+	}
+	ramlog_usage(pool->log, &log);
+	blockcache_stats(pool->cache, &cache);
+	meta_stats(pool->meta, &meta);
+	out->metadata = meta.disk_bytes;
+	out->tiers[0] = (struct tier_usage){.size = ram_bytes(pool),
+					    .used = log.reserved + cache.bytes,
+					    .live = pool->dirty_bytes,
+					    .logical = pool->dirty_bytes,
+					    .hits = pool->ram_hits,
+					    .misses = pool->ram_misses,
+					    .cached = cache.bytes};
+	out->logical += pool->dirty_bytes;
+}

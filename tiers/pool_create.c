@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Making a pool: labels in the directories, an empty metadata store, the root object. What was made
+ * is taken back on error. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <dirent.h>
+#include <unistd.h>
+
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+/* `size=80%` is of the media that the paths are on. */
+static uint64_t percent_bytes(const struct config_tier *tier)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < tier->npaths; i++) {
+		struct statvfs fs;
+
+		if (statvfs(tier->paths[i], &fs) == 0)
+			bytes += (uint64_t)fs.f_blocks * fs.f_frsize / 100 * tier->size_percent;
+	}
+	return bytes;
+}
+
+void pool_tier_options(const struct pool_config *config, uint32_t t, struct tier_dir_options *out)
+{
+	const struct config_tier *tier = &config->tiers[t];
+
+	*out = (struct tier_dir_options){
+		.name = tier->name,
+		.pool_uuid = config->uuid,
+		.tier_id = t,
+		.paths = (const char *const *)tier->paths,
+		.npaths = tier->npaths,
+		.quota_bytes = tier->size_percent && tier->size_percent < 100 ? percent_bytes(tier)
+									      : tier->size_bytes,
+		.delay_ns = tier->delay_ns,
+		.bandwidth = tier->bandwidth,
+		.direct = tier->direct};
+}
+
+static int put_first_records(struct meta *meta)
+{
+	struct object_record root = {0};
+	struct pool_counts counts = {.objects = 1,
+				     .object_ids = OBJECT_ID_ROOT + 1,
+				     .frame_ids = 1,
+				     .segment_ids = 1,
+				     .log_epoch = 1};
+	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
+	struct meta_batch *batch;
+	uint64_t seq;
+	int rc = meta_batch_new(&batch);
+
+	if (rc < 0)
+		return rc;
+	meta_batch_put(batch, key, key_1(key, KEY_OBJECT, OBJECT_ID_ROOT), value,
+		       object_record_encode(&root, value));
+	pool_counts_encode(&counts, value);
+	meta_batch_put(batch, "Pcounts", 7, value, RECORD_COUNTS_LEN);
+	rc = meta_apply(meta, batch, &seq);
+	if (rc == 0)
+		rc = meta_sync(meta, seq);
+	meta_batch_free(batch);
+	return rc;
+}
+
+/* Removes the files of a folder that this program made, and the folder. */
+static void remove_folder(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	if (dir)
+		closedir(dir);
+	rmdir(path);
+}
+
+static int create_meta(const struct pool_config *config)
+{
+	char *tail = pool_ram_dir(config);
+	struct meta_options options = {.dir = config->meta_path,
+				       .tail_dir = tail,
+				       .pool_uuid = config->uuid,
+				       .create = true};
+	struct meta_recovery recovery;
+	struct meta *meta = NULL;
+	int rc = tail ? 0 : -ENOMEM;
+
+	if (rc == 0 && mkdir(config->meta_path, 0700) < 0 && errno != EEXIST)
+		rc = -errno;
+	if (rc == 0 && mkdir(tail, 0700) < 0 && errno != EEXIST)
+		rc = -errno;
+	if (rc < 0) {
+		log_error("cannot make the metadata's folder %s: %s", config->meta_path,
+			  strerror(-rc));
+		free(tail);
+		return rc;
+	}
+	rc = meta_open_lmdb(&meta, &options, &recovery);
+	if (rc == 0) {
+		int closed;
+
+		rc = put_first_records(meta);
+		closed = meta_close(meta);
+		rc = rc < 0 ? rc : closed;
+		if (rc < 0)
+			remove_folder(config->meta_path);
+	}
+	remove_folder(tail);
+	free(tail);
+	return rc;
+}
+
+int pool_create(const struct pool_config *config)
+{
+	struct tier_dir_options options;
+	uint32_t made = 1;
+	int rc = 0;
+
+	for (; made < config->ntiers && rc == 0; made++) {
+		pool_tier_options(config, made, &options);
+		rc = tier_dir_format(&options);
+		if (rc < 0)
+			break;
+	}
+	if (rc == 0)
+		rc = create_meta(config);
+	while (rc < 0 && --made >= 1) {
+		pool_tier_options(config, made, &options);
+		tier_dir_unformat(&options);
+	}
+	return rc;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the pool's core share: the pool, objects in memory, transactions, freed space.
+ * Not for other layers.
+ *
+ * Locks, outermost first (terrace(7), LOCKS):
+ *   object.data_lock -> pool.commit_lock -> pool.objects_lock -> object.attr_lock, segments_lock ->
+ * leaf locks of the modules (meta, log, cache, heat, appender). pool.flush_lock is taken alone
+ * (never with another inside), object.flushing is only changed under it.
+ */
+#ifndef TERRACE_TIERS_POOL_IMPL_H
+#define TERRACE_TIERS_POOL_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tiers/blockcache.h"
+#include "tiers/dirty.h"
+#include "tiers/heat.h"
+#include "tiers/idmap.h"
+#include "tiers/keys.h"
+#include "tiers/meta.h"
+#include "tiers/object.h"
+#include "tiers/pool.h"
+#include "tiers/ramlog.h"
+#include "tiers/records.h"
+#include "tiers/segment.h"
+#include "tiers/space.h"
+#include "tiers/tier.h"
+#include "tiers/txn.h"
+#include "tiers/workers.h"
+
+/* Log bytes overwritten while a flush reads them: released when it is done. */
+struct deferred_release {
+	uint64_t pos, bytes;
+};
+
+struct object {
+	uint64_t id;
+	struct pool *pool;
+	unsigned refs; /* pool.objects_lock */
+
+	pthread_rwlock_t data_lock; /* dirty, record.extents, deferred; size while it changes */
+	struct dirty_map dirty;
+	struct deferred_release *deferred;
+	size_t ndeferred, deferred_cap;
+	_Atomic uint64_t size;	      /* logical, with what is only in the log */
+	_Atomic uint64_t dirty_bytes; /* = dirty.bytes, readable without the lock */
+	_Atomic int64_t write_time;
+
+	pthread_mutex_t attr_lock;   /* record but its extents, for readers outside a transaction */
+	struct object_record record; /* changed under the commit lock */
+	struct object *next_dropped; /* of the thread that has just deleted it */
+	_Atomic bool deleted;	     /* set under the commit lock */
+	bool ordered;		     /* on pool.ordered; commit lock */
+	bool dirty_held;	     /* dirty ranges hold a reference; data lock */
+	_Atomic bool flushing;	     /* changed under pool.flush_lock */
+};
+
+struct segment { /* every segment of the pool is in memory: one per 64 MiB or more */
+	uint64_t id;
+	struct segment_record record; /* commit lock */
+	bool removing;		      /* commit lock */
+};
+
+struct pool_tier { /* a directory tier; index as in the config (>= 1) */
+	struct tier *tier;
+	struct appender *appender;
+	_Atomic uint64_t reads;
+};
+
+/* Transaction ------------------------------------------------------------------------------------
+ */
+
+struct txn_object {
+	struct object *object;
+	struct object_record record;
+	bool attr, data; /* which half changed */
+	bool created, deleted;
+};
+
+struct txn_frame {
+	uint64_t id;
+	struct frame_record old, record;
+	bool fresh;	/* did not exist before this transaction */
+	bool data_only; /* nothing but heat changed */
+};
+
+struct txn_segment {
+	struct segment *segment;
+	struct segment_record record;
+};
+
+struct txn {
+	struct pool *pool;
+	struct meta_batch *batch;
+	int error;
+	struct txn_object *objects;
+	size_t nobjects, objects_cap;
+	struct txn_frame **frames; /* in order of first touch */
+	size_t nframes, frames_cap;
+	struct idmap frame_map; /* id -> struct txn_frame */
+	struct txn_segment *segments;
+	size_t nsegments, segments_cap;
+	struct segment **gone; /* empty segments to be removed */
+	size_t ngone, gone_cap;
+	struct object **order; /* to go onto pool.ordered */
+	size_t norder, order_cap;
+	struct pool_counts counts;
+};
+
+/* Space that nothing points to any more, given back once that is durable (I2). */
+struct freed {
+	uint64_t seq; /* of the transaction that let it go */
+	struct tier_segment segment;
+	uint32_t tier;
+	uint64_t off, len; /* a frame; len 0: the whole segment */
+	uint64_t frame;
+	uint32_t nblocks;
+};
+
+struct freed_queue { /* commit lock; grows at need: bounded by what one checkpoint interval frees */
+	struct freed *items;
+	size_t head, count, cap;
+};
+
+/* Pool -------------------------------------------------------------------------------------------
+ */
+
+struct pool {
+	struct pool_config config;
+	struct meta *meta;
+	struct ramlog *log;
+	struct blockcache *cache;
+	struct workers *workers;
+	struct heat *heat;
+	struct space *space;
+	struct pool_tier tiers[CONFIG_TIERS_MAX];
+	struct tier *space_tiers[CONFIG_TIERS_MAX]; /* the directory tiers, for space */
+	struct pool_hooks hooks;
+	uint64_t log_epoch; /* of the RAM log in use */
+	char *ram_dir;
+
+	pthread_mutex_t commit_lock;
+	_Atomic(pthread_t) commit_owner;
+	_Atomic bool commit_held;
+	struct txn txn;		   /* the one transaction */
+	struct pool_counts counts; /* as last committed; ids are limits */
+	_Atomic uint64_t next_object, next_frame, next_segment;
+	struct idmap segments; /* id -> struct segment */
+	struct freed_queue freed;
+	struct object **ordered; /* references: to be flushed before the next group */
+	size_t nordered, ordered_cap;
+	struct object **reap; /* references to deleted objects whose extents are still to go: ids */
+	uint64_t *reap_ids;
+	size_t nreap, reap_cap;
+
+	pthread_mutex_t objects_lock;
+	struct idmap objects; /* id -> struct object */
+
+	pthread_mutex_t flush_lock;
+	pthread_cond_t flush_done; /* an object's flushing was cleared */
+
+	pthread_mutex_t sync_lock; /* one cut of the journal at a time */
+	_Atomic bool order_gate;   /* renames over names wait: a cut is being made */
+	pthread_mutex_t gate_lock;
+	pthread_cond_t gate_open;
+
+	/* Background; each thread has one owner file. */
+	pthread_mutex_t thread_lock;
+	pthread_cond_t thread_wake;
+	_Atomic bool stopping; /* changed under thread_lock */
+	pthread_t threads[3];  /* flusher, committer, engine */
+	unsigned nthreads;
+	bool abandoned;		       /* closing: ranges leave memory, the log keeps them */
+	_Atomic uint64_t flush_cursor; /* log position up to which the flusher has looked */
+	_Atomic bool flush_urgent;
+	pthread_mutex_t cursor_lock; /* one walk of the log at a time */
+	pthread_mutex_t move_lock;   /* one batch of moves at a time */
+
+	pthread_mutex_t promote_lock;
+	uint64_t promote[1024]; /* frames that asked to come up; full: further ones are dropped */
+	size_t npromote;
+
+	_Atomic uint64_t dirty_bytes, since_balance, ram_hits, ram_misses, parked_bytes;
+};
+
+/* object.c */
+int object_load_locked(struct pool *pool, uint64_t id, struct object **out);
+struct dirty_sink object_dirty_sink(struct object *object);
+/* After dirty has changed, with the data lock and a reference held: takes or puts the reference
+ * that dirty ranges hold. */
+void object_dirty_settle(struct object *object);
+/* A deleted object's ranges in the log go. */
+void object_dirty_drop(struct object *object);
+/* Data lock exclusive, with no flush of this object under way. */
+void object_lock_still(struct object *object);
+void object_flushing_clear(struct object *object);
+bool object_flushing_try(struct object *object);
+void object_flushing_wait(struct object *object);
+
+/* txn.c */
+struct object_record *txn_object(struct txn *txn, struct object *object, bool attr, bool data);
+struct txn_object *txn_object_find(struct txn *txn, const struct object *object);
+/* The frame's record, to be changed; NULL: no such frame (-ENOENT) or an error that sticks. */
+struct frame_record *txn_frame(struct txn *txn, uint64_t frame);
+struct frame_record *txn_frame_new(struct txn *txn, uint64_t frame,
+				   const struct frame_record *record);
+void txn_segment_drop(struct txn *txn, struct segment *segment);
+int txn_fail(struct txn *txn, int error); /* keeps the first */
+bool txn_mine(struct pool *pool);
+int txn_counts_put(struct txn *txn);
+
+/* commit.c: cuts of the journal, freed space, checkpoints */
+int pool_cut(struct pool *pool);
+int pool_checkpoint(struct pool *pool);
+/* Waits on thread_wake, with thread_lock held, at most until due_ns of the monotonic clock. */
+void thread_wait(struct pool *pool, uint64_t due_ns);
+void pool_reclaim(struct pool *pool);
+void *pool_committer(void *arg);
+int freed_push(struct freed_queue *queue, const struct freed *item);
+void pool_reap(struct pool *pool);
+int pool_reap_add(struct pool *pool, uint64_t id); /* commit lock held; -ENOMEM */
+
+/* object_cut.c */
+/* Makes [off, end) a hole in steps of bounded transactions, from the back; the last step marks log
+ * record pos as shown. With shrink, each step also lowers the stored size to where it has come. The
+ * data lock is held exclusively, no flush under way. */
+int object_cut(struct object *object, uint64_t off, uint64_t end, uint64_t pos, bool shrink);
+
+/* pool.c: the block cache gets what the log leaves of the RAM tier. */
+void pool_balance_ram(struct pool *pool);
+
+/* pool_create.c, pool.c: names and options that creating and opening share. */
+struct tier_dir_options;
+void pool_tier_options(const struct pool_config *config, uint32_t t, struct tier_dir_options *out);
+char *pool_ram_dir(const struct pool_config *config); /* a new string, or NULL */
+
+/* recover.c: what opening does with what is there */
+int recover_segments(struct pool *pool);
+int recover_log(struct pool *pool);
+int recover_orphans(struct pool *pool);
+
+/* engine.c */
+void *pool_engine(void *arg);
+void pool_promote_ask(struct pool *pool, uint64_t frame);
+
+/* The monotonic clock, and the wall clock, in ns. */
+uint64_t clock_mono_ns(void);
+int64_t clock_wall_ns(void);
+void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap);
+void pool_policy(struct pool *pool, uint64_t object, struct object_policy *out);
+
+#endif

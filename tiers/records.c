@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Encoders and decoders of the records; layouts are drawn in terrace-format(5), METADATA KEYS. */
+#include "tiers/records.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "compress/bytes.h"
+
+#define RECORD_VERSION 1u
+
+enum { OBJECT_FLAG_KEYS = 1u };
+enum { FRAME_FLAG_SHARED = 1u };
+
+#define OBJECT_FIXED 48u
+#define INLINE_LEN   24u
+
+size_t object_record_encode(const struct object_record *record, uint8_t *buf)
+{
+	uint8_t *p = buf + OBJECT_FIXED;
+
+	buf[0] = RECORD_VERSION;
+	buf[1] = record->has_keys ? OBJECT_FLAG_KEYS : 0;
+	buf[2] = record->nextents;
+	buf[3] = 0;
+	put_le16(buf + 4, record->attr_len);
+	put_le16(buf + 6, 0);
+	put_le64(buf + 8, record->size);
+	put_le64(buf + 16, record->stored);
+	put_le64(buf + 24, (uint64_t)record->write_time);
+	put_le64(buf + 32, record->log_epoch);
+	put_le64(buf + 40, record->log_pos);
+	memcpy(p, record->attr, record->attr_len);
+	p += record->attr_len;
+	for (unsigned i = 0; i < record->nextents; i++, p += INLINE_LEN) {
+		put_le64(p, record->extents[i].off);
+		extent_encode(&record->extents[i], p + 8);
+	}
+	return (size_t)(p - buf);
+}
+
+int object_record_decode(const uint8_t *buf, size_t len, struct object_record *out)
+{
+	const uint8_t *p = buf + OBJECT_FIXED;
+
+	memset(out, 0, sizeof(*out));
+	if (len < OBJECT_FIXED)
+		return -EUCLEAN;
+	if (buf[0] != RECORD_VERSION || (buf[1] & ~OBJECT_FLAG_KEYS))
+		return -ENOTSUP;
+	out->has_keys = buf[1] & OBJECT_FLAG_KEYS;
+	out->nextents = buf[2];
+	out->attr_len = get_le16(buf + 4);
+	out->size = get_le64(buf + 8);
+	out->stored = get_le64(buf + 16);
+	out->write_time = (int64_t)get_le64(buf + 24);
+	out->log_epoch = get_le64(buf + 32);
+	out->log_pos = get_le64(buf + 40);
+	if (out->nextents > RECORD_INLINE_MAX || out->attr_len > OBJECT_ATTR_MAX ||
+	    len != OBJECT_FIXED + out->attr_len + out->nextents * INLINE_LEN)
+		return -EUCLEAN;
+	memcpy(out->attr, p, out->attr_len);
+	p += out->attr_len;
+	for (unsigned i = 0; i < out->nextents; i++, p += INLINE_LEN) {
+		struct extent *extent = &out->extents[i];
+		uint64_t off = get_le64(p);
+
+		if (extent_decode(off + get_le32(p + 16), p + 8, RECORD_EXTENT_LEN, extent) < 0)
+			return -EUCLEAN;
+	}
+	return 0;
+}
+
+void extent_encode(const struct extent *extent, uint8_t *buf)
+{
+	put_le64(buf, extent->frame);
+	put_le32(buf + 8, extent->len);
+	put_le32(buf + 12, extent->frame_off);
+}
+
+int extent_decode(uint64_t end, const uint8_t *buf, size_t len, struct extent *out)
+{
+	if (len != RECORD_EXTENT_LEN)
+		return -EUCLEAN;
+	out->frame = get_le64(buf);
+	out->len = get_le32(buf + 8);
+	out->frame_off = get_le32(buf + 12);
+	if (out->len == 0 || out->len > end)
+		return -EUCLEAN;
+	out->off = end - out->len;
+	return 0;
+}
+
+void frame_record_encode(const struct frame_record *record, uint8_t *buf)
+{
+	buf[0] = RECORD_VERSION;
+	buf[1] = record->shared ? FRAME_FLAG_SHARED : 0;
+	buf[2] = record->tier;
+	buf[3] = record->block_shift;
+	put_le64(buf + 4, record->segment);
+	put_le64(buf + 12, record->live);
+	put_le32(buf + 20, record->off);
+	put_le32(buf + 24, record->stored_len);
+	put_le32(buf + 28, record->raw_len);
+	put_le32(buf + 32, record->header_len);
+	put_le16(buf + 36, record->place);
+	put_le16(buf + 38, record->heat);
+	put_le32(buf + 40, record->last_access);
+	buf[44] = record->codec.id;
+	buf[45] = (uint8_t)record->codec.level;
+	memset(buf + 46, 0, RECORD_FRAME_LEN - 46);
+}
+
+int frame_record_decode(const uint8_t *buf, size_t len, struct frame_record *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (len != RECORD_FRAME_LEN)
+		return -EUCLEAN;
+	if (buf[0] != RECORD_VERSION || (buf[1] & ~FRAME_FLAG_SHARED))
+		return -ENOTSUP;
+	out->shared = buf[1] & FRAME_FLAG_SHARED;
+	out->tier = buf[2];
+	out->block_shift = buf[3];
+	out->segment = get_le64(buf + 4);
+	out->live = get_le64(buf + 12);
+	out->off = get_le32(buf + 20);
+	out->stored_len = get_le32(buf + 24);
+	out->raw_len = get_le32(buf + 28);
+	out->header_len = get_le32(buf + 32);
+	out->place = get_le16(buf + 36);
+	out->heat = get_le16(buf + 38);
+	out->last_access = get_le32(buf + 40);
+	out->codec.id = buf[44];
+	out->codec.level = (int8_t)buf[45];
+	if (out->block_shift < 12 || out->block_shift > 20 || out->codec.id >= CODEC_COUNT ||
+	    out->header_len > out->stored_len || out->raw_len == 0)
+		return -EUCLEAN;
+	return 0;
+}
+
+void segment_record_encode(const struct segment_record *record, uint8_t *buf)
+{
+	buf[0] = RECORD_VERSION;
+	buf[1] = record->tier;
+	put_le16(buf + 2, record->place);
+	put_le32(buf + 4, 0);
+	put_le64(buf + 8, record->len);
+	put_le64(buf + 16, record->logical);
+	for (unsigned i = 0; i < CODEC_COUNT; i++) {
+		put_le64(buf + 24 + i * 24, record->codec[i].raw);
+		put_le64(buf + 32 + i * 24, record->codec[i].stored);
+		put_le64(buf + 40 + i * 24, record->codec[i].frames);
+	}
+}
+
+int segment_record_decode(const uint8_t *buf, size_t len, struct segment_record *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (len != RECORD_SEGMENT_LEN)
+		return -EUCLEAN;
+	if (buf[0] != RECORD_VERSION)
+		return -ENOTSUP;
+	out->tier = buf[1];
+	out->place = get_le16(buf + 2);
+	out->len = get_le64(buf + 8);
+	out->logical = get_le64(buf + 16);
+	for (unsigned i = 0; i < CODEC_COUNT; i++) {
+		out->codec[i].raw = get_le64(buf + 24 + i * 24);
+		out->codec[i].stored = get_le64(buf + 32 + i * 24);
+		out->codec[i].frames = get_le64(buf + 40 + i * 24);
+	}
+	return 0;
+}
+
+void pool_counts_encode(const struct pool_counts *counts, uint8_t *buf)
+{
+	put_le64(buf, RECORD_VERSION);
+	put_le64(buf + 8, counts->objects);
+	put_le64(buf + 16, counts->object_ids);
+	put_le64(buf + 24, counts->frame_ids);
+	put_le64(buf + 32, counts->segment_ids);
+	put_le64(buf + 40, counts->log_epoch);
+}
+
+int pool_counts_decode(const uint8_t *buf, size_t len, struct pool_counts *out)
+{
+	if (len != RECORD_COUNTS_LEN)
+		return -EUCLEAN;
+	if (get_le64(buf) != RECORD_VERSION)
+		return -ENOTSUP;
+	out->objects = get_le64(buf + 8);
+	out->object_ids = get_le64(buf + 16);
+	out->frame_ids = get_le64(buf + 24);
+	out->segment_ids = get_le64(buf + 32);
+	out->log_epoch = get_le64(buf + 40);
+	return 0;
+}

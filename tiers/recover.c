@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What opening a pool does with what the last daemon left: segments are matched with their records,
+ * the RAM log is replayed, orphans are deleted. Work is in proportion to what was under way, not to
+ * the size of the pool.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/extmap.h"
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+/* Segments ---------------------------------------------------------------------------------------
+ */
+
+static int load_segments(struct pool *pool)
+{
+	static const uint8_t prefix[] = {KEY_SEGMENT};
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc = meta_cursor_open(pool->meta, prefix, sizeof(prefix), NULL, 0, &cursor);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
+		struct segment *segment = calloc(1, sizeof(*segment));
+
+		if (!segment) {
+			rc = -ENOMEM;
+			break;
+		}
+		rc = item.key_len == KEY_LEN_1
+			     ? segment_record_decode(item.value, item.len, &segment->record)
+			     : -EUCLEAN;
+		if (rc == 0 &&
+		    (segment->record.tier == 0 || segment->record.tier >= pool->config.ntiers))
+			rc = -EUCLEAN;
+		if (rc == 0) {
+			segment->id = get_be64(item.key + 1);
+			rc = idmap_put(&pool->segments, segment->id, segment);
+		}
+		if (rc < 0) {
+			free(segment);
+			log_error("%s: metadata names a segment that cannot be: %s; run terrace "
+				  "check",
+				  pool->config.file, strerror(-rc));
+			break;
+		}
+	}
+	meta_cursor_close(cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+struct leftover {
+	struct tier_segment segment;
+	uint64_t keep; /* bytes; 0 = the file goes */
+};
+
+struct leftovers {
+	struct pool *pool;
+	uint32_t tier;
+	struct leftover *items;
+	size_t count, cap;
+};
+
+/* A file without a record was never committed; bytes behind the record's length neither. */
+static int each_file(void *arg, struct tier_segment file, uint64_t len, uint64_t disk)
+{
+	struct leftovers *left = arg;
+	struct segment *segment = idmap_get(&left->pool->segments, file.id);
+
+	(void)disk;
+	if (file.id >= left->pool->next_segment)
+		left->pool->next_segment = file.id + 1;
+	if (segment && len <= segment->record.len)
+		return 0;
+	if (left->count == left->cap) {
+		size_t cap = left->cap ? left->cap * 2 : 16;
+		void *p = realloc(left->items, cap * sizeof(*left->items));
+
+		if (!p)
+			return -ENOMEM;
+		left->items = p;
+		left->cap = cap;
+	}
+	left->items[left->count++] =
+		(struct leftover){.segment = file, .keep = segment ? segment->record.len : 0};
+	return 0;
+}
+
+int recover_segments(struct pool *pool)
+{
+	int rc = load_segments(pool);
+
+	for (uint32_t t = 1; t < pool->config.ntiers && rc == 0; t++) {
+		struct tier *tier = pool->tiers[t].tier;
+
+		for (uint32_t place = 0; place < tier->nplaces && rc == 0; place++) {
+			struct leftovers left = {.pool = pool, .tier = t};
+
+			rc = tier_list(tier, place, each_file, &left);
+			for (size_t i = 0; i < left.count; i++) {
+				/* Failing to tidy up costs space, not data: logged below, no reason
+				 * not to open. */
+				if (left.items[i].keep)
+					tier_segment_truncate(tier, left.items[i].segment,
+							      left.items[i].keep);
+				else
+					tier_segment_remove(tier, left.items[i].segment);
+			}
+			free(left.items);
+		}
+	}
+	return rc;
+}
+
+/* The log ----------------------------------------------------------------------------------------
+ */
+
+static int replay_write(struct pool *pool, struct object *object,
+			const struct ramlog_record *record)
+{
+	struct dirty_sink sink = object_dirty_sink(object);
+	int rc = dirty_prepare(&object->dirty);
+
+	if (rc < 0)
+		return rc;
+	space_reserve_forced(pool->space, record->len);
+	object->dirty_bytes += record->len;
+	pool->dirty_bytes += record->len;
+	dirty_insert(&object->dirty, record->off, record->len, record->data, record->pos, &sink);
+	if (record->off + record->len > object->size)
+		object->size = record->off + record->len;
+	return 0;
+}
+
+/* Was the change committed before the process died? Then only the log's ranges go; else it is done
+ * now, whole. */
+static int replay_cut(struct pool *pool, struct object *object, const struct ramlog_record *record)
+{
+	struct dirty_sink sink = object_dirty_sink(object);
+	bool size = record->op == RAMLOG_SIZE;
+	uint64_t len = size ? UINT64_MAX - record->off : record->len;
+	/* A clone's record is committed after its transaction: it is always shown. */
+	bool shown = record->op == RAMLOG_CLONE || (object->record.log_epoch == pool->log_epoch &&
+						    record->pos <= object->record.log_pos);
+	int rc = dirty_prepare(&object->dirty);
+
+	if (rc == 0 && !shown)
+		rc = object_cut(object, record->off, size ? UINT64_MAX : record->off + len,
+				record->pos, size);
+	if (rc < 0)
+		return rc;
+	dirty_remove(&object->dirty, record->off, len, &sink);
+	if (size)
+		object->size = record->off;
+	if (record->op == RAMLOG_CLONE && record->off + len > object->size)
+		object->size = record->off + len;
+	return 0;
+}
+
+static int replay(struct pool *pool, const struct ramlog_record *record, struct object **last)
+{
+	int rc = 0;
+
+	/* Runs of one object are common: its reference is kept until another's turn. */
+	if (!*last || object_id(*last) != record->object) {
+		object_put(*last);
+		rc = object_get(pool, record->object, last);
+	}
+	if (rc == -ENOENT) {
+		if (record->op == RAMLOG_WRITE)
+			ramlog_release(pool->log, record->pos, record->len);
+		return 0;
+	}
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&(*last)->data_lock);
+	rc = record->op == RAMLOG_WRITE ? replay_write(pool, *last, record)
+					: replay_cut(pool, *last, record);
+	(*last)->write_time =
+		record->time_ns > (*last)->write_time ? record->time_ns : (*last)->write_time;
+	object_dirty_settle(*last);
+	pthread_rwlock_unlock(&(*last)->data_lock);
+	return rc;
+}
+
+int recover_log(struct pool *pool)
+{
+	struct object *last = NULL;
+	struct ramlog_record record;
+	uint64_t at = 0, next, records = 0;
+	int rc = 0;
+
+	while (rc == 0 && ramlog_walk(pool->log, at, &record, &next) == 0) {
+		rc = replay(pool, &record, &last);
+		records++;
+		at = next;
+	}
+	object_put(last);
+	if (records)
+		log_info("%s: the last daemon ended without unmounting: %llu writes (%llu bytes) "
+			 "taken "
+			 "over from the RAM tier",
+			 pool->config.name, (unsigned long long)records,
+			 (unsigned long long)pool->dirty_bytes);
+	return rc;
+}
+
+/* Orphans ----------------------------------------------------------------------------------------
+ */
+
+static int delete_orphan(struct pool *pool, uint64_t id)
+{
+	struct object *object;
+	struct txn *txn;
+	int rc = object_get(pool, id, &object);
+
+	if (rc == 0) {
+		txn = txn_begin(pool);
+		object_delete(txn, object);
+		rc = txn_commit(txn);
+		object_put(object);
+		return rc;
+	}
+	if (rc != -ENOENT)
+		return rc;
+	pthread_mutex_lock(&pool->commit_lock);
+	rc = pool_reap_add(pool, id);
+	pthread_mutex_unlock(&pool->commit_lock);
+	return rc;
+}
+
+int recover_orphans(struct pool *pool)
+{
+	static const uint8_t prefix[] = {KEY_ORPHAN};
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc = meta_cursor_open(pool->meta, prefix, sizeof(prefix), NULL, 0, &cursor);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = meta_cursor_next(cursor, &item)) == 0 && item.key_len == KEY_LEN_1) {
+		rc = delete_orphan(pool, get_be64(item.key + 1));
+		if (rc < 0)
+			break;
+	}
+	meta_cursor_close(cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
