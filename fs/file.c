@@ -58,22 +58,39 @@ int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode 
 	return r;
 }
 
-/* Stores write times that no SETATTR will bring. A failure costs a time stamp; the object remembers
- * it as long as the bytes are in the RAM tier. */
-static int store_times(struct fs *fs, struct object *object)
+/* Folds and stamps; true when there is something to store. */
+static bool settle_times(struct fs *fs, struct object *object, struct attr *attr)
+{
+	bool folded = fs_fold_times(fs, object, attr);
+
+	return fs_stamp_times(fs, object, attr) || folded;
+}
+
+static int attr_of(struct object *object, struct attr *attr)
 {
 	uint8_t blob[OBJECT_ATTR_MAX];
+	size_t len = object_attr(object, blob, sizeof(blob));
+
+	return attr_decode(blob, len, attr);
+}
+
+/*
+ * Stores write times that no SETATTR will bring, and marks those as settled that one has brought
+ * before the write itself came: the next mount would take them for a crash's. A failure costs a
+ * time stamp.
+ */
+static int store_times(struct fs *fs, struct object *object)
+{
 	struct attr attr;
 	struct txn *txn;
-	size_t len;
 	int r;
 
-	if (!inode_write_time(fs->inodes, object_id(object)))
-		return 0;
+	r = attr_of(object, &attr);
+	if (r || !settle_times(fs, object, &attr))
+		return r;
 	txn = txn_begin(fs->pool);
-	len = object_attr(object, blob, sizeof(blob));
-	r = attr_decode(blob, len, &attr);
-	if (!r && fs_fold_times(fs, object, &attr)) {
+	r = attr_of(object, &attr);
+	if (!r && settle_times(fs, object, &attr)) {
 		r = fs_store(txn, object, &attr);
 		if (!r)
 			return txn_commit(txn);

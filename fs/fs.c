@@ -179,6 +179,18 @@ bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
 	return true;
 }
 
+bool fs_stamp_times(struct fs *fs, struct object *object, struct attr *attr)
+{
+	int64_t reported = object_write_time(object);
+	int64_t own = inode_write_time(fs->inodes, object_id(object));
+	int64_t last = reported > own ? reported : own;
+
+	if (last <= attr->stamp_ns)
+		return false;
+	attr->stamp_ns = last;
+	return true;
+}
+
 void fs_fill(struct fs *fs, struct object *object, const struct attr *attr, struct stat *out)
 {
 	struct attr folded;

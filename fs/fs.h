@@ -149,6 +149,9 @@ int fs_store(struct txn *txn, struct object *object, const struct attr *attr);
 void fs_fill(struct fs *fs, struct object *object, const struct attr *attr, struct stat *out);
 /* Folds the time of writes that the kernel did not report into mtime and ctime. True if it did. */
 bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr);
+/* All writes so far are contained in the times as they are now, or set otherwise on purpose. True
+ * if that was news. */
+bool fs_stamp_times(struct fs *fs, struct object *object, struct attr *attr);
 /* Takes suid, sgid (when `kill`) and security.capability (always) away, in a transaction, if there
  * are any. */
 int fs_strip_privileges(struct fs *fs, struct object *object, bool kill);

@@ -18,15 +18,6 @@ static struct attr_time from_timespec(struct timespec ts)
 	return (struct attr_time){.sec = ts.tv_sec, .nsec = (uint32_t)ts.tv_nsec};
 }
 
-/* All writes so far are contained in the times now stored. */
-static int64_t write_stamp(struct fs *fs, struct object *object)
-{
-	int64_t a = object_write_time(object);
-	int64_t b = inode_write_time(fs->inodes, object_id(object));
-
-	return a > b ? a : b;
-}
-
 static int stage_acl_mode(struct fs *fs, struct txn *txn, uint64_t id, uint32_t mode)
 {
 	uint8_t acl[ACL_LEN_MAX];
@@ -145,7 +136,7 @@ int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *valu
 		if (S_ISREG(attr.mode)) {
 			fs_fold_times(fs, object, &attr);
 			if (set & (FS_SET_SIZE | FS_SET_MTIME | FS_SET_MTIME_NOW))
-				attr.stamp_ns = write_stamp(fs, object);
+				fs_stamp_times(fs, object, &attr);
 		}
 		r = apply(fs, txn, id, &attr, set, values);
 	}
