@@ -37,10 +37,9 @@ struct value {
 struct memtable_item {
 	struct value *_Atomic value;
 	struct memtable_item *chain; /* same bucket; constant */
-	uint64_t hash;
+	uint32_t hash;
 	uint16_t key_len;
 	uint16_t height;
-	uint32_t pad;
 	struct memtable_item *_Atomic next[]; /* height of them, then the key's bytes */
 };
 
@@ -159,7 +158,7 @@ static struct memtable_item *bucket_find(struct memtable *table, const void *key
 	struct memtable_item *item;
 
 	item = atomic_load_explicit(&table->bucket[hash & table->mask], memory_order_acquire);
-	while (item && (item->hash != hash || item->key_len != key_len ||
+	while (item && (item->hash != (uint32_t)hash || item->key_len != key_len ||
 			memcmp(item_key(item), key, key_len)))
 		item = item->chain;
 	return item;
@@ -234,10 +233,9 @@ void memtable_set(struct memtable *table, const void *key, size_t key_len, const
 	height = random_height(table);
 	item = arena_take(table, sizeof(*item) + height * sizeof(item->next[0]) + key_len);
 	atomic_init(&item->value, value);
-	item->hash = hash;
+	item->hash = (uint32_t)hash;
 	item->key_len = (uint16_t)key_len;
 	item->height = height;
-	item->pad = 0;
 	memcpy(&item->next[height], key, key_len);
 	list_search(table, key, key_len, false, links);
 	for (level = 0; level < height; level++)

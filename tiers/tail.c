@@ -39,7 +39,7 @@
 #define TAIL_VERSION	1u
 #define TAIL_HEADER_LEN 4096u
 #define SLOT_HEADER_LEN 32u
-#define CHUNK_BYTES	(4u << 20)
+#define CHUNK_BYTES	(2u << 20)
 #define SLOTS_KEPT	2u /* stay reserved, so that a full tmpfs slows the store, not stops it */
 #define SLOTS_MAX	65536u
 #define NO_SLOT		UINT32_MAX
