@@ -27,7 +27,7 @@ static void key_put(uint8_t key[static KEY_LEN], uint64_t dir, uint64_t cookie)
 static uint64_t first_cookie(const struct dir *dir, const struct dir_name *name)
 {
 	uint64_t hash = checksum64_seed(name->text, name->len, dir->seed ^ dir->id);
-	uint64_t cookie = (hash >> 1) & ~(uint64_t)GROUP_MASK;
+	uint64_t cookie = (hash >> 1) & ~(uint64_t)GROUP_MASK & dir->mask;
 
 	return cookie ? cookie : COOKIE_FIRST;
 }

@@ -32,6 +32,8 @@ struct txn;
 struct dir {
 	struct meta *meta;
 	uint64_t seed; /* of the name hash: the pool's, so that nobody can make names collide */
+	uint64_t mask; /* bits of the hash that count: all; tests take some away, so that names
+			  collide */
 	uint64_t id;   /* the folder's inode */
 };
 

@@ -90,6 +90,7 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 	fs->pool = pool;
 	fs->meta = pool_meta(pool);
 	fs->seed = get_le64(pool_config(pool)->uuid);
+	fs->mask = UINT64_MAX;
 	fs->start_ns = attr_time_ns(attr_now());
 	r = inode_table_new(&fs->inodes);
 	if (r)
@@ -127,7 +128,7 @@ void fs_close(struct fs *fs)
 
 struct dir fs_dir(const struct fs *fs, uint64_t id)
 {
-	return (struct dir){.meta = fs->meta, .seed = fs->seed, .id = id};
+	return (struct dir){.meta = fs->meta, .seed = fs->seed, .mask = fs->mask, .id = id};
 }
 
 int fs_load(struct fs *fs, uint64_t id, struct object **object, struct attr *attr)

@@ -45,6 +45,7 @@ struct fs {
 	struct policy *policy;
 	struct control *control;
 	uint64_t seed;	  /* of name hashes */
+	uint64_t mask;	  /* of name hashes: all bits, but in tests (fs/dir.h) */
 	int64_t start_ns; /* wall clock at fs_open(): write times before it were recovered */
 };
 
