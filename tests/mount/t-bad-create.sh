@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 create() { terrace create --tier "ram:path=$RAM,size=64M" "$@"; }
-refused "1" "$T/nowhere" create --tier "ssd:path=$T/nowhere" "$POOL"
+refused "1" "$T/nowhere/ssd" create --tier "ssd:path=$T/nowhere/ssd" "$POOL"
 mkdir "$T/ssd" "$T/hdd" "$T/readonly"
 mount --bind "$T/readonly" "$T/readonly"
 mount -o remount,ro,bind "$T/readonly"

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The control folder. Invariants:
+ *  1. A job that was started here is followed to its end or cancelled: Ctrl-C asks for the end and
+ *     waits for it; a second Ctrl-C leaves the job to the daemon.
+ *  2. st_size says nothing here (direct I/O): files are read until they end.
+ */
+#include "tools/terrace/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/terrace/progress.h"
+
+#define POLL_NS 100000000L /* between looks at a job */
+
+static enum exit_code cannot(const struct mount *mount, const char *name)
+{
+	const char *hint = "";
+
+	if (errno == EACCES || errno == EPERM)
+		hint = "; it belongs to root and to who mounted the pool";
+	else if (errno == ENOTCONN)
+		hint = "; the daemon is gone: unmount and mount again";
+	else if (errno == ENOENT)
+		hint = "; is the daemon of another version?";
+	return complain(errno == EBUSY ? EXIT_BUSY : EXIT_FAILED, "%s/.terrace/%s: %s%s",
+			mount->point, name, strerror(errno), hint);
+}
+
+static int control_open(const struct mount *mount, const char *name, int flags)
+{
+	char *path;
+	int fd;
+
+	if (asprintf(&path, "%s/.terrace/%s", strcmp(mount->point, "/") ? mount->point : "", name) <
+	    0)
+		return -1;
+	fd = open(path, flags | O_CLOEXEC);
+	free(path);
+	return fd;
+}
+
+/* All that fd gives from its start, as a new string. */
+static char *read_all(int fd)
+{
+	size_t cap = 4096, len = 0;
+	char *text = malloc(cap), *more;
+	ssize_t got;
+
+	while (text && (got = pread(fd, text + len, cap - len - 1, (off_t)len)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			free(text);
+			return NULL;
+		}
+		len += (size_t)got;
+		if (cap - len > 1)
+			continue;
+		cap *= 2;
+		more = realloc(text, cap);
+		if (!more)
+			free(text);
+		text = more;
+	}
+	if (text)
+		text[len] = '\0';
+	return text;
+}
+
+json_t *control_read(const struct mount *mount, const char *name)
+{
+	int fd = control_open(mount, name, O_RDONLY);
+	char *text = fd < 0 ? NULL : read_all(fd);
+	json_error_t error;
+	json_t *json = NULL;
+
+	if (!text) {
+		cannot(mount, name);
+	} else {
+		json = json_loads(text, 0, &error);
+		if (!json)
+			complain(EXIT_FAILED, "%s/.terrace/%s: %s", mount->point, name, error.text);
+	}
+	free(text);
+	if (fd >= 0)
+		close(fd);
+	return json;
+}
+
+uint64_t control_number(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+const char *control_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+enum exit_code control_check_tier(const struct mount *mount, const char *tier)
+{
+	json_t *stats = control_read(mount, "stats.json"), *row;
+	enum exit_code code = EXIT_USAGE;
+	char names[512] = "";
+	size_t i, used = 0;
+
+	if (!stats)
+		return EXIT_FAILED;
+	json_array_foreach(json_object_get(stats, "tiers"), i, row)
+	{
+		const char *name = control_text(row, "name");
+
+		if (!strcmp(name, tier))
+			code = EXIT_DONE;
+		if (used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s", name);
+	}
+	if (code)
+		complain(code, "there is no tier '%s' in %s; there are:%s", tier, mount->point,
+			 names);
+	json_decref(stats);
+	return code;
+}
+
+/* The reply on the descriptor the request went to: {"job":N} or {"error":TEXT}. */
+static enum exit_code take_reply(const struct mount *mount, int fd, int failed, uint64_t *job)
+{
+	char *text = read_all(fd);
+	json_t *reply = text ? json_loads(text, 0, NULL) : NULL;
+	const char *why = control_text(reply, "error");
+	enum exit_code code = EXIT_DONE;
+
+	errno = failed;
+	if (why[0])
+		code = complain(failed == EBUSY ? EXIT_BUSY : EXIT_FAILED, "%s: %s", mount->point,
+				why);
+	else if (failed)
+		code = cannot(mount, "jobs/new");
+	else if (!json_is_integer(json_object_get(reply, "job")))
+		code = complain(EXIT_FAILED, "%s/.terrace/jobs/new: no reply", mount->point);
+	*job = control_number(reply, "job");
+	json_decref(reply);
+	free(text);
+	return code;
+}
+
+enum exit_code control_submit(const struct mount *mount, json_t *request, uint64_t *job)
+{
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	enum exit_code code;
+	ssize_t put;
+	int fd;
+
+	json_decref(request);
+	if (!text)
+		return complain(EXIT_FAILED, "out of memory (or a name that is not UTF-8)");
+	fd = control_open(mount, "jobs/new", O_RDWR);
+	if (fd < 0) {
+		code = cannot(mount, "jobs/new");
+	} else {
+		put = write(fd, text, strlen(text));
+		code = take_reply(mount, fd, put < 0 ? errno : 0, job);
+		close(fd);
+	}
+	free(text);
+	return code;
+}
+
+static volatile sig_atomic_t interrupts;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupts++;
+}
+
+static void cancel(const struct mount *mount, const char *name)
+{
+	int fd = control_open(mount, name, O_WRONLY);
+
+	if (fd < 0 || write(fd, "cancel", 6) < 0)
+		cannot(mount, name);
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool has_ended(const json_t *job)
+{
+	const char *state = control_text(job, "state");
+
+	return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
+}
+
+static enum exit_code judge(const struct mount *mount, const json_t *job)
+{
+	const char *state = control_text(job, "state"), *why = control_text(job, "error");
+
+	if (!strcmp(state, "cancelled"))
+		return complain(EXIT_FAILED, "cancelled; what had moved by then has moved");
+	if (strcmp(state, "done") != 0)
+		return complain(EXIT_FAILED, "%s: job %" PRIu64 ": %s", mount->point,
+				control_number(job, "job"), why[0] ? why : state);
+	if (control_number(job, "failed_frames"))
+		return complain(EXIT_FAILED, "%s: %" PRIu64 " frames could not be moved%s%s",
+				mount->point, control_number(job, "failed_frames"),
+				why[0] ? ": " : "", why);
+	return control_number(job, "moved") ? EXIT_DONE : EXIT_NOTHING;
+}
+
+enum exit_code control_follow(const struct mount *mount, uint64_t number, enum progress_mode mode,
+			      json_t **end)
+{
+	struct sigaction action = {.sa_handler = on_interrupt}, before;
+	struct timespec pause = {.tv_nsec = POLL_NS};
+	struct progress progress;
+	enum exit_code code = EXIT_FAILED;
+	bool cancelled = false;
+	json_t *job;
+	char name[32];
+
+	snprintf(name, sizeof(name), "jobs/%" PRIu64, number);
+	sigaction(SIGINT, &action, &before);
+	progress_init(&progress, mode);
+	*end = NULL;
+	while ((job = control_read(mount, name))) {
+		bool ended = has_ended(job);
+
+		progress_show(&progress, control_text(job, "verb"),
+			      control_number(job, "bytes_done"), control_number(job, "bytes_total"),
+			      ended);
+		if (ended) {
+			code = judge(mount, job);
+			*end = job;
+			break;
+		}
+		json_decref(job);
+		if (interrupts && !cancelled) {
+			cancel(mount, name);
+			cancelled = true;
+		} else if (interrupts > 1) {
+			code = complain(EXIT_FAILED, "job %" PRIu64 " goes on", number);
+			break;
+		}
+		nanosleep(&pause, NULL);
+	}
+	sigaction(SIGINT, &before, NULL);
+	return code;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MNT/.terrace/: the daemon's statistics and its jobs. One thread. */
+#ifndef TERRACE_TOOLS_CONTROL_H
+#define TERRACE_TOOLS_CONTROL_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "tools/terrace/mounts.h"
+
+/* Reads one of the folder's files whole, as JSON; NULL after a line on stderr. */
+json_t *control_read(const struct mount *mount, const char *name);
+/* A number of an object, 0 when it is not there. */
+uint64_t control_number(const json_t *object, const char *key);
+/* Text of an object, "" when it is not there. */
+const char *control_text(const json_t *object, const char *key);
+/* Is there a tier of this name? If not, says which there are. */
+enum exit_code control_check_tier(const struct mount *mount, const char *tier);
+
+/* Hands a request to jobs/new. Takes the reference. */
+enum exit_code control_submit(const struct mount *mount, json_t *request, uint64_t *job);
+/*
+ * Follows a job to its end, with progress on stderr; Ctrl-C cancels it. *end: the job's last
+ * record (the caller's), also when it failed. The code: done, failed, or nothing to do.
+ */
+enum exit_code control_follow(const struct mount *mount, uint64_t job, enum progress_mode mode,
+			      json_t **end);
+
+#endif

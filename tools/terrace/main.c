@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * terrace: one table of verbs, one table of options. Help, parsing and the check of what a verb
+ * takes all come from the two tables, so a new verb is a row and a function. One thread.
+ */
+#include "tools/terrace/terrace.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MANY 1000000
+
+static const struct verb verbs[] = {
+	{"create", "--tier NAME:path=DIR[,KEY=VALUE]... POOL", "make a pool and its configuration",
+	 OPTION_TIER | OPTION_META | OPTION_DRY_RUN | OPTION_JSON, 1, 1, verb_create,
+	 "Tiers are given fastest first; keys are those of terrace.conf(5). A tier `ram` of 512M "
+	 "is\n"
+	 "added when none is given. POOL is a name (/etc/terrace/POOL.conf) or a file.\n"
+	 "Example: terrace create --tier ram:size=2G --tier ssd:path=/nvme/t,codec=lz4 \\\n"
+	 "                        --tier hdd:path=/d1/t,path=/d2/t,codec=zstd:12 home"},
+	{"status", "[MNT]", "tiers: size, fill, compression, hits", OPTION_BYTES | OPTION_JSON, 0,
+	 1, verb_status,
+	 "Hit% is the share of reads that a tier served; Ratio is Logical by what it takes "
+	 "stored."},
+	{"usage", "[MNT]", "space: logical, packed, compressed, per tier and codec",
+	 OPTION_BYTES | OPTION_JSON, 0, 1, verb_usage, NULL},
+	{"where", "PATH...", "tiers, codecs and heat of files",
+	 OPTION_VERBOSE | OPTION_RECURSIVE | OPTION_BYTES | OPTION_JSON, 1, MANY, verb_where, NULL},
+	{"promote", "[--to TIER] PATH...", "move files up to a faster tier",
+	 OPTION_TO | OPTION_ASYNC | OPTION_PROGRESS | OPTION_DRY_RUN | OPTION_JSON, 1, MANY,
+	 verb_promote, "Folders are moved whole. Without --to: one tier up. Ctrl-C cancels."},
+	{"demote", "[--to TIER] PATH...", "move files down to a slower tier",
+	 OPTION_TO | OPTION_ASYNC | OPTION_PROGRESS | OPTION_DRY_RUN | OPTION_JSON, 1, MANY,
+	 verb_demote, "Folders are moved whole. Without --to: one tier down. Ctrl-C cancels."},
+	{"pin", "TIER PATH...", "keep files, or all below a folder, in a tier",
+	 OPTION_DRY_RUN | OPTION_JSON, 2, MANY, verb_pin,
+	 "What is there already moves with the next pass; `terrace promote` moves it at once."},
+	{"unpin", "PATH...", "let pinned files move again", OPTION_DRY_RUN | OPTION_JSON, 1, MANY,
+	 verb_unpin, NULL},
+	{"run", "[MNT]", "run the tier engine now, once",
+	 OPTION_ASYNC | OPTION_PROGRESS | OPTION_DRY_RUN | OPTION_JSON, 0, 1, verb_run, NULL},
+	{"sync", "[MNT]", "make everything durable now", OPTION_JSON, 0, 1, verb_sync, NULL},
+	{"umount", "[MNT]", "unmount and wait until the daemon has ended", OPTION_JSON, 0, 1,
+	 verb_umount, NULL},
+	{NULL, NULL, NULL, 0, 0, 0, NULL, NULL},
+};
+
+static const struct {
+	enum option_bit bit;
+	const char *name;
+	char letter;
+	const char *argument, *help;
+} option_rows[] = {
+	{OPTION_TIER, "tier", 't', "TIER", "a tier: NAME:KEY=VALUE[,KEY=VALUE...]; once per tier"},
+	{OPTION_META, "meta", 'm', "DIR",
+	 "folder of the metadata (default: meta/ in the first tier)"},
+	{OPTION_TO, "to", 't', "TIER", "the tier to move to"},
+	{OPTION_ASYNC, "async", 'a', NULL, "start the job and return; prints its number"},
+	{OPTION_PROGRESS, "progress", 'p', "MODE", "auto, tty (a bar), plain (lines) or off"},
+	{OPTION_RECURSIVE, "recursive", 'r', NULL, "folders with all that is below"},
+	{OPTION_VERBOSE, "verbose", 'v', NULL, "list every extent"},
+	{OPTION_BYTES, "bytes", 'b', NULL, "plain byte counts"},
+	{OPTION_DRY_RUN, "dry-run", 'n', NULL, "say what would be done, change nothing"},
+	{OPTION_JSON, "json", 'j', NULL, "print JSON"},
+};
+#define OPTION_ROWS (sizeof(option_rows) / sizeof(option_rows[0]))
+
+static const struct verb *current; /* for messages */
+
+enum exit_code complain(enum exit_code code, const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fprintf(stderr, "terrace%s%s: ", current ? " " : "", current ? current->name : "");
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	const struct verb *verb;
+
+	for (verb = verbs; verb->name; verb++) {
+		if (!strcmp(verb->name, name))
+			return verb;
+	}
+	return NULL;
+}
+
+static void print_overview(FILE *out)
+{
+	const struct verb *verb;
+
+	fputs("usage: terrace VERB [OPTION]... [ARGUMENT]...\n\n", out);
+	for (verb = verbs; verb->name; verb++)
+		fprintf(out, "  %-8s  %s\n", verb->name, verb->help);
+	fputs("\n`terrace VERB --help` says more; so does terrace(1). MNT is a mounted pool; it "
+	      "may\n"
+	      "be left out when there is only one.\n"
+	      "Exit codes: 0 done, 1 failed, 2 wrong use, 3 nothing to do, 75 busy.\n",
+	      out);
+}
+
+static void print_help(const struct verb *verb)
+{
+	size_t i;
+
+	printf("usage: terrace %s [OPTION]... %s\n%s.\n\n", verb->name, verb->arguments,
+	       verb->help);
+	for (i = 0; i < OPTION_ROWS; i++) {
+		char text[32];
+
+		if (!(verb->options & option_rows[i].bit))
+			continue;
+		snprintf(text, sizeof(text), "--%s%s%s", option_rows[i].name,
+			 option_rows[i].argument ? "=" : "",
+			 option_rows[i].argument ? option_rows[i].argument : "");
+		printf("  -%c, %-16s %s\n", option_rows[i].letter, text, option_rows[i].help);
+	}
+	printf("  -h, %-16s %s\n", "--help", "this text");
+	if (verb->detail)
+		printf("\n%s\n", verb->detail);
+}
+
+/* getopt's two tables of what this verb takes. val of a long option = its letter. */
+static void option_tables(const struct verb *verb, struct option longs[OPTION_ROWS + 2],
+			  char shorts[2 * OPTION_ROWS + 3])
+{
+	size_t i, n = 0, s = 0;
+
+	shorts[s++] = ':'; /* a missing argument is told from an unknown option */
+	for (i = 0; i < OPTION_ROWS; i++) {
+		if (!(verb->options & option_rows[i].bit))
+			continue;
+		longs[n++] =
+			(struct option){option_rows[i].name,
+					option_rows[i].argument ? required_argument : no_argument,
+					NULL, option_rows[i].letter};
+		shorts[s++] = option_rows[i].letter;
+		if (option_rows[i].argument)
+			shorts[s++] = ':';
+	}
+	longs[n++] = (struct option){"help", no_argument, NULL, 'h'};
+	longs[n] = (struct option){NULL, 0, NULL, 0};
+	shorts[s++] = 'h';
+	shorts[s] = '\0';
+}
+
+static enum exit_code take_option(struct options *options, enum option_bit bit, const char *value)
+{
+	static const char *const modes[] = {"auto", "tty", "plain", "off"};
+	size_t i;
+
+	options->given |= bit;
+	switch (bit) {
+	case OPTION_TO:
+		options->to = value;
+		break;
+	case OPTION_META:
+		options->meta = value;
+		break;
+	case OPTION_TIER:
+		if (options->ntiers == CONFIG_TIERS_MAX)
+			return complain(EXIT_USAGE, "a pool has at most %u tiers",
+					CONFIG_TIERS_MAX);
+		options->tiers[options->ntiers++] = value;
+		break;
+	case OPTION_PROGRESS:
+		for (i = 0; i < 4 && strcmp(modes[i], value) != 0; i++)
+			;
+		if (i == 4)
+			return complain(EXIT_USAGE,
+					"--progress='%s' should be auto, tty, plain or off", value);
+		options->progress = (enum progress_mode)i;
+		break;
+	default:
+		break;
+	}
+	return EXIT_DONE;
+}
+
+static enum exit_code parse(const struct verb *verb, int argc, char **argv, struct options *options)
+{
+	struct option longs[OPTION_ROWS + 2];
+	char shorts[2 * OPTION_ROWS + 3];
+	int letter;
+	size_t i;
+
+	memset(options, 0, sizeof(*options));
+	option_tables(verb, longs, shorts);
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (letter == 'h') {
+			print_help(verb);
+			exit(EXIT_DONE);
+		}
+		if (letter == ':')
+			return complain(EXIT_USAGE, "'%s' needs a value", argv[optind - 1]);
+		for (i = 0; i < OPTION_ROWS; i++) {
+			if (letter == option_rows[i].letter && verb->options & option_rows[i].bit)
+				break;
+		}
+		if (i == OPTION_ROWS)
+			return complain(EXIT_USAGE, "unknown option '%s'; see terrace %s --help",
+					argv[optind - 1], verb->name);
+		if (take_option(options, option_rows[i].bit, optarg))
+			return EXIT_USAGE;
+	}
+	options->args = argv + optind;
+	options->nargs = argc - optind;
+	if (options->nargs < verb->min_args || options->nargs > verb->max_args)
+		return complain(EXIT_USAGE, "%s; usage: terrace %s %s",
+				options->nargs < verb->min_args ? "something is missing"
+								: "too many arguments",
+				verb->name, verb->arguments);
+	return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	enum exit_code code;
+
+	if (argc < 2) {
+		print_overview(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		printf("terrace %s\n", TERRACE_VERSION);
+		return EXIT_DONE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		const struct verb *about = argc > 2 ? find_verb(argv[2]) : NULL;
+
+		if (about)
+			print_help(about);
+		else
+			print_overview(stdout);
+		return EXIT_DONE;
+	}
+	current = find_verb(argv[1]);
+	if (!current)
+		return complain(EXIT_USAGE, "'%s' is no verb; `terrace --help` lists them",
+				argv[1]);
+	code = parse(current, argc - 1, argv + 1, &options);
+	if (code)
+		return code;
+	code = current->run(&options);
+	/* What was printed counts only when it has arrived (a full disk, a closed pipe). */
+	if (fflush(stdout) || ferror(stdout))
+		return complain(EXIT_FAILED, "cannot write the output: %s", strerror(errno));
+	return code;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the verbs of the `terrace` command share: the table's row, parsed options, exit codes and
+ * messages. The command knows a mounted pool only through attributes and MNT/.terrace/, so that
+ * whatever it does a script can do. One thread.
+ */
+#ifndef TERRACE_TOOLS_TERRACE_H
+#define TERRACE_TOOLS_TERRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tiers/config.h"
+
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOTHING = 3, /* nothing to do */
+	EXIT_BUSY = 75,	  /* try again later (EX_TEMPFAIL) */
+};
+
+enum option_bit {
+	OPTION_JSON = 1u << 0,
+	OPTION_DRY_RUN = 1u << 1,
+	OPTION_BYTES = 1u << 2,
+	OPTION_VERBOSE = 1u << 3,
+	OPTION_RECURSIVE = 1u << 4,
+	OPTION_TO = 1u << 5,
+	OPTION_ASYNC = 1u << 6,
+	OPTION_PROGRESS = 1u << 7,
+	OPTION_TIER = 1u << 8,
+	OPTION_META = 1u << 9,
+};
+
+enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_OFF };
+
+struct options {
+	unsigned given; /* option bits */
+	const char *to, *meta;
+	const char *tiers[CONFIG_TIERS_MAX];
+	size_t ntiers;
+	enum progress_mode progress;
+	char **args;
+	int nargs;
+};
+
+struct verb {
+	const char *name, *arguments, *help;
+	unsigned options; /* that it takes, besides --help */
+	int min_args, max_args;
+	enum exit_code (*run)(const struct options *options);
+	const char *detail; /* more for --help */
+};
+
+/* One line on stderr, "terrace VERB: ..."; returns the code, so that a verb can return it. */
+enum exit_code complain(enum exit_code code, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static inline bool has(const struct options *options, enum option_bit bit)
+{
+	return options->given & bit;
+}
+
+enum exit_code verb_create(const struct options *options);
+enum exit_code verb_status(const struct options *options);
+enum exit_code verb_usage(const struct options *options);
+enum exit_code verb_where(const struct options *options);
+enum exit_code verb_promote(const struct options *options);
+enum exit_code verb_demote(const struct options *options);
+enum exit_code verb_run(const struct options *options);
+enum exit_code verb_pin(const struct options *options);
+enum exit_code verb_unpin(const struct options *options);
+enum exit_code verb_sync(const struct options *options);
+enum exit_code verb_umount(const struct options *options);
+
+#endif

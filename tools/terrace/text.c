@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Numbers, tables, JSON: see text.h. */
+#include "tools/terrace/text.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *text_size(uint64_t bytes, bool plain, char buf[TEXT_CELL])
+{
+	static const char units[] = "KMGTPE";
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	if (plain || bytes < 1024) {
+		snprintf(buf, TEXT_CELL, "%" PRIu64, bytes);
+		return buf;
+	}
+	for (value /= 1024; value >= 1023.95 && unit < 5; unit++)
+		value /= 1024;
+	/* Three digits say enough: 9.53G, 95.3G, 953G would make columns jump; one decimal it is.
+	 */
+	snprintf(buf, TEXT_CELL, "%.1f%c", value, units[unit]);
+	return buf;
+}
+
+const char *text_percent(uint64_t part, uint64_t whole, char buf[TEXT_CELL])
+{
+	if (whole)
+		snprintf(buf, TEXT_CELL, "%.1f%%", 100.0 * (double)part / (double)whole);
+	else
+		snprintf(buf, TEXT_CELL, "-");
+	return buf;
+}
+
+const char *text_ratio(uint64_t raw, uint64_t stored, char buf[TEXT_CELL])
+{
+	if (raw && stored)
+		snprintf(buf, TEXT_CELL, "%.2f", (double)raw / (double)stored);
+	else
+		snprintf(buf, TEXT_CELL, "-");
+	return buf;
+}
+
+const char *text_time(uint64_t seconds, char buf[TEXT_CELL])
+{
+	if (seconds >= 3600)
+		snprintf(buf, TEXT_CELL, "%" PRIu64 ":%02u:%02u", seconds / 3600,
+			 (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
+	else if (seconds >= 60)
+		snprintf(buf, TEXT_CELL, "%u:%02u", (unsigned)(seconds / 60),
+			 (unsigned)(seconds % 60));
+	else
+		snprintf(buf, TEXT_CELL, "%us", (unsigned)seconds);
+	return buf;
+}
+
+struct table {
+	const char *align;
+	size_t columns, ncells;
+	char **cells; /* row after row */
+	bool failed;
+};
+
+struct table *table_new(const char *align)
+{
+	struct table *table = calloc(1, sizeof(*table));
+
+	if (table) {
+		table->align = align;
+		table->columns = strlen(align);
+	}
+	return table;
+}
+
+void table_row(struct table *table, ...)
+{
+	const char *cell;
+	va_list args;
+
+	if (!table)
+		return;
+	va_start(args, table);
+	while ((cell = va_arg(args, const char *))) {
+		char **more = realloc(table->cells, (table->ncells + 1) * sizeof(*more));
+
+		if (more)
+			table->cells = more;
+		if (!more || !(more[table->ncells] = strdup(cell))) {
+			table->failed = true;
+			break;
+		}
+		table->ncells++;
+	}
+	va_end(args);
+}
+
+static size_t column_width(const struct table *table, size_t column)
+{
+	size_t i, width = 0;
+
+	for (i = column; i < table->ncells; i += table->columns) {
+		size_t len = strlen(table->cells[i]);
+
+		width = len > width ? len : width;
+	}
+	return width;
+}
+
+bool table_print(struct table *table)
+{
+	bool done = table && !table->failed;
+	size_t i, column;
+
+	for (i = 0; done && i < table->ncells; i++) {
+		int width = (int)column_width(table, column = i % table->columns);
+		bool last = column + 1 == table->columns;
+
+		if (table->align[column] == 'r')
+			printf("%*s%s", width, table->cells[i], last ? "\n" : "  ");
+		else
+			printf("%-*s%s", last ? 0 : width, table->cells[i], last ? "\n" : "  ");
+	}
+	for (i = 0; table && i < table->ncells; i++)
+		free(table->cells[i]);
+	if (table)
+		free(table->cells);
+	free(table);
+	return done;
+}
+
+bool json_print(json_t *json)
+{
+	bool done = json && !json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+
+	if (done)
+		putchar('\n');
+	json_decref(json);
+	return done;
+}

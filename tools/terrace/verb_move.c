@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * terrace promote, demote and run: a job for the daemon, followed to its end. All paths of one call
+ * are on one pool, so one call is one job.
+ */
+#include "tools/terrace/terrace.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/terrace/attributes.h"
+#include "tools/terrace/control.h"
+#include "tools/terrace/mounts.h"
+#include "tools/terrace/text.h"
+
+/* The paths as the daemon knows them; *mount is the one they are all on. */
+static enum exit_code take_paths(const struct options *options, struct mount *mount, json_t *paths)
+{
+	enum exit_code code = EXIT_DONE;
+	int i;
+
+	for (i = 0; !code && i < options->nargs; i++) {
+		struct mount here;
+		char *inside = NULL;
+
+		code = mount_of_path(options->args[i], &here, &inside);
+		if (!code && i && here.device != mount->device)
+			code = complain(EXIT_USAGE, "%s and %s are of two pools; use two calls",
+					options->args[0], options->args[i]);
+		if (!code && json_array_append_new(paths, json_string(inside)))
+			code = complain(EXIT_FAILED, "%s: the name is not UTF-8; name its folder",
+					options->args[i]);
+		free(inside);
+		if (!code && !i)
+			*mount = here;
+		else
+			mount_release(&here);
+	}
+	return code;
+}
+
+static enum exit_code print_started(const struct options *options, const struct mount *mount,
+				    uint64_t job)
+{
+	if (!has(options, OPTION_JSON))
+		printf("job %" PRIu64 ": %s/.terrace/jobs/%" PRIu64 "\n", job, mount->point, job);
+	else if (!json_print(json_pack("{sI}", "job", (json_int_t)job)))
+		return complain(EXIT_FAILED, "out of memory");
+	return EXIT_DONE;
+}
+
+static void print_end(const json_t *job)
+{
+	char moved[TEXT_CELL];
+	const char *to = control_text(job, "to");
+
+	if (!control_number(job, "moved")) {
+		printf("nothing to move\n");
+		return;
+	}
+	printf("moved %s", text_size(control_number(job, "moved"), false, moved));
+	if (control_number(job, "files"))
+		printf(" of %" PRIu64 " files", control_number(job, "files"));
+	printf("%s%s\n", to[0] ? " to " : "", to);
+}
+
+static enum exit_code submit(const struct options *options, const struct mount *mount,
+			     json_t *request)
+{
+	json_t *end = NULL;
+	uint64_t job;
+	enum exit_code code = control_submit(mount, request, &job);
+
+	if (code)
+		return code;
+	if (has(options, OPTION_ASYNC))
+		return print_started(options, mount, job);
+	code = control_follow(mount, job, options->progress, &end);
+	if (end && has(options, OPTION_JSON)) {
+		if (!json_print(json_incref(end)))
+			code = complain(EXIT_FAILED, "out of memory");
+	} else if (end && (code == EXIT_DONE || code == EXIT_NOTHING)) {
+		print_end(end);
+	}
+	json_decref(end);
+	return code;
+}
+
+/* What would be asked, and where the paths are now. Takes the reference. */
+static enum exit_code print_plan(const struct options *options, json_t *request)
+{
+	int i;
+
+	if (has(options, OPTION_JSON)) {
+		json_object_set_new(request, "dry_run", json_true());
+		return json_print(request) ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
+	}
+	for (i = 0; i < options->nargs; i++) {
+		char *tiers = attribute_get(options->args[i], "tiers");
+
+		printf("would %s %s%s%s%s%s%s\n", control_text(request, "verb"), options->args[i],
+		       options->to ? " to " : "", options->to ? options->to : "",
+		       tiers && tiers[0] ? " (now " : "", tiers ? tiers : "",
+		       tiers && tiers[0] ? ")" : "");
+		free(tiers);
+	}
+	json_decref(request);
+	return EXIT_DONE;
+}
+
+static enum exit_code move(const struct options *options, const char *verb)
+{
+	struct mount mount = {NULL, NULL, NULL, 0};
+	json_t *paths = json_array(), *request;
+	enum exit_code code = take_paths(options, &mount, paths);
+
+	if (!code && options->to)
+		code = control_check_tier(&mount, options->to);
+	if (code) {
+		json_decref(paths);
+		mount_release(&mount);
+		return code;
+	}
+	request = json_pack("{ss so}", "verb", verb, "paths", paths);
+	if (options->to)
+		json_object_set_new(request, "to", json_string(options->to));
+	if (has(options, OPTION_DRY_RUN))
+		code = print_plan(options, request);
+	else
+		code = submit(options, &mount, request);
+	mount_release(&mount);
+	return code;
+}
+
+enum exit_code verb_promote(const struct options *options)
+{
+	return move(options, "promote");
+}
+
+enum exit_code verb_demote(const struct options *options)
+{
+	return move(options, "demote");
+}
+
+enum exit_code verb_run(const struct options *options)
+{
+	struct mount mount;
+	enum exit_code code = mount_find(options->nargs ? options->args[0] : NULL, false, &mount);
+
+	if (code)
+		return code;
+	if (!has(options, OPTION_DRY_RUN))
+		code = submit(options, &mount, json_pack("{ss}", "verb", "run"));
+	else if (has(options, OPTION_JSON))
+		code = json_print(json_pack("{ss ss sb}", "verb", "run", "mount", mount.point,
+					    "dry_run", 1))
+			       ? EXIT_DONE
+			       : complain(EXIT_FAILED, "out of memory");
+	else
+		printf("would run the tier engine of %s once\n", mount.point);
+	mount_release(&mount);
+	return code;
+}

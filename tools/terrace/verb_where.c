@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * terrace where: on which tiers and how the bytes of files are, from their attributes. A file of
+ * very many extents has more lines than an attribute can hold; its tiers are then shown without
+ * codecs.
+ */
+#include "tools/terrace/terrace.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tools/terrace/attributes.h"
+#include "tools/terrace/mounts.h"
+#include "tools/terrace/text.h"
+
+#define ROWS_MAX 64u /* tiers times codecs and levels that one summary tells apart */
+
+struct row {
+	char tier[32], codec[32];
+	uint64_t bytes, extents;
+	double stored; /* bytes by ratio: an extent's share of its frame */
+	double heat;   /* sum of heat times bytes */
+};
+
+struct summary {
+	struct row rows[ROWS_MAX];
+	size_t n;
+	uint64_t files, size, stored;
+	json_t *extents; /* with -v --json: of the file that is being read */
+};
+
+struct extent {
+	uint64_t off, len;
+	char tier[32], codec[32];
+	double ratio, heat;
+};
+
+static void add(struct summary *to, const struct extent *extent)
+{
+	struct row *row = to->rows;
+	size_t i;
+
+	for (i = 0; i < to->n; i++, row++) {
+		if (!strcmp(row->tier, extent->tier) && !strcmp(row->codec, extent->codec))
+			break;
+	}
+	if (i == ROWS_MAX)
+		row--; /* the last row takes what has no room of its own */
+	else if (i == to->n) {
+		memset(row, 0, sizeof(*row));
+		snprintf(row->tier, sizeof(row->tier), "%s", extent->tier);
+		snprintf(row->codec, sizeof(row->codec), "%s", extent->codec);
+		to->n++;
+	}
+	row->bytes += extent->len;
+	row->extents++;
+	row->stored += (double)extent->len / (extent->ratio > 0 ? extent->ratio : 1);
+	row->heat += extent->heat * (double)extent->len;
+}
+
+static void print_extent(const struct extent *extent, bool plain)
+{
+	char off[TEXT_CELL], len[TEXT_CELL];
+
+	printf("  %12s %10s  %-8s %-9s %6.2f %6.0f\n", text_size(extent->off, true, off),
+	       text_size(extent->len, plain, len), extent->tier, extent->codec, extent->ratio,
+	       extent->heat);
+}
+
+/* "offset length tier codec ratio heat" per line. false: a line that is not so. */
+static bool take_extents(char *text, const struct options *options, struct summary *sum)
+{
+	bool verbose = has(options, OPTION_VERBOSE);
+	char *line;
+
+	if (verbose && !sum->extents && text[0])
+		printf("  %12s %10s  %-8s %-9s %6s %6s\n", "Offset", "Length", "Tier", "Codec",
+		       "Ratio", "Heat");
+	while ((line = strsep(&text, "\n"))) {
+		struct extent extent;
+
+		if (!*line)
+			continue;
+		if (sscanf(line, "%" SCNu64 " %" SCNu64 " %31s %31s %lf %lf", &extent.off,
+			   &extent.len, extent.tier, extent.codec, &extent.ratio,
+			   &extent.heat) != 6)
+			return false;
+		add(sum, &extent);
+		if (sum->extents)
+			json_array_append_new(sum->extents,
+					      json_pack("{sI sI ss ss sf sf}", "offset",
+							(json_int_t)extent.off, "length",
+							(json_int_t)extent.len, "tier", extent.tier,
+							"codec", extent.codec, "ratio",
+							extent.ratio, "heat", extent.heat));
+		else if (verbose)
+			print_extent(&extent, has(options, OPTION_BYTES));
+	}
+	return true;
+}
+
+/* "ssd=123 hdd=456": what there is to say of a file with too many extents. */
+static bool take_tiers(char *text, uint64_t size, uint64_t stored, struct summary *sum)
+{
+	char *word;
+
+	while ((word = strsep(&text, " \n"))) {
+		struct extent extent = {.codec = "-"};
+
+		if (!*word)
+			continue;
+		if (sscanf(word, "%31[^=]=%" SCNu64, extent.tier, &extent.len) != 2)
+			return false;
+		extent.ratio = stored ? (double)size / (double)stored : 1;
+		add(sum, &extent);
+	}
+	return true;
+}
+
+static uint64_t number_attribute(const char *path, const char *name)
+{
+	char *text = attribute_get(path, name);
+	uint64_t value = text ? strtoull(text, NULL, 10) : 0;
+
+	free(text);
+	return value;
+}
+
+static enum exit_code look_at_file(const char *path, uint64_t size, const struct options *options,
+				   struct summary *sum)
+{
+	uint64_t stored = number_attribute(path, "stored");
+	char *text = attribute_get(path, "extents");
+	bool understood;
+
+	if (text) {
+		understood = take_extents(text, options, sum);
+	} else if (errno == E2BIG || errno == ERANGE) {
+		text = attribute_get(path, "tiers");
+		understood = text && take_tiers(text, size, stored, sum);
+	} else {
+		return complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	}
+	free(text);
+	sum->files++;
+	sum->size += size;
+	sum->stored += stored;
+	return understood ? EXIT_DONE
+			  : complain(EXIT_FAILED, "%s: the daemon is of another version", path);
+}
+
+static void print_rows(const struct summary *sum, bool plain)
+{
+	struct table *table = table_new("lllrrrrr");
+	size_t i;
+
+	if (sum->n)
+		table_row(table, " ", "Tier", "Codec", "Bytes", "Stored", "Ratio", "Heat",
+			  "Extents", NULL);
+	for (i = 0; i < sum->n; i++) {
+		const struct row *row = &sum->rows[i];
+		char bytes[TEXT_CELL], stored[TEXT_CELL], ratio[TEXT_CELL], heat[TEXT_CELL],
+			extents[TEXT_CELL];
+
+		snprintf(heat, sizeof(heat), "%.0f",
+			 row->bytes ? row->heat / (double)row->bytes : 0.0);
+		table_row(table, " ", row->tier, row->codec, text_size(row->bytes, plain, bytes),
+			  text_size((uint64_t)row->stored, plain, stored),
+			  text_ratio(row->bytes, (uint64_t)row->stored, ratio), heat,
+			  text_size(row->extents, true, extents), NULL);
+	}
+	if (!table_print(table))
+		complain(EXIT_FAILED, "out of memory");
+}
+
+static void print_summary(const char *path, const struct summary *sum, bool folder, bool plain)
+{
+	char size[TEXT_CELL], stored[TEXT_CELL], ratio[TEXT_CELL];
+	char *pin = attribute_get(path, "effective.pin");
+	char *codec = attribute_get(path, "effective.codec");
+
+	printf("%s: ", path);
+	if (folder)
+		printf("%" PRIu64 " files, ", sum->files);
+	printf("%s, stored %s, ratio %s\n", text_size(sum->size, plain, size),
+	       text_size(sum->stored, plain, stored), text_ratio(sum->size, sum->stored, ratio));
+	/* Tier and default settings are the ordinary case; only what somebody set is worth a line.
+	 */
+	if (pin && strchr(pin, '/'))
+		printf("  pin: %s\n", pin);
+	if (codec && strchr(codec, '/'))
+		printf("  codec: %s\n", codec);
+	free(pin);
+	free(codec);
+	print_rows(sum, plain);
+}
+
+static json_t *summary_json(const char *path, struct summary *sum)
+{
+	json_t *rows = json_array(), *object;
+	size_t i;
+
+	for (i = 0; i < sum->n; i++) {
+		const struct row *row = &sum->rows[i];
+
+		json_array_append_new(rows,
+				      json_pack("{ss ss sI sI sI sf}", "tier", row->tier, "codec",
+						row->codec, "bytes", (json_int_t)row->bytes,
+						"stored", (json_int_t)row->stored, "extents",
+						(json_int_t)row->extents, "heat",
+						row->bytes ? row->heat / (double)row->bytes : 0.0));
+	}
+	object =
+		json_pack("{ss sI sI sI so}", "path", path, "files", (json_int_t)sum->files, "size",
+			  (json_int_t)sum->size, "stored", (json_int_t)sum->stored, "rows", rows);
+	if (object && sum->extents)
+		json_object_set(object, "extents", sum->extents);
+	json_decref(sum->extents);
+	sum->extents = NULL;
+	return object;
+}
+
+/* Files below a folder, summed up; hard links count once each, as they are found. */
+static enum exit_code look_below(char *path, const struct options *options, struct summary *sum)
+{
+	char *roots[] = {path, NULL};
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
+	enum exit_code code = EXIT_DONE;
+	FTSENT *entry;
+
+	if (!tree)
+		return complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	while ((entry = fts_read(tree))) {
+		if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR ||
+		    entry->fts_info == FTS_NS) {
+			code = complain(EXIT_FAILED, "%s: %s", entry->fts_path,
+					strerror(entry->fts_errno));
+		} else if (entry->fts_info == FTS_F) {
+			if (has(options, OPTION_VERBOSE) && !sum->extents)
+				printf("%s\n", entry->fts_path);
+			if (look_at_file(entry->fts_path, (uint64_t)entry->fts_statp->st_size,
+					 options, sum))
+				code = EXIT_FAILED;
+		}
+	}
+	fts_close(tree);
+	return code;
+}
+
+static enum exit_code look_at(char *path, const struct options *options, json_t *all)
+{
+	bool json = has(options, OPTION_JSON), folder;
+	struct summary *sum = calloc(1, sizeof(*sum));
+	struct stat stat_buf;
+	struct mount mount;
+	enum exit_code code = mount_of_path(path, &mount, NULL);
+
+	mount_release(&mount);
+	if (!sum)
+		code = complain(EXIT_FAILED, "out of memory");
+	if (code || stat(path, &stat_buf)) {
+		free(sum);
+		return code ? code : complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	}
+	folder = S_ISDIR(stat_buf.st_mode);
+	if (json && has(options, OPTION_VERBOSE))
+		sum->extents = json_array();
+	if (folder && !has(options, OPTION_RECURSIVE))
+		code = complain(EXIT_USAGE, "%s is a folder; -r sums up what is below", path);
+	else if (folder)
+		code = look_below(path, options, sum);
+	else if (S_ISREG(stat_buf.st_mode))
+		code = look_at_file(path, (uint64_t)stat_buf.st_size, options, sum);
+	else
+		code = complain(EXIT_FAILED, "%s is no file and no folder: it has no bytes", path);
+	if (json)
+		json_array_append_new(all, summary_json(path, sum));
+	else if (!code || sum->files)
+		print_summary(path, sum, folder, has(options, OPTION_BYTES));
+	free(sum);
+	return code;
+}
+
+enum exit_code verb_where(const struct options *options)
+{
+	json_t *all = has(options, OPTION_JSON) ? json_array() : NULL;
+	enum exit_code worst = EXIT_DONE, code;
+	int i;
+
+	for (i = 0; i < options->nargs; i++) {
+		code = look_at(options->args[i], options, all);
+		worst = worst ? worst : code;
+	}
+	if (all && !json_print(all))
+		worst = complain(EXIT_FAILED, "out of memory");
+	return worst;
+}
