@@ -270,7 +270,13 @@ enum exit_code mount_find(const char *name, bool dead, struct mount *out)
 		else
 			code = ambiguous(list, n);
 	} else {
+		char *full;
+
 		i = match_name(list, n, name);
+		if (i == n && (full = realpath(name, NULL))) {
+			i = match_name(list, n, full); /* a link to the place */
+			free(full);
+		}
 		if (i < n)
 			take(list, i, out);
 		else if (access(name, F_OK))
@@ -280,4 +286,21 @@ enum exit_code mount_find(const char *name, bool dead, struct mount *out)
 	}
 	list_release(list, n);
 	return code;
+}
+
+bool mount_remains(const struct mount *mount, char *where, size_t cap)
+{
+	struct mount *list;
+	size_t n, i;
+	bool found = false;
+
+	if (list_mounts(&list, &n))
+		return false;
+	for (i = 0; i < n && !found; i++) {
+		found = list[i].device == mount->device;
+		if (found)
+			snprintf(where, cap, "%s", list[i].point);
+	}
+	list_release(list, n);
+	return found;
 }

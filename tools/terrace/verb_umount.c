@@ -144,6 +144,7 @@ enum exit_code verb_umount(const struct options *options)
 {
 	struct mount mount;
 	enum exit_code code = mount_find(options->nargs ? options->args[0] : NULL, true, &mount);
+	char rest[512];
 	uint64_t pid;
 	int pidfd;
 
@@ -161,6 +162,9 @@ enum exit_code verb_umount(const struct options *options)
 	pidfd = code ? -1 : daemon_pidfd(&mount, &pid);
 	if (!code)
 		code = unmount(&mount);
+	if (!code && mount_remains(&mount, rest, sizeof(rest)))
+		code = complain(EXIT_BUSY, "%s is unmounted; the pool is still mounted at %s",
+				mount.point, rest);
 	if (!code && pidfd >= 0)
 		code = wait_end(pidfd, pid);
 	if (!code)
