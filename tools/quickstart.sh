@@ -29,7 +29,7 @@ die() {
 say "packages and build (release)"
 tools/install-deps.sh build
 cmake --preset release >/dev/null
-cmake --build --preset release
+cmake --build --preset release --target terrace terracefs -- --quiet
 PATH=$PWD/build/release:$PATH
 [ -e /dev/fuse ] || modprobe fuse 2>/dev/null || die "no /dev/fuse: this kernel or container has no FUSE"
 

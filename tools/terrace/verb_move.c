@@ -63,7 +63,7 @@ static void print_end(const json_t *job)
 	}
 	printf("moved %s", text_size(control_number(job, "moved"), false, moved));
 	if (control_number(job, "files"))
-		printf(" of %" PRIu64 " files", control_number(job, "files"));
+		printf(" in %" PRIu64 " files", control_number(job, "files"));
 	printf("%s%s\n", to[0] ? " to " : "", to);
 }
 
