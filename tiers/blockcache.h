@@ -19,14 +19,16 @@ struct blockcache;
 struct cached_block; /* a reference that keeps the bytes */
 
 int blockcache_new(struct blockcache **out, uint64_t limit_bytes);
-void blockcache_free(struct blockcache *cache);
+void blockcache_free(struct blockcache *cache); /* all references have been put */
+/* How many shards there are was settled by blockcache_new(). */
 void blockcache_resize(struct blockcache *cache, uint64_t limit_bytes);
 
 /*
  * Gets block (frame, index) of raw_len bytes. On a miss fill(arg, buf, raw_len) is called without
  * locks held to make the bytes; its error is returned (to all who waited) and nothing is kept. *hit
- * (may be NULL) says which. A block larger than an eighth of the limit is filled and returned but
- * not kept. Release with cached_block_put(). -ENOMEM.
+ * (may be NULL) says which; who waited for another's fill has hit. raw_len is the same in every
+ * call for a key. A block larger than an eighth of the limit is filled and returned but not kept.
+ * Release with cached_block_put(). -ENOMEM.
  */
 int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, size_t raw_len,
 		   int (*fill)(void *arg, void *buf, size_t len), void *arg,

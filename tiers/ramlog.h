@@ -53,8 +53,9 @@ struct ramlog_options {
 	bool create;	    /* discard what is there */
 };
 
-/* *recovered = true when a log of this boot was there (process death); false: fresh. -ENOSPC: tmpfs
- * cannot hold even the first chunk. */
+/* *recovered = true when a log of this boot was there (process death); false: fresh. -EINVAL:
+ * max_bytes below 8 MiB. -ENOSPC: tmpfs cannot hold the first two chunks (about 6 MiB). -EUCLEAN:
+ * what is there is damaged; -ENOTSUP: of a newer version. Both are logged and change nothing. */
 int ramlog_open(struct ramlog **out, const struct ramlog_options *options, bool *recovered);
 /* Removes the files if `empty` (clean unmount, all flushed), keeps them otherwise. */
 void ramlog_close(struct ramlog *log, bool empty);
@@ -62,8 +63,10 @@ void ramlog_close(struct ramlog *log, bool empty);
 /*
  * Appends: two steps, so that payload is copied without the log's lock. ramlog_reserve() gives room
  * for len payload bytes (*data), ramlog_commit() makes the record count. Between them the caller
- * fills *data. -EAGAIN: the ring is full; the caller waits with ramlog_wait_room() or flushes. A
- * reserved record that is not to count: ramlog_cancel().
+ * fills *data. -EAGAIN: the ring is full, or its tmpfs is; the caller waits with ramlog_wait_room()
+ * or flushes. -EINVAL: a WRITE of more than RAMLOG_RECORD_MAX. -ENOMEM. A reserved record that is
+ * not to count: ramlog_cancel(). A record neither committed nor cancelled stops the walk and keeps
+ * its chunk and all later ones.
  */
 int ramlog_reserve(struct ramlog *log, enum ramlog_op op, uint64_t object, uint64_t off,
 		   uint64_t len, int64_t time_ns, struct ramlog_record *out, void **data);
@@ -73,7 +76,7 @@ void ramlog_cancel(struct ramlog *log, const struct ramlog_record *record);
 /*
  * Live bytes: a committed WRITE record holds `len` live bytes in its chunk; as parts are flushed or
  * overwritten the caller releases them, and a chunk with none left may be freed. Records without
- * payload hold nothing.
+ * payload hold nothing; releasing 0 bytes does nothing.
  */
 void ramlog_release(struct ramlog *log, uint64_t pos, uint64_t bytes);
 
@@ -84,11 +87,13 @@ int ramlog_wait_room(struct ramlog *log, uint64_t timeout_ns);
  * Walks committed records from position `from` (0: the oldest), in order: recovery, and the
  * flusher's cursor. Returns 0 and the record, with *next = where to go on; -ENOENT at the end or at
  * a record that is reserved but not yet committed. Positions already freed are skipped. A WRITE
- * record's data pointer is only safe to use while the caller knows the record to be live.
+ * record's data pointer is only safe to use while the caller knows the record to be live. *next is
+ * set with -ENOENT too: where to look again.
  */
 int ramlog_walk(struct ramlog *log, uint64_t from, struct ramlog_record *out, uint64_t *next);
 
-uint64_t ramlog_head(struct ramlog *log); /* position the next record will get */
+/* No record appended later has a position below it. */
+uint64_t ramlog_head(struct ramlog *log);
 struct ramlog_usage {
 	uint64_t reserved; /* bytes of tmpfs held by chunks */
 	uint64_t live;	   /* of them, live payload */
