@@ -177,6 +177,39 @@ static void test_ghost_remembers(void **state)
 	blockcache_free(cache);
 }
 
+/* What is in use stays in main while others pass through it: main gives a second chance. */
+static void test_main_gives_a_second_chance(void **state)
+{
+	const unsigned hot = 100, capacity = 8 * MIB / BLOCK;
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < 6 * capacity; i++) {
+		int hit = touch(cache, i % hot);
+
+		for (unsigned times = 0; times < 4; times++)
+			touch(cache, 1000 + i); /* into main, each of them */
+		/* While main fills for the first time everything in it is new and may go. */
+		if (i > 2 * capacity)
+			assert_int_equal(hit, 1);
+	}
+	blockcache_free(cache);
+}
+
+/* Ghosts take memory too: there are never more than main has blocks. */
+static void test_ghosts_are_bounded(void **state)
+{
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < 100000; i++)
+		touch(cache, i);
+	assert_in_range(stats(cache).blocks, 490, 512);
+	blockcache_free(cache);
+}
+
 static void test_limit_holds(void **state)
 {
 	struct blockcache *cache;
@@ -202,7 +235,7 @@ static void test_limit_holds(void **state)
 	blockcache_free(cache);
 }
 
-static void test_a_million_small_ones(void **state)
+static void test_many_small_ones(void **state)
 {
 	struct blockcache *cache;
 	struct blockcache_stats now;
@@ -267,6 +300,29 @@ static void test_references_keep_bytes(void **state)
 	}
 	assert_true(stats(cache).bytes <= 8 * MIB);
 	cached_block_put(NULL);
+	blockcache_free(cache);
+}
+
+/* References may hold more than the limit; with the last of them the memory is back under it. */
+static void test_held_beyond_the_limit(void **state)
+{
+	struct cached_block *held[1000];
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		struct key key = {i, 0, 0};
+
+		assert_int_equal(blockcache_get(cache, i, 0, BLOCK, fill_key, &key, &held[i], NULL),
+				 0);
+	}
+	assert_true(stats(cache).bytes > 15 * MIB);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_true(block_is(held[i], i, 0, BLOCK));
+		cached_block_put(held[i]);
+	}
+	assert_true(stats(cache).bytes <= 8 * MIB);
 	blockcache_free(cache);
 }
 
@@ -503,10 +559,13 @@ int main(void)
 		cmocka_unit_test(test_errors_are_not_kept),
 		cmocka_unit_test(test_scan_resistance),
 		cmocka_unit_test(test_ghost_remembers),
+		cmocka_unit_test(test_main_gives_a_second_chance),
+		cmocka_unit_test(test_ghosts_are_bounded),
 		cmocka_unit_test(test_limit_holds),
-		cmocka_unit_test(test_a_million_small_ones),
+		cmocka_unit_test(test_many_small_ones),
 		cmocka_unit_test(test_large_blocks_are_not_kept),
 		cmocka_unit_test(test_references_keep_bytes),
+		cmocka_unit_test(test_held_beyond_the_limit),
 		cmocka_unit_test(test_drop_and_resize),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_single_flight),
