@@ -53,6 +53,7 @@ struct flush {
 	size_t nbuilds, builds_cap;
 	struct build_class classes[CLASSES];
 	size_t nclasses;
+	uint64_t marks[CONFIG_TIERS_MAX]; /* of the appenders, before this batch's first append */
 	uint64_t bytes;
 	uint64_t failed_bytes;
 	int error;
@@ -64,10 +65,17 @@ static void flush_fail(struct flush *flush, int error)
 		flush->error = error;
 }
 
+static void take_marks(struct flush *flush)
+{
+	for (uint32_t t = 1; t < flush->pool->config.ntiers; t++)
+		flush->marks[t] = appender_mark(flush->pool->tiers[t].appender);
+}
+
 static int flush_init(struct flush *flush, struct pool *pool, enum job_class job_class)
 {
 	*flush = (struct flush){.pool = pool, .job_class = job_class};
 	idmap_init(&flush->objects);
+	take_marks(flush);
 	return job_group_new(&flush->group);
 }
 
@@ -330,7 +338,7 @@ static int sync_tiers(struct flush *flush, bool *failed)
 		failed[t] = false;
 		for (size_t i = 0; i < flush->nbuilds && !used; i++)
 			used = !flush->builds[i]->error && flush->builds[i]->record.tier == t;
-		rc = used ? appender_sync(pool->tiers[t].appender) : 0;
+		rc = used ? appender_sync_since(pool->tiers[t].appender, flush->marks[t]) : 0;
 		if (rc < 0) {
 			failed[t] = true;
 			first = first ? first : rc;
@@ -347,6 +355,7 @@ static void make_durable(struct flush *flush)
 
 	if (rc == 0)
 		return;
+	take_marks(flush);
 	for (size_t i = 0; i < flush->nbuilds; i++) {
 		struct frame_build *build = flush->builds[i];
 
@@ -395,6 +404,7 @@ static void run(struct flush *flush)
 	}
 	idmap_clear(&flush->objects);
 	flush->nclasses = flush->nplaced = flush->nbuilds = 0;
+	take_marks(flush);
 	flush->bytes = 0;
 }
 

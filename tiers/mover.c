@@ -65,6 +65,7 @@ struct move {
 	struct list builds;	  /* struct frame_build * */
 	struct list redirects;	  /* struct redirect */
 	struct frame_build *open; /* being filled */
+	uint64_t mark;		  /* of the appender, before the first append */
 	uint64_t moved;
 	int error;
 };
@@ -447,7 +448,9 @@ static void make_durable(struct move *move)
 		workers_submit(move->pool->workers, JOB_BACKGROUND, move->group, frame_build_write,
 			       move->open);
 	job_group_wait(move->group);
-	rc = move->builds.count ? appender_sync(move->pool->tiers[move->to].appender) : 0;
+	rc = move->builds.count
+		     ? appender_sync_since(move->pool->tiers[move->to].appender, move->mark)
+		     : 0;
 	for (size_t i = 0; i < move->builds.count; i++) {
 		if (rc < 0 && !builds[i]->error)
 			builds[i]->error = rc;
@@ -539,6 +542,7 @@ int move_frames(struct pool *pool, const uint64_t *frames, size_t n, int to,
 	struct move move = {.pool = pool,
 			    .to = to,
 			    .only = only,
+			    .mark = appender_mark(pool->tiers[to].appender),
 			    .users.size = sizeof(struct user),
 			    .users_all.size = sizeof(struct object *),
 			    .runs.size = sizeof(struct run),
