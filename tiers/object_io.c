@@ -216,8 +216,7 @@ int object_append(struct object *object, const void *buf, size_t len, uint64_t *
 	return write_at(object, buf, len, 0, true, off);
 }
 
-/* The stored size follows the logical one where no data in between is only in the log. */
-static int size_settle(struct object *object)
+int object_size_settle(struct object *object)
 {
 	struct txn *txn;
 	struct object_record *record;
@@ -259,7 +258,7 @@ static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint
 int object_truncate(struct object *object, uint64_t size)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
-	uint64_t pos;
+	uint64_t pos, before;
 	int rc;
 
 	if (size > OBJECT_SIZE_MAX)
@@ -267,14 +266,17 @@ int object_truncate(struct object *object, uint64_t size)
 	rc = log_note(object, RAMLOG_SIZE, size, 0, &pos);
 	if (rc < 0)
 		return rc;
+	before = object->size;
 	rc = dirty_prepare(&object->dirty);
-	if (rc == 0 && size < object->size)
+	if (rc == 0 && size < before)
 		rc = object_cut(object, size, UINT64_MAX, pos, true);
 	if (rc == 0) {
 		dirty_remove(&object->dirty, size, UINT64_MAX - size, &sink);
 		object->size = size;
 		object_dirty_settle(object);
-		rc = size_settle(object);
+		rc = object_size_settle(object);
+		if (rc < 0 && size > before)
+			object->size = before;
 	}
 	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
@@ -297,7 +299,7 @@ int object_punch(struct object *object, uint64_t len, uint64_t off)
 	if (rc == 0) {
 		dirty_remove(&object->dirty, off, len, &sink);
 		object_dirty_settle(object);
-		rc = size_settle(object);
+		rc = object_size_settle(object);
 	}
 	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
@@ -326,7 +328,7 @@ int object_sync(struct object *object)
 	if (rc == 0) {
 		object_lock_still(object);
 		if (!object->deleted)
-			rc = size_settle(object);
+			rc = object_size_settle(object);
 		pthread_rwlock_unlock(&object->data_lock);
 	}
 	return rc < 0 ? rc : pool_cut(object->pool);

@@ -193,6 +193,9 @@ struct dirty_sink object_dirty_sink(struct object *object);
 /* After dirty has changed, with the data lock and a reference held: takes or puts the reference
  * that dirty ranges hold. */
 void object_dirty_settle(struct object *object);
+/* With no ranges in the log, the stored size becomes the logical one: an object may leave memory
+ * only when they are equal. Data lock held exclusively. */
+int object_size_settle(struct object *object);
 /* A deleted object's ranges in the log go. */
 void object_dirty_drop(struct object *object);
 /* Data lock exclusive, with no flush of this object under way. */

@@ -161,15 +161,29 @@ static int replay_cut(struct pool *pool, struct object *object, const struct ram
 	return 0;
 }
 
-static int replay(struct pool *pool, const struct ramlog_record *record, struct object **last)
+/* The object, kept in memory until the whole log has been replayed: in between, its size may be any
+ * it ever had. */
+static int replay_object(struct pool *pool, struct idmap *touched, uint64_t id, struct object **out)
 {
-	int rc = 0;
+	int rc;
 
-	/* Runs of one object are common: its reference is kept until another's turn. */
-	if (!*last || object_id(*last) != record->object) {
-		object_put(*last);
-		rc = object_get(pool, record->object, last);
-	}
+	*out = idmap_get(touched, id);
+	if (*out)
+		return 0;
+	rc = object_get(pool, id, out);
+	if (rc < 0)
+		return rc;
+	rc = idmap_put(touched, id, *out);
+	if (rc < 0)
+		object_put(*out);
+	return rc;
+}
+
+static int replay(struct pool *pool, struct idmap *touched, const struct ramlog_record *record)
+{
+	struct object *object;
+	int rc = replay_object(pool, touched, record->object, &object);
+
 	if (rc == -ENOENT) {
 		if (record->op == RAMLOG_WRITE)
 			ramlog_release(pool->log, record->pos, record->len);
@@ -177,33 +191,43 @@ static int replay(struct pool *pool, const struct ramlog_record *record, struct 
 	}
 	if (rc < 0)
 		return rc;
-	pthread_rwlock_wrlock(&(*last)->data_lock);
-	rc = record->op == RAMLOG_WRITE ? replay_write(pool, *last, record)
-					: replay_cut(pool, *last, record);
-	(*last)->write_time =
-		record->time_ns > (*last)->write_time ? record->time_ns : (*last)->write_time;
-	object_dirty_settle(*last);
-	pthread_rwlock_unlock(&(*last)->data_lock);
+	pthread_rwlock_wrlock(&object->data_lock);
+	rc = record->op == RAMLOG_WRITE ? replay_write(pool, object, record)
+					: replay_cut(pool, object, record);
+	if (record->time_ns > object->write_time)
+		object->write_time = record->time_ns;
+	object_dirty_settle(object);
+	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
 }
 
 int recover_log(struct pool *pool)
 {
-	struct object *last = NULL;
 	struct ramlog_record record;
+	struct idmap touched;
+	struct object *object;
 	uint64_t at = 0, next, records = 0;
+	size_t slot = 0;
 	int rc = 0;
 
+	idmap_init(&touched);
 	while (rc == 0 && ramlog_walk(pool->log, at, &record, &next) == 0) {
-		rc = replay(pool, &record, &last);
+		rc = replay(pool, &touched, &record);
 		records++;
 		at = next;
 	}
-	object_put(last);
+	while ((object = idmap_each(&touched, &slot))) {
+		if (rc == 0) {
+			pthread_rwlock_wrlock(&object->data_lock);
+			rc = object_size_settle(object);
+			pthread_rwlock_unlock(&object->data_lock);
+		}
+		object_put(object);
+	}
+	idmap_release(&touched);
 	if (records)
 		log_info("%s: the last daemon ended without unmounting: %llu writes (%llu bytes) "
-			 "taken "
-			 "over from the RAM tier",
+			 "taken over from the RAM tier",
 			 pool->config.name, (unsigned long long)records,
 			 (unsigned long long)pool->dirty_bytes);
 	return rc;
