@@ -3,9 +3,6 @@
  * Fault loop over memory: the n-th allocation fails, once and from then on, for n = 1, 2, 3, ...
  * until a run is untouched. Each run must end with -ENOMEM or the right result, lose no memory, and
  * leave a scratch that works.
- *
- * The program's own malloc() stands in front of glibc's, so the libraries' allocations fail too.
- * The sanitizers bring their own malloc; there the loop is skipped, and only there.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -19,73 +16,8 @@
 
 #include "compress/frame.h"
 #include "compress/probe.h"
+#include "tests/unit/fix_alloc.h"
 #include "tests/unit/fix_bytes.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FAULTS_POSSIBLE false
-#else
-#define FAULTS_POSSIBLE true
-#endif
-
-static bool armed;
-static bool persistent;
-static unsigned long countdown; /* 1: the next allocation fails */
-static unsigned long failed;
-static long live; /* pieces allocated while armed, less those freed */
-
-#if FAULTS_POSSIBLE
-static bool fault_now(void)
-{
-	if (!armed)
-		return false;
-	if (countdown > 1) {
-		countdown--;
-		return false;
-	}
-	if (countdown == 0)
-		return false;
-	if (!persistent)
-		countdown = 0;
-	failed++;
-	return true;
-}
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t nmemb, size_t size);
-void *__libc_realloc(void *ptr, size_t size);
-void __libc_free(void *ptr);
-
-static void *counted(void *ptr)
-{
-	if (armed && ptr)
-		live++;
-	return ptr;
-}
-
-void *malloc(size_t size)
-{
-	return fault_now() ? NULL : counted(__libc_malloc(size));
-}
-
-void *calloc(size_t nmemb, size_t size)
-{
-	return fault_now() ? NULL : counted(__libc_calloc(nmemb, size));
-}
-
-void *realloc(void *ptr, size_t size)
-{
-	if (fault_now())
-		return NULL;
-	return ptr ? __libc_realloc(ptr, size) : counted(__libc_realloc(ptr, size));
-}
-
-void free(void *ptr)
-{
-	if (armed && ptr)
-		live--;
-	__libc_free(ptr);
-}
-#endif
 
 #define RAW_LEN 20000u
 #define ROOM	(1u << 16)
@@ -95,7 +27,7 @@ static uint8_t raw[RAW_LEN], stored[ROOM], back[RAW_LEN];
 /* Runs step() under every fault, with a fresh scratch each time. */
 static void fault_loop(int (*step)(struct codec_scratch *scratch))
 {
-	if (!FAULTS_POSSIBLE)
+	if (!ALLOC_FAULTS)
 		skip();
 	for (int forever = 0; forever < 2; forever++) {
 		unsigned long hit = 1;
@@ -105,24 +37,24 @@ static void fault_loop(int (*step)(struct codec_scratch *scratch))
 			int err, later = 0;
 
 			assert_true(n < 1000);
-			failed = 0;
-			live = 0;
-			countdown = n;
-			persistent = forever;
-			armed = true;
+			alloc_failed = 0;
+			alloc_live = 0;
+			alloc_countdown = n;
+			alloc_persistent = forever;
+			alloc_armed = true;
 			err = codec_scratch_new(&scratch);
 			if (!err) {
 				err = step(scratch);
-				countdown = 0;
+				alloc_countdown = 0;
 				/* The same scratch works once there is memory again. */
 				later = step(scratch);
 				codec_scratch_free(scratch);
 			}
-			armed = false;
-			hit = failed;
+			alloc_armed = false;
+			hit = alloc_failed;
 			assert_true(err == 0 || (err == -ENOMEM && hit > 0));
 			assert_int_equal(later, 0);
-			assert_int_equal(live, 0);
+			assert_int_equal(alloc_live, 0);
 		}
 	}
 }
@@ -219,7 +151,7 @@ static void test_no_allocation_after_first(void **state)
 	struct codec_scratch *scratch;
 
 	(void)state;
-	if (!FAULTS_POSSIBLE)
+	if (!ALLOC_FAULTS)
 		skip();
 	bytes_fill_text(raw, RAW_LEN, 1);
 	assert_int_equal(codec_scratch_new(&scratch), 0);
@@ -228,17 +160,17 @@ static void test_no_allocation_after_first(void **state)
 			int err;
 
 			assert_int_equal(codec_parse(specs[i], &step_spec), 0);
-			countdown = 1;
-			persistent = true;
-			failed = 0;
-			armed = round > 0;
+			alloc_countdown = 1;
+			alloc_persistent = true;
+			alloc_failed = 0;
+			alloc_armed = round > 0;
 			err = probe_compressible(scratch, &step_spec, raw, RAW_LEN) ||
 					      step_spec.id == CODEC_NONE
 				      ? step_codec(scratch)
 				      : -ENOMEM;
-			armed = false;
+			alloc_armed = false;
 			assert_int_equal(err, 0);
-			assert_int_equal(failed, 0);
+			assert_int_equal(alloc_failed, 0);
 		}
 	}
 	codec_scratch_free(scratch);
