@@ -3,18 +3,18 @@
 # One round of "kill -9 in the middle of cp -a", for t-kill-cp.sh and kill-loop.sh. Needs lib.sh and
 # a pool that is not mounted.
 
-# kill_cp_check SOURCE TARGET: cp printed what it began (ledger, outside the mount), so all but the
-# last file it named had been closed. Those must be identical in bytes and attributes, nothing else
-# may be there, and the last one may hold only its own bytes or zeros.
+# kill_cp_check SOURCE TARGET: cp printed what it began (ledger, outside the mount, as it was just
+# before the kill), so all but the last file it named had been closed. Those must be identical in
+# bytes and attributes; others may hold only their own bytes or zeros; nothing else may be there.
 kill_cp_check() {
-	local source=$1 target=$2 last=""
+	local source=$1 target=$2 path last
 	sed -nE "s/^'(.*)' -> '.*'\$/\1/p" "$T/ledger" >"$T/begun"
-	last=$(tail -n 1 "$T/begun")
 	# a folder's times are set when cp leaves it, so only files and links are compared
-	head -n -1 "$T/begun" | while IFS= read -r path; do
+	head -n -1 "$T/begun" >"$T/ended"
+	while IFS= read -r path; do
 		[ -d "$path" ] && [ ! -L "$path" ] && continue
 		printf '%s\0' "${path#"$source"/}"
-	done >"$T/closed"
+	done <"$T/ended" >"$T/closed"
 	(cd "$source" && xargs -0 -r stat -c '%F %a %u %g %s %y %n' <"$T/closed") >"$T/want"
 	(cd "$target" && xargs -0 -r stat -c '%F %a %u %g %s %y %n' <"$T/closed") >"$T/got"
 	cmp "$T/want" "$T/got" >&2 || {
@@ -29,13 +29,14 @@ kill_cp_check() {
 		find "$source" -mindepth 1 -printf '%P\n'
 	} | sort >"$T/want"
 	[ -z "$(comm -13 "$T/want" "$T/got")" ] || fail "names nobody wrote"
-	last=${last#"$source"/}
-	if [ -f "$target/$last" ] && [ -f "$source/$last" ]; then
+	# what was being written at the end may be short or have holes, but no other bytes
+	tr '\0' '\n' <"$T/closed" | sort >"$T/want"
+	(cd "$target" && find . -type f -printf '%P\n') | sort | comm -13 "$T/want" - | while IFS= read -r last; do
 		[ "$(stat -c %s "$target/$last")" -le "$(stat -c %s "$source/$last")" ] ||
 			fail "$last is longer than what was written"
-		cmp -l "$source/$last" "$target/$last" 2>/dev/null | awk '$3 != 0 { bad = 1 } END { exit bad }' ||
-			fail "$last holds bytes nobody wrote"
-	fi
+		{ cmp -l "$source/$last" "$target/$last" 2>/dev/null || true; } |
+			awk '$3 != 0 { bad = 1 } END { exit bad }' || fail "$last holds bytes nobody wrote"
+	done
 }
 
 # kill_cp_round SOURCE NUMBER SECONDS: copies into a folder of its own, kills the daemon after that
@@ -48,10 +49,11 @@ kill_cp_round() {
 	stdbuf -oL cp -av "$source/." "$target/" >"$T/ledger.raw" 2>/dev/null &
 	copier=$!
 	sleep "$after"
-	pool_kill
-	wait "$copier" 2>/dev/null || true
-	# cp names 'SOURCE/./x'
+	# cp names 'SOURCE/./x', and goes on naming when it meets nothing but errors
 	sed "s|^'$source/\./|'$source/|" "$T/ledger.raw" >"$T/ledger"
+	pool_kill
+	kill "$copier" 2>/dev/null || true
+	wait "$copier" 2>/dev/null || true
 	begin=$(date +%s%N)
 	pool_mount
 	echo "round $round: killed after $after s, $(grep -c . "$T/ledger" || true) names begun," \

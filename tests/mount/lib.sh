@@ -211,8 +211,11 @@ manifest() {
 		find . -mindepth 1 -type f -links +1 -printf '%i %p\n' | sort |
 			awk '{ if ($1 != last) group++; last = $1; sub(/^[0-9]+ /, ""); print group, $0 }' |
 			sort -k2 | awk '{ if (!($1 in seen)) seen[$1] = ++n; print "linked", seen[$1], $2 }'
-		getfattr -R -P -h -d -m '^(user|trusted|security)\.' -e hex . 2>/dev/null | grep -v '^$' || true
-		getfacl -R -P -s -n . 2>/dev/null || true
+		find . -mindepth 1 -print0 | sort -z >"$T/manifest.names"
+		xargs -0 -r getfattr -h -d -m '^(user|trusted|security)\.' -e hex <"$T/manifest.names" 2>/dev/null |
+			grep -v '^$' || true
+		find . -mindepth 1 ! -type l -print0 | sort -z |
+			xargs -0 -r getfacl -s -n -p 2>/dev/null || true
 	)
 }
 
