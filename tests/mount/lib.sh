@@ -72,10 +72,10 @@ cleanup() {
 	umount -l "$M" 2>/dev/null # a mount whose daemon has gone is no mountpoint to mountpoint(1)
 	if [ -n "$PID" ]; then
 		for i in $(seq 1 100); do
-			kill -0 "$PID" 2>/dev/null || break
+			alive "$PID" || break
 			sleep 0.1
 		done
-		kill -9 "$PID" 2>/dev/null && echo "the daemon did not end" >&2 && status=1
+		alive "$PID" && kill -9 "$PID" && echo "the daemon did not end" >&2 && status=1
 		wait "$PID" 2>/dev/null
 	fi
 	# what the test mounted for itself, last first
@@ -91,6 +91,11 @@ cleanup() {
 	fi
 	rm -rf --one-file-system "$T" "$RAM"
 	exit "$status"
+}
+
+# alive PID: it runs; a zombie that nobody waits for does not.
+alive() {
+	[[ "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null)" == [!ZX]* ]]
 }
 
 # No sanitizer has complained so far.

@@ -1,28 +1,30 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # terrace create refuses what cannot be, with one line, and leaves nothing behind.
+# shellcheck disable=SC2086 # $create is several words
 . "$(dirname "$0")/lib.sh"
 
-create() { terrace create --tier "ram:path=$RAM,size=64M" "$@"; }
-refused "1" "$T/nowhere/ssd" create --tier "ssd:path=$T/nowhere/ssd" "$POOL"
+create="terrace create --tier ram:path=$RAM,size=64M"
+: >"$T/file"
+refused "1" "$T/file" $create --tier "ssd:path=$T/file" "$POOL"
+refused "1" "$T/nowhere/ssd" $create --tier "ssd:path=$T/nowhere/ssd" "$POOL"
+refused "1" "$T/file/below" $create --tier "ssd:path=$T/file/below" "$POOL"
 mkdir "$T/ssd" "$T/hdd" "$T/readonly"
 mount --bind "$T/readonly" "$T/readonly"
 mount -o remount,ro,bind "$T/readonly"
-refused "1" "$T/readonly.*[Rr]ead-only" create --tier "ssd:path=$T/readonly" "$POOL"
-refused "1" "$T/readonly.*[Rr]ead-only" create --tier "ssd:path=$T/ssd" --tier "hdd:path=$T/readonly" "$POOL"
-refused "1 2" "size|10X" create --tier "ssd:path=$T/ssd,size=10X" "$POOL"
-refused "1 2" "colour" create --tier "ssd:path=$T/ssd,colour=red" "$POOL"
-refused "1 2" "codec|zip" create --tier "ssd:path=$T/ssd,codec=zip" "$POOL"
-refused "1 2" "ssd" create --tier "ssd:path=$T/ssd" --tier "ssd:path=$T/hdd" "$POOL"
-refused "1 2" "path|place" create --tier "ssd" "$POOL"
-refused "1 2" "ssd" create --tier "ssd:path=$T/ssd" --tier "hdd:path=$T/ssd" "$POOL"
-: >"$T/file"
-refused "1" "$T/file" create --tier "ssd:path=$T/file" "$POOL"
+refused "1" "$T/readonly.*[Rr]ead-only" $create --tier "ssd:path=$T/readonly" "$POOL"
+refused "1" "$T/readonly.*[Rr]ead-only" $create --tier "ssd:path=$T/ssd" --tier "hdd:path=$T/readonly" "$POOL"
+refused "1 2" "size|10X" $create --tier "ssd:path=$T/ssd,size=10X" "$POOL"
+refused "1 2" "colour" $create --tier "ssd:path=$T/ssd,colour=red" "$POOL"
+refused "1 2" "codec|zip" $create --tier "ssd:path=$T/ssd,codec=zip" "$POOL"
+refused "1 2" "ssd" $create --tier "ssd:path=$T/ssd" --tier "ssd:path=$T/hdd" "$POOL"
+refused "1 2" "path|place" $create --tier "ssd" "$POOL"
+refused "1 2" "ssd" $create --tier "ssd:path=$T/ssd" --tier "hdd:path=$T/ssd" "$POOL"
 [ ! -e "$POOL" ] || fail "a config file was left behind"
 [ -z "$(find "$T/ssd" "$T/hdd" "$RAM" -mindepth 1)" ] || fail "left behind: $(find "$T/ssd" "$T/hdd" "$RAM" -mindepth 1)"
-create --tier "ssd:path=$T/ssd" "$POOL" >/dev/null
-refused "1" "pool.conf.*exist|exist.*pool.conf" create --tier "hdd:path=$T/hdd" "$POOL"
-refused "1" "$T/ssd" create --tier "hdd:path=$T/hdd" --tier "old:path=$T/ssd" "$T/other.conf"
+$create --tier "ssd:path=$T/ssd" "$POOL" >/dev/null
+refused "1" "pool.conf.*exist|exist.*pool.conf" $create --tier "hdd:path=$T/hdd" "$POOL"
+refused "1" "$T/ssd" $create --tier "hdd:path=$T/hdd" --tier "old:path=$T/ssd" "$T/other.conf"
 [ ! -e "$T/other.conf" ] || fail "a config file was left behind"
 [ -z "$(find "$T/hdd" -mindepth 1)" ] || fail "left behind: $(find "$T/hdd" -mindepth 1)"
 pool_mount # and the pool is unharmed

@@ -11,8 +11,9 @@ cp "$T/content" "$M/folder/big file"
 cp -a /usr/include/linux "$M/"
 terrace sync "$M"
 pool_umount
+# shellcheck disable=SC2046 # names without blanks
 # random bytes are stored as they are: find those at 3 MiB in a segment and change them
-python3 - "$T/content" $((3 << 20)) "$T"/ssd/segments/* <<'PY'
+python3 - "$T/content" $((3 << 20)) $(find "$T/ssd/segments" -type f) <<'PY'
 import sys
 content = open(sys.argv[1], "rb").read()
 at = int(sys.argv[2])

@@ -10,7 +10,7 @@ daemon=$(stats .pid)
 [ "$(cat "/proc/$daemon/comm")" = terracefs ] || fail "pid $daemon is $(cat "/proc/$daemon/comm")"
 seq 1 100000 >"$M/file"
 terrace umount "$M"
-if kill -0 "$daemon" 2>/dev/null; then fail "terrace umount returned before the daemon had ended"; fi
+if alive "$daemon"; then fail "terrace umount returned before the daemon had ended"; fi
 if mountpoint -q "$M"; then fail "still mounted"; fi
 [ -z "$(find "$RAM" -type f -size +0)" ] || fail "left in the RAM tier's folder: $(ls -R "$RAM")"
 code() { # WANT COMMAND
