@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define FS_TYPE "fuse.terracefs"
@@ -146,6 +147,14 @@ static char *inside_name(const struct mount *mount, const char *full)
 	return name;
 }
 
+bool mount_is_dead(const struct mount *mount)
+{
+	struct statfs buf;
+
+	/* What the kernel knows of files it goes on telling; this it has to ask for. */
+	return statfs(mount->point, &buf) && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 static enum exit_code cannot_look(const char *path)
 {
 	if (errno == ENOTCONN)
@@ -235,11 +244,36 @@ static size_t match_name(const struct mount *list, size_t n, const char *name)
 		if (!strcmp(list[i].point, full))
 			found = i;
 	}
-	for (i = 0; found == n && i < n; i++) {
+	if (found < n)
+		return found;
+	for (i = 0; i < n; i++) {
 		if (is_pool(&list[i], name))
 			found = i;
 	}
 	return found;
+}
+
+/*
+ * Without a name: the pool that the current folder is on, else the only one. Bind mounts of parts
+ * have no control folder; who means one names it. n: none, or several.
+ */
+static size_t choose(const struct mount *list, size_t n)
+{
+	struct stat here;
+	bool inside = !stat(".", &here);
+	size_t i, only = n, others = 0;
+
+	for (i = 0; i < n; i++) {
+		if (strcmp(list[i].root, "/") != 0)
+			continue;
+		if (inside && list[i].device == here.st_dev)
+			return i;
+		if (only == n)
+			only = i;
+		else if (list[only].device != list[i].device)
+			others++;
+	}
+	return others ? n : only;
 }
 
 enum exit_code mount_find(const char *name, bool dead, struct mount *out)
@@ -254,19 +288,10 @@ enum exit_code mount_find(const char *name, bool dead, struct mount *out)
 	code = list_mounts(&list, &n);
 	if (code)
 		return code;
-	/* Bind mounts of parts have no control folder; who means one names it. */
 	if (!name) {
-		size_t whole = n;
-
-		for (i = 0; i < n; i++) {
-			if (strcmp(list[i].root, "/") != 0)
-				continue;
-			if (whole < n && list[whole].device != list[i].device)
-				break;
-			whole = whole < n ? whole : i;
-		}
-		if (i == n && whole < n)
-			take(list, whole, out);
+		i = choose(list, n);
+		if (i < n)
+			take(list, i, out);
 		else
 			code = ambiguous(list, n);
 	} else {

@@ -29,6 +29,8 @@ enum exit_code mount_of_path(const char *path, struct mount *out, char **inside)
  * `dead`: a mount whose daemon is gone will do.
  */
 enum exit_code mount_find(const char *name, bool dead, struct mount *out);
+/* Has its daemon died? */
+bool mount_is_dead(const struct mount *mount);
 /* Is the same pool still mounted somewhere (a bind mount, another layer)? where: one such place. */
 bool mount_remains(const struct mount *mount, char *where, size_t cap);
 void mount_release(struct mount *mount);

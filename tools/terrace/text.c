@@ -131,6 +131,29 @@ bool table_print(struct table *table)
 	return done;
 }
 
+json_t *json_name(const char *name)
+{
+	json_t *json = json_string(name);
+	size_t len = strlen(name), i, n = 0;
+	char *text;
+
+	if (json)
+		return json;
+	text = malloc(3 * len + 1);
+	for (i = 0; text && i < len; i++) {
+		if ((unsigned char)name[i] < 0x80) {
+			text[n++] = name[i];
+		} else {
+			memcpy(text + n, "\xef\xbf\xbd", 3);
+			n += 3;
+		}
+	}
+	if (text)
+		json = json_stringn(text, n);
+	free(text);
+	return json;
+}
+
 bool json_print(json_t *json)
 {
 	bool done = json && !json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));

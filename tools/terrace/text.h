@@ -28,6 +28,8 @@ void table_row(struct table *table, ...) __attribute__((sentinel));
 /* Prints and frees. Returns false when memory ran out on the way (nothing is printed). */
 bool table_print(struct table *table);
 
+/* A file's name: in one that is not UTF-8, every byte beyond ASCII becomes U+FFFD. */
+json_t *json_name(const char *name);
 /* Prints one line of JSON; takes the reference. false when it is NULL. */
 bool json_print(json_t *json);
 

@@ -73,8 +73,8 @@ static enum exit_code change_all(const struct options *options, const char *tier
 		const char *result = outcome(code, tier, dry);
 
 		if (json)
-			json_array_append_new(rows,
-					      json_pack("{ss ss}", "path", path, "result", result));
+			json_array_append_new(rows, json_pack("{so ss}", "path", json_name(path),
+							      "result", result));
 		else if (!code || code == EXIT_NOTHING)
 			printf("%s: %s%s%s\n", path, result, tier ? " in " : "", tier ? tier : "");
 		if (code == EXIT_DONE && worst == EXIT_NOTHING)

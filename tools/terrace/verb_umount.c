@@ -32,7 +32,10 @@ static enum exit_code sync_root(const struct mount *mount)
 	if (fd < 0 || fsync(fd))
 		code = complain(errno == ENOSPC ? EXIT_BUSY : EXIT_FAILED, "%s: %s%s", mount->point,
 				strerror(errno),
-				errno == ENOSPC ? ": written data waits in RAM for room" : "");
+				errno == ENOSPC ? ": written data waits in RAM for room"
+				: errno == ENOTCONN
+					? ": the daemon is gone; unmount and mount again"
+					: "");
 	if (fd >= 0)
 		close(fd);
 	return code;
@@ -130,7 +133,8 @@ static enum exit_code wait_end(int pidfd, uint64_t pid)
 /* A descriptor of the daemon; -1 when it is gone already or out of sight (another container). */
 static int daemon_pidfd(const struct mount *mount, uint64_t *pid)
 {
-	json_t *stats = control_read(mount, "stats.json");
+	bool whole = !strcmp(mount->root, "/"); /* a part has no control folder */
+	json_t *stats = whole ? control_read(mount, "stats.json") : NULL;
 	int fd = -1;
 
 	*pid = stats ? control_number(stats, "pid") : 0;
@@ -151,7 +155,7 @@ enum exit_code verb_umount(const struct options *options)
 	if (code)
 		return code;
 	/* A daemon that has died leaves a mount without one; that too is to be taken away. */
-	if (access(mount.point, F_OK) && errno == ENOTCONN) {
+	if (mount_is_dead(&mount)) {
 		code = unmount(&mount);
 		if (!code)
 			code = print_done(options, "unmounted (the daemon had died)", &mount);

@@ -215,9 +215,9 @@ static json_t *summary_json(const char *path, struct summary *sum)
 						(json_int_t)row->extents, "heat",
 						row->bytes ? row->heat / (double)row->bytes : 0.0));
 	}
-	object =
-		json_pack("{ss sI sI sI so}", "path", path, "files", (json_int_t)sum->files, "size",
-			  (json_int_t)sum->size, "stored", (json_int_t)sum->stored, "rows", rows);
+	object = json_pack("{so sI sI sI so}", "path", json_name(path), "files",
+			   (json_int_t)sum->files, "size", (json_int_t)sum->size, "stored",
+			   (json_int_t)sum->stored, "rows", rows);
 	if (object && sum->extents)
 		json_object_set(object, "extents", sum->extents);
 	json_decref(sum->extents);
