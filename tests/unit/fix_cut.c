@@ -31,6 +31,7 @@ static struct {
 	char folder[256];
 	uint64_t left;
 	bool dead;
+	bool died; /* and was revived */
 	struct dice dice;
 	struct saved *saved;
 	char path[FILES_MAX][512]; /* of covered descriptors */
@@ -177,6 +178,13 @@ void cut_arm(const char *folder, uint64_t nth, uint64_t seed)
 	io_ops_set(&ops);
 }
 
+void cut_revive(void)
+{
+	cut.died |= cut.dead;
+	cut.dead = false;
+	cut.left = UINT64_MAX;
+}
+
 static void sector_restore(const struct saved *saved)
 {
 	int fd = open(saved->path, O_WRONLY);
@@ -203,5 +211,5 @@ bool cut_apply(enum cut_kind kind)
 	cut.saved = NULL;
 	for (i = 0; kind != CUT_KEPT && i < cut.nfresh; i++)
 		unlink(cut.fresh[i]);
-	return cut.dead;
+	return cut.dead || cut.died;
 }

@@ -24,6 +24,8 @@
 enum cut_kind { CUT_KEPT, CUT_LOST, CUT_TORN };
 
 void cut_arm(const char *folder, uint64_t nth, uint64_t seed);
+/* Only the process died: another one goes on, and what was not synced still is not. */
+void cut_revive(void);
 /* After everything is closed: puts the system's calls back. True when the power did go. */
 bool cut_apply(enum cut_kind kind);
 

@@ -53,6 +53,7 @@ void place_make(struct place *place)
 	const char *tmp = getenv("TMPDIR");
 	size_t i;
 
+	place_exit(); /* of a test that failed before */
 	snprintf(place->dir, sizeof(place->dir), "%.40s/terrace-XXXXXX", tmp ? tmp : "/tmp");
 	must(mkdtemp(place->dir) != NULL, place->dir);
 	snprintf(place->tail_dir, sizeof(place->tail_dir), "/dev/shm/terrace-XXXXXX");

@@ -19,6 +19,7 @@
 #include "compress/checksum.h"
 #include "tests/unit/fix_fault.h"
 #include "tests/unit/fix_place.h"
+#include "tiers/io.h"
 #include "tiers/journal.h"
 #include "tiers/journal_impl.h"
 #include "tiers/tail.h"
@@ -379,6 +380,62 @@ static void test_reuse(void **state)
 	assert_int_equal(each_count, 0);
 }
 
+/* Files with batches that the tree has not are kept, also when only the last one is missing. */
+static void test_drop_is_exact(void **state)
+{
+	uint64_t last;
+
+	(void)state;
+	append(1, 8);
+	assert_int_equal(group(1, 4), 0);
+	assert_int_equal(journal_prepare(journal), 0);
+	assert_int_equal(group(5, 8), 0);
+	journal_drop(journal, 3);
+	journal_close(journal);
+	journal = NULL;
+	assert_int_equal(reopen_once(3, &last), 0);
+	assert_int_equal(last, 8);
+	assert_int_equal(each_count, 5);
+}
+
+static bool overtaken;
+
+/* While the checkpoint makes a file, the leader's file dies and it makes one for itself. */
+static int overtake(int fd)
+{
+	if (!overtaken) {
+		overtaken = true;
+		journal->current->dead = true;
+		assert_int_equal(group(5, 8), 0);
+	}
+	return fsync(fd);
+}
+
+/* The file that was made first came second: it must not be used after the other. */
+static void test_spare_overtaken(void **state)
+{
+	struct io_ops ops = io_ops_system;
+	uint64_t last;
+
+	(void)state;
+	append(1, 16);
+	assert_int_equal(group(1, 4), 0);
+	overtaken = false;
+	ops.fsync = overtake;
+	io_ops_set(&ops);
+	assert_int_equal(journal_prepare(journal), 0);
+	io_ops_set(NULL);
+	assert_true(overtaken);
+	assert_int_equal(group(9, 12), 0);
+	assert_int_equal(journal_prepare(journal), 0);
+	assert_int_equal(group(13, 16), 0);
+	journal_close(journal);
+	journal = NULL;
+	assert_int_equal(reopen_once(0, &last), 0);
+	assert_int_equal(last, 16);
+	assert_int_equal(each_count, 16);
+}
+
 /* A full disk: batches are refused before they are taken; freeing ones have the slack. */
 static void test_full_disk(void **state)
 {
@@ -490,7 +547,7 @@ int main(void)
 		CASE(test_torn_last_group), CASE(test_flipped_bytes), CASE(test_file_header),
 		CASE(test_floor),	    CASE(test_failed_sync),   CASE(test_sync_fails_twice),
 		CASE(test_reuse),	    CASE(test_full_disk),     CASE(test_torn_tail),
-		CASE(test_tail_of_others),
+		CASE(test_tail_of_others),  CASE(test_drop_is_exact), CASE(test_spare_overtaken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
