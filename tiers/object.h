@@ -2,7 +2,8 @@
 /*
  * Objects: the bytes of one inode, and a small attribute blob that belongs to the layer above.
  *
- * A reference (object_get/object_put) keeps the object in memory. Everything may be called from
+ * A reference (object_get/object_put) keeps the object in memory; whoever stages a change of an
+ * object in a transaction keeps his until that has ended. Everything may be called from
  * any thread; reads of one object run side by side, changes of its data exclude each other (a
  * per-object lock, inside; never held by the caller). Lock order: object's data lock before the
  * commit lock (a transaction), so no object_* data call may be made between txn_begin() and
