@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,19 +233,21 @@ int control_read(struct control_file *file, void *buf, size_t len, uint64_t off,
 
 static int submit(struct control_file *file, const void *buf, size_t len)
 {
-	char message[256] = "no memory", *reply = NULL;
+	char message[512] = "no memory", *reply;
 	uint64_t number = 0;
+	json_t *json;
 	int r;
 
 	r = jobs_submit(file->control->jobs, buf, len, &number, message, sizeof(message));
-	if (r ? asprintf(&reply, "{\"error\":\"%s\"}\n", message) < 0
-	      : asprintf(&reply, "{\"job\":%llu}\n", (unsigned long long)number) < 0)
-		return r ? r : -ENOMEM;
+	json = r ? json_pack("{s:s}", "error", message)
+		 : json_pack("{s:I}", "job", (json_int_t)number);
+	reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
 	pthread_mutex_lock(&file->lock);
 	free(file->text);
 	file->text = reply;
 	pthread_mutex_unlock(&file->lock);
-	return r;
+	return r || reply ? r : -ENOMEM;
 }
 
 int control_write(struct control_file *file, const void *buf, size_t len)

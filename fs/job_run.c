@@ -53,25 +53,40 @@ static int parse_to(struct job *job, const struct pool_config *config, const cha
 	return -EINVAL;
 }
 
-static bool all_absolute(const json_t *paths)
+/* A mistyped path is an error for whoever typed it, not for the log. */
+static int check_paths(struct fs *fs, const json_t *paths, char *message, size_t message_cap)
 {
-	size_t i;
 	json_t *path;
+	uint64_t id;
+	size_t i;
+	int r;
 
-	if (!json_is_array(paths) || !json_array_size(paths))
-		return false;
+	if (!json_is_array(paths) || !json_array_size(paths)) {
+		snprintf(message, message_cap, "paths must be a list of paths");
+		return -EINVAL;
+	}
 	json_array_foreach(paths, i, path)
 	{
-		if (!json_is_string(path) || json_string_value(path)[0] != '/')
-			return false;
+		const char *text = json_string_value(path);
+
+		if (!text || *text != '/') {
+			snprintf(message, message_cap,
+				 "a path begins with /, at the root of the mount");
+			return -EINVAL;
+		}
+		r = fs_resolve(fs, text, &id);
+		if (r) {
+			snprintf(message, message_cap, "%.200s: %s", text, strerror(-r));
+			return -EINVAL;
+		}
 	}
-	return true;
+	return 0;
 }
 
-/* Messages are put into JSON as they are: no quotes in them. */
-int job_parse(struct job *job, const struct pool_config *config, const char *text, size_t len,
-	      char *message, size_t message_cap)
+int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char *message,
+	      size_t message_cap)
 {
+	const struct pool_config *config = pool_config(fs->pool);
 	const char *verb = NULL, *to = NULL;
 	json_t *root, *paths = NULL;
 	int r = -EINVAL;
@@ -87,11 +102,7 @@ int job_parse(struct job *job, const struct pool_config *config, const char *tex
 		snprintf(message, message_cap, "unknown verb");
 	} else if (parse_to(job, config, to)) {
 		snprintf(message, message_cap, "no such tier");
-	} else if (job->kind->has_paths && !all_absolute(paths)) {
-		snprintf(message, message_cap,
-			 "paths must be a list of paths from the mount's root, each beginning "
-			 "with /");
-	} else {
+	} else if (!job->kind->has_paths || !check_paths(fs, paths, message, message_cap)) {
 		job->paths = job->kind->has_paths ? json_incref(paths) : NULL;
 		atomic_store(&job->between, true);
 		r = 0;

@@ -200,21 +200,20 @@ static int check(struct policy *policy, enum policy_kind kind, const char *text)
 	return codec_parse(text, &spec) ? -EINVAL : 0;
 }
 
-/* Stages the record and the inode's mark. */
-static int stage(struct txn *txn, struct fs *fs, const struct setting *setting)
+/* Stages the record and the inode's mark. *object: a reference, for the time of the transaction. */
+static int stage(struct txn *txn, struct fs *fs, const struct setting *setting,
+		 struct object **object)
 {
 	uint8_t key[KEY_LEN], value[VALUE_LEN] = {1};
-	struct object *object;
 	struct attr attr;
 	int r;
 
-	r = fs_load(fs, setting->id, &object, &attr);
+	r = fs_load(fs, setting->id, object, &attr);
 	if (r)
 		return r;
 	attr.flags |= ATTR_HAS_POLICY;
 	attr.ctime = attr_now();
-	r = fs_store(txn, object, &attr);
-	object_put(object);
+	r = fs_store(txn, *object, &attr);
 	if (r)
 		return r;
 	key_put(key, setting->id);
@@ -226,6 +225,7 @@ static int stage(struct txn *txn, struct fs *fs, const struct setting *setting)
 int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text)
 {
 	struct setting setting = {.id = id}, before = {.id = id}, *old;
+	struct object *object = NULL;
 	struct txn *txn;
 	int r;
 
@@ -245,7 +245,7 @@ int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const 
 		memcpy(setting.text[kind], text, strlen(text));
 	interpret(policy, &setting);
 	if (!r)
-		r = stage(txn, policy->fs, &setting);
+		r = stage(txn, policy->fs, &setting, &object);
 	if (!r) { /* first the step that may lack memory, then the one that cannot be undone */
 		pthread_mutex_lock(&policy->lock);
 		r = replace_locked(policy, &setting);
@@ -253,7 +253,7 @@ int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const 
 	}
 	if (r) {
 		txn_abort(txn);
-		return r;
+		goto out;
 	}
 	r = txn_commit(txn);
 	if (r) {
@@ -261,6 +261,9 @@ int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const 
 		replace_locked(policy, &before);
 		pthread_mutex_unlock(&policy->lock);
 	}
+out:
+	if (object)
+		object_put(object);
 	return r;
 }
 
