@@ -34,6 +34,7 @@
 #define SLACK_BYTES ((uint64_t)1 << 20) /* of it, kept for batches that free space */
 #define NAMES_MAX   1000000u
 
+/* Returns rc, so that an error is logged where it is born and handed on in one line. */
 static int log_file(const struct journal *journal, const struct journal_file *file,
 		    const char *what, int rc)
 {
@@ -150,6 +151,7 @@ int journal_file_create(struct journal *journal, struct journal_file **out)
 	return 0;
 }
 
+/* A journal always has a current file, so that journal_reserve() has something to grow. */
 int journal_open(struct journal **out, const struct journal_options *options,
 		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
 		 uint64_t *last_seq)
@@ -232,6 +234,7 @@ struct group_writer {
 	uint64_t checksum;
 };
 
+/* Blocks are normally there already (journal_reserve()); many tiny groups may outrun them. */
 static int window_write(struct group_writer *writer, const uint8_t *buf, size_t len, uint64_t pos)
 {
 	struct journal_file *file = writer->file;
@@ -258,6 +261,8 @@ static int window_end(struct group_writer *writer)
 	return start ? window_write(writer, buf, len, start) : 0;
 }
 
+/* tail_read()'s callback: records go through the windows, so a group of any size takes two buffers.
+ */
 static int group_add(void *arg, const void *buf, size_t len)
 {
 	struct group_writer *writer = arg;
@@ -283,6 +288,8 @@ static int group_add(void *arg, const void *buf, size_t len)
 	return 0;
 }
 
+/* The window with the header goes last: until then the length and the checksum are not known. Order
+ * on the medium does not matter, since the group counts only when all of it is there. */
 static int group_write(struct journal *journal, struct journal_file *file, struct tail *tail,
 		       uint64_t first, uint64_t last)
 {
@@ -354,6 +361,8 @@ static int current_choose(struct journal *journal, uint64_t bytes)
 	return 0;
 }
 
+/* The tail still has the records, so the second attempt writes what the page cache may have lost.
+ */
 int journal_write(struct journal *journal, struct tail *tail, uint64_t first, uint64_t last)
 {
 	int rc = -EIO, attempt;
@@ -373,6 +382,7 @@ int journal_write(struct journal *journal, struct tail *tail, uint64_t first, ui
 	return rc;
 }
 
+/* All I/O happens here, on the checkpoint's thread; the leader only swaps two pointers. */
 int journal_prepare(struct journal *journal)
 {
 	struct journal_file *fresh = NULL;
@@ -430,6 +440,8 @@ static int file_reuse(struct journal *journal, struct journal_file *file)
 	return file_begin(journal, file);
 }
 
+/* One file is kept: its blocks are written already, so syncing it again is cheap, and on a full
+ * disk the journal does not depend on getting new ones. */
 void journal_drop(struct journal *journal, uint64_t seq)
 {
 	struct journal_file *file, *next;
@@ -457,6 +469,7 @@ void journal_drop(struct journal *journal, uint64_t seq)
 	}
 }
 
+/* The case of a disk too full for a second file. */
 bool journal_resettable(struct journal *journal, uint64_t seq)
 {
 	struct journal_file *file;

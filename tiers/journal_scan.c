@@ -177,6 +177,7 @@ static int by_number(const void *a, const void *b)
 	return (x->file->number > y->file->number) - (x->file->number < y->file->number);
 }
 
+/* By number, since names are reused; files without a valid header come first (number 0). */
 static int files_load(struct scan *scan)
 {
 	DIR *folder = opendir(scan->journal->dir);
@@ -273,6 +274,7 @@ static void torn_report(const struct scan *scan, const struct scanned_file *foun
 		(unsigned long long)group.first_seq, (unsigned long long)group.last_seq);
 }
 
+/* Numbers are unique: a file gets a new one before each use. */
 static struct scanned_file *file_by_number(struct scan *scan, uint64_t number)
 {
 	size_t i;
@@ -359,6 +361,7 @@ static int group_replay(const struct scan *scan, const struct scanned_file *foun
 	return rc == -EBADMSG ? -EUCLEAN : rc;
 }
 
+/* Files are in order of number, and so are their groups: the batches come out in order. */
 static int chain_replay(const struct scan *scan,
 			int (*each)(void *arg, uint64_t seq, const void *ops, size_t len),
 			void *arg)
@@ -417,6 +420,8 @@ static struct scanned_file *current_pick(struct scan *scan, struct scanned_file 
 	return NULL;
 }
 
+/* Finds the end of the journal and proves that nothing valid lies outside the chain. Files before
+ * the end in number need no search: the chain says where they end. */
 static int chain_find(struct scan *scan, struct scanned_file **last, uint64_t *last_seq)
 {
 	size_t i;
@@ -456,6 +461,7 @@ static int chain_find(struct scan *scan, struct scanned_file **last, uint64_t *l
 	return 0;
 }
 
+/* The name too: the process may have died between making the file and syncing the folder. */
 static int chain_sync(const struct scan *scan, const struct scanned_file *last)
 {
 	int rc = io_sync_file(last->file->fd);

@@ -80,6 +80,7 @@ static int key_compare(const void *a, size_t a_len, const void *b, size_t b_len)
 	return (a_len > b_len) - (a_len < b_len);
 }
 
+/* The index is zero pages until used: an idle table costs address space only. */
 int memtable_new(struct memtable **out, size_t expected_bytes)
 {
 	size_t buckets = BUCKETS_MIN;
@@ -103,6 +104,7 @@ struct memtable *memtable_get(struct memtable *table)
 	return table;
 }
 
+/* The last reference may be a slow reader's, long after the checkpoint. */
 void memtable_put(struct memtable *table)
 {
 	struct block *block, *older;
@@ -116,12 +118,14 @@ void memtable_put(struct memtable *table)
 	free(table);
 }
 
+/* As if the item were new and as high as can be. */
 size_t memtable_cost(size_t key_len, size_t len)
 {
 	return aligned(sizeof(struct memtable_item) + HEIGHT_MAX * sizeof(void *) + key_len) +
 	       aligned(sizeof(struct value) + len);
 }
 
+/* What is left of the block before is given up: at most a batch's worth in each MiB. */
 int memtable_reserve(struct memtable *table, size_t bytes)
 {
 	struct block *block = table->block;
@@ -192,6 +196,8 @@ static struct memtable_item *list_search(struct memtable *table, const void *key
 	return item;
 }
 
+/* A quarter of each level reaches the next. The seed is fixed: heights need not be secret, since
+ * keys do not choose them. */
 static uint16_t random_height(struct memtable *table)
 {
 	uint16_t height = 1;
@@ -205,6 +211,7 @@ static uint16_t random_height(struct memtable *table)
 	return height;
 }
 
+/* Key and value apart, so that replacing a value leaves the item where readers stand. */
 static struct value *value_new(struct memtable *table, const void *bytes, size_t len)
 {
 	struct value *value = arena_take(table, sizeof(*value) + (bytes ? len : 0));
@@ -250,6 +257,7 @@ void memtable_set(struct memtable *table, const void *key, size_t key_len, const
 	atomic_fetch_add_explicit(&table->items, 1, memory_order_relaxed);
 }
 
+/* One load: key is constant, and the value pointer decides both length and bytes. */
 void memtable_view(struct memtable_item *item, struct memtable_view *out)
 {
 	const struct value *value = atomic_load_explicit(&item->value, memory_order_acquire);

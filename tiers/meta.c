@@ -35,6 +35,7 @@ void meta_abandon(struct meta *meta)
 		meta->ops->abandon(meta);
 }
 
+/* A tombstone hides what the tree may hold. */
 static int value_copy(const struct memtable_view *view, void *buf, size_t cap, size_t *len)
 {
 	if (!view->value)
@@ -47,6 +48,7 @@ static int value_copy(const struct memtable_view *view, void *buf, size_t cap, s
 	return 0;
 }
 
+/* The value is copied under the sources' reference: no pointer into a table leaves this file. */
 int meta_get(struct meta *meta, const void *key, size_t key_len, void *buf, size_t cap, size_t *len)
 {
 	struct meta_sources sources;
@@ -80,6 +82,7 @@ void meta_batch_free(struct meta_batch *batch)
 	free(batch);
 }
 
+/* The memory stays: a batch that is used again does not allocate. */
 void meta_batch_reset(struct meta_batch *batch)
 {
 	uint8_t *ops = batch->ops;
@@ -118,6 +121,8 @@ static int batch_room(struct meta_batch *batch, size_t more)
 	return 0;
 }
 
+/* Costs are summed up here, by the owner's thread, so that applying needs one comparison for each.
+ */
 static int batch_add(struct meta_batch *batch, uint8_t kind, const void *key, size_t key_len,
 		     const void *value, size_t len)
 {
@@ -160,6 +165,7 @@ int meta_batch_del(struct meta_batch *batch, const void *key, size_t key_len)
 	return batch_add(batch, OP_DEL, key, key_len, NULL, 0);
 }
 
+/* Checks everything, since replay reads what a medium gave; key and value point into ops. */
 int meta_op_next(const void *ops, size_t len, size_t *pos, struct meta_op *out)
 {
 	const uint8_t *op = (const uint8_t *)ops + *pos;

@@ -61,7 +61,8 @@ struct meta_recovery {		  /* what opening found; for logs and tests */
  * Opens. A torn last group of the journal is dropped (it was never acknowledged as synced); damage
  * before a valid later group gives -EUCLEAN and a message that names the file, the offset and what
  * to do. -ENOTSUP: unknown incompat feature. -ENOTUNIQ: another pool's. -EBUSY: a process has it
- * open. -ENOENT: no store here. recovery may be NULL.
+ * open. -ENOENT: no store here. recovery may be NULL. Open after fork(), not before:
+ * neither LMDB nor the lock on the folder is for two processes.
  */
 int meta_open_lmdb(struct meta **out, const struct meta_options *options,
 		   struct meta_recovery *recovery);

@@ -69,6 +69,7 @@ static void table_stand(struct stream *stream, struct memtable_item *item)
 	stream->key_len = view.key_len;
 }
 
+/* The end of the tree is not an error of the walk. */
 static int tree_stand(struct stream *stream, int rc)
 {
 	if (rc)
@@ -76,6 +77,7 @@ static int tree_stand(struct stream *stream, int rc)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* The tree comes last: what a checkpoint takes out of the tables meanwhile is in it by then. */
 static int merge_begin(struct merge *merge, const struct meta_sources *sources,
 		       const struct meta_cursor *cursor)
 {
@@ -106,6 +108,7 @@ static int stream_next(struct merge *merge, struct stream *stream)
 	return 0;
 }
 
+/* Of equal keys the first stream's, which has the newest word. */
 static struct stream *stream_lowest(struct merge *merge)
 {
 	struct stream *lowest = NULL;
@@ -131,6 +134,7 @@ static int stream_value(struct merge *merge, const struct stream *stream, const 
 	return 0;
 }
 
+/* One buffer for a run; offsets, since it may move while it grows. */
 static int item_copy(struct meta_cursor *cursor, const struct stream *stream, const uint8_t *value,
 		     size_t len)
 {
@@ -183,6 +187,8 @@ static int merge_step(struct meta_cursor *cursor, struct merge *merge)
 	return rc;
 }
 
+/* Bounded in items, bytes and steps: a run over a desert of deleted keys gives up and is resumed.
+ */
 static int run_fill(struct meta_cursor *cursor)
 {
 	struct meta_sources sources;
@@ -205,6 +211,7 @@ static int run_fill(struct meta_cursor *cursor)
 	return rc;
 }
 
+/* Nothing is read yet, so this cannot fail for the medium's sake. */
 int meta_cursor_open(struct meta *meta, const void *prefix, size_t prefix_len, const void *start,
 		     size_t start_len, struct meta_cursor **out)
 {

@@ -95,6 +95,8 @@ static uint64_t now_ns(void)
 
 /* Tables. -------------------------------------------------------------------------------------- */
 
+/* Two atomic steps and a short lock: measured at about 40 ns, less than one miss of the hash index.
+ * Without it a reader could hold a table that a checkpoint frees. */
 static struct tables *tables_get(struct store *store)
 {
 	struct tables *tables;
@@ -197,6 +199,8 @@ static int follow_locked(struct store *store, uint64_t upto)
 	return covered && store->rounds == round + 1 ? store->round_error : 0;
 }
 
+/* Whoever finds no leader becomes one and writes for all who wait meanwhile. The loop is left with
+ * an error only by those whose batches the failed round was to cover. */
 static int store_sync(struct meta *meta, uint64_t upto)
 {
 	struct store *store = store_of(meta);
@@ -235,6 +239,7 @@ static void journal_reset_alone(struct store *store, uint64_t seq)
 
 /* Freezing, checkpoints. ----------------------------------------------------------------------- */
 
+/* Under apply_lock: the seq at which the tables change hands must be exact. */
 static int store_freeze(struct meta *meta)
 {
 	struct store *store = store_of(meta);
@@ -283,6 +288,7 @@ static int frozen_drop_locked(struct store *store)
 	return 0;
 }
 
+/* First the journal, then the tree: see invariant 3. */
 static int frozen_write(struct store *store, struct memtable *frozen, uint64_t seq)
 {
 	int rc = store_sync(&store->base, seq);
@@ -294,6 +300,7 @@ static int frozen_write(struct store *store, struct memtable *frozen, uint64_t s
 	return tree_write(store->tree, frozen, seq);
 }
 
+/* apply_lock is held at both ends only; meanwhile appliers fill the live table. */
 static int store_checkpoint(struct meta *meta)
 {
 	struct store *store = store_of(meta);
@@ -328,6 +335,7 @@ out:
 	return rc;
 }
 
+/* A failed checkpoint stays due by age, so that the caller tries again. */
 static bool store_checkpoint_due(struct meta *meta, uint64_t max_age_ns)
 {
 	struct store *store = store_of(meta);
@@ -404,6 +412,7 @@ static int tail_reserve_locked(struct store *store, const struct meta_batch *bat
 	return rc;
 }
 
+/* Everything that can fail comes before the first change; after tail_append() nothing does. */
 static int store_apply(struct meta *meta, const struct meta_batch *batch, uint64_t *seq)
 {
 	struct store *store = store_of(meta);
@@ -454,6 +463,7 @@ static void store_stats(struct meta *meta, struct meta_stats *out)
 
 /* Opening and closing. ------------------------------------------------------------------------- */
 
+/* Also for a half-opened store: what is not there yet is NULL. */
 static void store_release(struct store *store, bool remove_tail)
 {
 	tail_close(store->tail, remove_tail);
@@ -476,6 +486,9 @@ static void store_abandon(struct meta *meta)
 	store_release(store_of(meta), false);
 }
 
+/* The tail goes last and only when the tree holds everything: until then it is what would be
+ * replayed.
+ */
 static int store_close(struct meta *meta)
 {
 	struct store *store = store_of(meta);
@@ -497,6 +510,8 @@ static int store_close(struct meta *meta)
 	return rc;
 }
 
+/* A batch from the journal or the tail: into the live table, like an applied one, but without
+ * asking for room: it had it when it was applied. */
 static int replay_batch(void *arg, uint64_t seq, const void *ops, size_t len)
 {
 	struct store *store = arg;
@@ -518,6 +533,8 @@ static int replay_batch(void *arg, uint64_t seq, const void *ops, size_t len)
 	return 0;
 }
 
+/* flock, not LMDB's own lock: that one lets several processes in, and knows nothing of the journal.
+ */
 static int folder_lock(struct store *store, const char *dir)
 {
 	char path[4096];

@@ -41,6 +41,7 @@ static int mem_close(struct meta *meta)
 	return 0;
 }
 
+/* meta_ops_insert() fails before the first change or not at all: the bytes are a batch's own. */
 static int mem_apply(struct meta *meta, const struct meta_batch *batch, uint64_t *seq)
 {
 	struct mem_store *store = mem_store(meta);
@@ -73,6 +74,7 @@ static bool mem_checkpoint_due(struct meta *meta, uint64_t max_age_ns)
 	return false;
 }
 
+/* There is no tree to move anything to. */
 static int mem_nothing(struct meta *meta)
 {
 	(void)meta;

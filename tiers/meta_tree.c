@@ -75,6 +75,7 @@ struct tree {
 
 _Static_assert(STATE_KEY_LEN > META_KEY_MAX, "the reserved key must be out of the store's reach");
 
+/* LMDB's errors as ours; logs all but "not there". A limit on file size is a full disk to us. */
 static int tree_error(const struct tree *tree, const char *what, int rc)
 {
 	int error = -EIO;
@@ -110,6 +111,7 @@ static int tree_error(const struct tree *tree, const char *what, int rc)
 	return error;
 }
 
+/* The key is part of it: a value that ended up under another key does not verify. */
 static uint32_t value_sum(const void *key, size_t key_len, const void *value, size_t len)
 {
 	return (uint32_t)checksum64_seed(value, len, checksum64(key, key_len));
@@ -139,11 +141,13 @@ static int value_check(const struct tree *tree, const MDB_val *key, const MDB_va
 
 /* The state record. ---------------------------------------------------------------------------- */
 
+/* Sorts behind every other key, out of the way of walks. */
 static void state_key(uint8_t key[STATE_KEY_LEN])
 {
 	memset(key, 0xff, STATE_KEY_LEN);
 }
 
+/* In the same transaction as the batches it speaks of. */
 static int state_put(struct tree *tree, MDB_txn *txn, const struct tree_state *state)
 {
 	uint8_t key_bytes[STATE_KEY_LEN], bytes[STATE_LEN] = {0};
@@ -218,6 +222,7 @@ static int env_open(struct tree *tree)
 	}
 }
 
+/* Pages behind this one have never been used. */
 static uint64_t env_end(struct tree *tree)
 {
 	MDB_envinfo info;
@@ -324,6 +329,7 @@ void tree_close(struct tree *tree)
 
 /* Reading. ------------------------------------------------------------------------------------- */
 
+/* A reader and its cursor are made once and renewed for each look: that takes no lock of LMDB. */
 static int read_new(struct tree *tree, struct tree_read **out)
 {
 	struct tree_read *read = calloc(1, sizeof(*read));
@@ -345,6 +351,7 @@ static int read_new(struct tree *tree, struct tree_read **out)
 	return 0;
 }
 
+/* The most recently used one, whose slot in LMDB's table is in the cache. */
 static int read_take(struct tree *tree, struct tree_read **out)
 {
 	struct tree_read *read;
@@ -400,6 +407,7 @@ static int read_renew(struct tree *tree, struct tree_read **out)
 	return 0;
 }
 
+/* Reset, not aborted: the old state's pages are free for use from here on. */
 void tree_read_end(struct tree_read *read)
 {
 	mdb_txn_reset(read->txn);
@@ -481,6 +489,7 @@ int tree_read_value(struct tree_read *read, const uint8_t **value, size_t *len)
 
 /* Writing. ------------------------------------------------------------------------------------- */
 
+/* MDB_RESERVE: value and checksum are put straight into the page. */
 static int item_write(struct tree *tree, MDB_txn *txn, const struct memtable_view *view)
 {
 	MDB_val key = {view->key_len, (void *)(uintptr_t)view->key};
@@ -539,6 +548,7 @@ out:
 	return tree_error(tree, "checkpoint", rc);
 }
 
+/* In key order, so that neighbours share pages and each page is touched in one transaction. */
 int tree_write(struct tree *tree, struct memtable *table, uint64_t seq)
 {
 	struct memtable_item *item = memtable_seek(table, "", 0, false);
@@ -557,6 +567,7 @@ int tree_write(struct tree *tree, struct memtable *table, uint64_t seq)
 	return 0;
 }
 
+/* Only the flag changes; what batches the tree has stays as it is. */
 int tree_mark(struct tree *tree, bool clean)
 {
 	struct tree_state state = tree->state;
@@ -600,6 +611,7 @@ static uint64_t copies_bytes(const struct tree *tree, uint64_t grow, uint64_t it
 	return (3 * (touched < pages ? touched : pages) + SPARE_PAGES) * PAGE_BYTES;
 }
 
+/* KEEP_SIZE: LMDB takes the file's length for nothing, but copies and backups would carry zeros. */
 static int allocate_locked(struct tree *tree, uint64_t upto)
 {
 	int rc;
@@ -618,6 +630,8 @@ static int allocate_locked(struct tree *tree, uint64_t upto)
 	return rc == -EDQUOT ? -ENOSPC : rc;
 }
 
+/* In steps, so that hardly any batch pays for a system call; when the disk is nearly full, just
+ * what is needed. room_lock may be held over fallocate: appliers hold apply_lock anyway. */
 int tree_reserve(struct tree *tree, uint64_t grow, uint64_t items, bool frees)
 {
 	uint64_t need;

@@ -102,6 +102,7 @@ int record_decode(const void *buf, size_t cap, uint64_t *seq, const void **ops, 
 	return checksum64_seed(*ops, *len, *seq) == get_le64(p) ? 0 : -EBADMSG;
 }
 
+/* The boot's uuid as 16 bytes. Not through the io seam: /proc is no medium. */
 static int boot_id(uint8_t id[16])
 {
 	char text[64] = "";
@@ -136,6 +137,7 @@ static uint8_t *slot_map(const struct tail *tail, uint32_t slot)
 	return tail->map + slot_file_off(slot);
 }
 
+/* Written once, before the file gets its name; nothing in it changes afterwards. */
 static int header_write(struct tail *tail, const uint8_t boot[16])
 {
 	uint8_t header[TAIL_HEADER_LEN] = {0};
@@ -213,6 +215,7 @@ static int file_create(struct tail *tail, const uint8_t boot[16])
 	return rc;
 }
 
+/* All slots at once: address space is cheap, and records never move. Holes are not touched. */
 static int file_map(struct tail *tail)
 {
 	tail->map_len = slot_file_off(tail->nslots);
@@ -281,6 +284,8 @@ static int slots_keep(struct tail *tail)
 	return 0;
 }
 
+/* Takes up what a dead process of this boot left, or begins a fresh tail. What belongs to another
+ * pool or a newer program is never overwritten, not even by create. */
 static int file_open(struct tail *tail, const struct tail_options *options, bool *found)
 {
 	uint8_t boot[16];
@@ -363,6 +368,7 @@ void tail_close(struct tail *tail, bool remove)
 	free(tail);
 }
 
+/* The n-th slot in use, oldest first. The oldest is moved by the reader alone. */
 static struct slot *slot_at(struct tail *tail, uint32_t n)
 {
 	return &tail->slots[tail->order[(tail->first + n) % tail->nslots]];
@@ -526,6 +532,7 @@ static int slot_take(struct tail *tail)
 	return rc;
 }
 
+/* Only the appender's own fields: the list's lock is taken once per slot, not once per record. */
 int tail_reserve(struct tail *tail, size_t len)
 {
 	size_t size = record_size(len);
@@ -537,6 +544,7 @@ int tail_reserve(struct tail *tail, size_t len)
 	return slot_take(tail);
 }
 
+/* The header vouches for the first record, so it comes after it. */
 static void slot_begin(struct tail *tail, struct slot *slot, uint64_t seq)
 {
 	uint8_t *header = slot_map(tail, slot_number(tail, slot));
