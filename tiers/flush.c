@@ -280,6 +280,7 @@ static int stage_object(struct txn *txn, struct object *object, const struct pla
 		rc = extmap_overlay(txn, object, add.items, add.count);
 	else
 		txn_fail(txn, rc);
+	object_show_notes(object, record);
 	if (left == 0 && whole)
 		record->size = object->size;
 	else if (end > record->size)

@@ -86,6 +86,12 @@ void object_dirty_settle(struct object *object)
 		object_put(object);
 }
 
+void object_show_notes(const struct object *object, struct object_record *record)
+{
+	record->log_epoch = object->pool->log_epoch;
+	record->log_pos = object->note_pos;
+}
+
 void object_dirty_drop(struct object *object)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
@@ -140,6 +146,8 @@ int object_get(struct pool *pool, uint64_t id, struct object **out)
 	}
 	object->size = object->record.size;
 	object->write_time = object->record.write_time;
+	if (object->record.log_epoch == pool->log_epoch)
+		object->note_pos = object->record.log_pos;
 found:
 	pthread_mutex_unlock(&pool->objects_lock);
 	if (object->deleted) {

@@ -55,8 +55,7 @@ static int bounds_find(struct object *object, uint64_t off, uint64_t end, struct
 	return rc;
 }
 
-static int cut_step(struct object *object, uint64_t off, uint64_t end, uint64_t pos, bool shrink,
-		    bool last)
+static int cut_step(struct object *object, uint64_t off, uint64_t end, bool shrink, bool last)
 {
 	struct txn *txn = txn_begin(object->pool);
 	struct object_record *record = txn_object(txn, object, false, true);
@@ -68,15 +67,13 @@ static int cut_step(struct object *object, uint64_t off, uint64_t end, uint64_t 
 	txn_frees(txn);
 	if (shrink && record->size > off)
 		record->size = off;
-	if (last) {
-		record->log_epoch = object->pool->log_epoch;
-		record->log_pos = pos;
-	}
+	if (last)
+		object_show_notes(object, record);
 	extmap_replace(txn, object, off, end, NULL, 0, false);
 	return txn_commit(txn);
 }
 
-int object_cut(struct object *object, uint64_t off, uint64_t end, uint64_t pos, bool shrink)
+int object_cut(struct object *object, uint64_t off, uint64_t end, bool shrink)
 {
 	struct bounds bounds = {0};
 	int rc = bounds_find(object, off, end, &bounds);
@@ -84,7 +81,7 @@ int object_cut(struct object *object, uint64_t off, uint64_t end, uint64_t pos, 
 	for (size_t i = bounds.count; rc == 0 && i-- > 0;) {
 		uint64_t step_end = i + 1 < bounds.count ? bounds.items[i + 1] : end;
 
-		rc = cut_step(object, bounds.items[i], step_end, pos, shrink, i == 0);
+		rc = cut_step(object, bounds.items[i], step_end, shrink, i == 0);
 	}
 	free(bounds.items);
 	return rc;
@@ -221,6 +218,7 @@ static int clone_locked(struct object *src, uint64_t src_off, struct object *dst
 		goto out;
 	}
 	ramlog_commit(pool->log, &note);
+	dst->note_pos = note.pos;
 	if (dst_off + *done > dst->size)
 		dst->size = dst_off + *done;
 	dst->write_time = note.time_ns;

@@ -225,15 +225,16 @@ int object_size_settle(struct object *object)
 		return 0;
 	txn = txn_begin(object->pool);
 	record = txn_object(txn, object, false, true);
-	if (record)
+	if (record) {
 		record->size = object->size;
+		object_show_notes(object, record);
+	}
 	return txn_commit(txn);
 }
 
 /* A record without payload, in its place among the object's records. Data lock held, no flush under
  * way, on success. */
-static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
-		    uint64_t *pos)
+static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len)
 {
 	struct ramlog_record record;
 	void *data;
@@ -251,25 +252,25 @@ static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint
 	}
 	ramlog_commit(object->pool->log, &record);
 	object->write_time = record.time_ns;
-	*pos = record.pos;
+	object->note_pos = record.pos;
 	return 0;
 }
 
 int object_truncate(struct object *object, uint64_t size)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
-	uint64_t pos, before;
+	uint64_t before;
 	int rc;
 
 	if (size > OBJECT_SIZE_MAX)
 		return -EFBIG;
-	rc = log_note(object, RAMLOG_SIZE, size, 0, &pos);
+	rc = log_note(object, RAMLOG_SIZE, size, 0);
 	if (rc < 0)
 		return rc;
 	before = object->size;
 	rc = dirty_prepare(&object->dirty);
 	if (rc == 0 && size < before)
-		rc = object_cut(object, size, UINT64_MAX, pos, true);
+		rc = object_cut(object, size, UINT64_MAX, true);
 	if (rc == 0) {
 		dirty_remove(&object->dirty, size, UINT64_MAX - size, &sink);
 		object->size = size;
@@ -285,17 +286,16 @@ int object_truncate(struct object *object, uint64_t size)
 int object_punch(struct object *object, uint64_t len, uint64_t off)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
-	uint64_t pos;
 	int rc;
 
 	if (len == 0 || off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
 		return -EINVAL;
-	rc = log_note(object, RAMLOG_PUNCH, off, len, &pos);
+	rc = log_note(object, RAMLOG_PUNCH, off, len);
 	if (rc < 0)
 		return rc;
 	rc = dirty_prepare(&object->dirty);
 	if (rc == 0)
-		rc = object_cut(object, off, off + len, pos, false);
+		rc = object_cut(object, off, off + len, false);
 	if (rc == 0) {
 		dirty_remove(&object->dirty, off, len, &sink);
 		object_dirty_settle(object);

@@ -44,6 +44,8 @@ struct object {
 
 	pthread_rwlock_t data_lock; /* dirty, record.extents, deferred; size while it changes */
 	struct dirty_map dirty;
+	uint64_t
+		note_pos; /* of the last size, punch or clone record in the log that memory shows */
 	struct deferred_release *deferred;
 	size_t ndeferred, deferred_cap;
 	_Atomic uint64_t size;	      /* logical, with what is only in the log */
@@ -196,6 +198,10 @@ void object_dirty_settle(struct object *object);
 /* With no ranges in the log, the stored size becomes the logical one: an object may leave memory
  * only when they are equal. Data lock held exclusively. */
 int object_size_settle(struct object *object);
+/* For every transaction that stages the object's data half: it shows the log's records up to
+ * note_pos, so that replaying the log after the process died does not do them again over what came
+ * later. */
+void object_show_notes(const struct object *object, struct object_record *record);
 /* A deleted object's ranges in the log go. */
 void object_dirty_drop(struct object *object);
 /* Data lock exclusive, with no flush of this object under way. */
@@ -231,7 +237,7 @@ int pool_reap_add(struct pool *pool, uint64_t id); /* commit lock held; -ENOMEM 
 /* Makes [off, end) a hole in steps of bounded transactions, from the back; the last step marks log
  * record pos as shown. With shrink, each step also lowers the stored size to where it has come. The
  * data lock is held exclusively, no flush under way. */
-int object_cut(struct object *object, uint64_t off, uint64_t end, uint64_t pos, bool shrink);
+int object_cut(struct object *object, uint64_t off, uint64_t end, bool shrink);
 
 /* pool.c: the block cache gets what the log leaves of the RAM tier. */
 void pool_balance_ram(struct pool *pool);

@@ -148,9 +148,10 @@ static int replay_cut(struct pool *pool, struct object *object, const struct ram
 						    record->pos <= object->record.log_pos);
 	int rc = dirty_prepare(&object->dirty);
 
+	if (record->pos > object->note_pos)
+		object->note_pos = record->pos;
 	if (rc == 0 && !shown)
-		rc = object_cut(object, record->off, size ? UINT64_MAX : record->off + len,
-				record->pos, size);
+		rc = object_cut(object, record->off, size ? UINT64_MAX : record->off + len, size);
 	if (rc < 0)
 		return rc;
 	dirty_remove(&object->dirty, record->off, len, &sink);
