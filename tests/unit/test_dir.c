@@ -62,7 +62,7 @@ static void full_group(void **state)
 {
 	struct fix_fs *fix = *state;
 	struct stat st;
-	char name[8];
+	char name[16];
 	uint64_t d;
 
 	fix->fs->mask = 0;
@@ -91,7 +91,7 @@ static void model(void **state)
 	struct fix_fs *fix = *state;
 	uint64_t d = fix_folder(fix, ROOT, "d");
 	bool there[40] = {false};
-	char name[8], other[8], want[400];
+	char name[16], other[16], want[400];
 	unsigned seed = 1;
 
 	fix->fs->mask = 0x100;

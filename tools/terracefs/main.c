@@ -245,12 +245,11 @@ static int serve(struct arguments *args, struct pool *pool, const struct pool_co
 
 	r = fs_open(pool, args->point, &fs);
 	if (r)
-		return fail(args->pool, strerror(-r));
+		return EXIT_FAILED; /* fs/ and libfuse say why themselves */
 	r = mount_new(fs, &options, &mount);
 	if (r) {
 		fs_close(fs);
-		return fail(args->point,
-			    r == -EPERM ? "not permitted to mount here" : strerror(-r));
+		return EXIT_FAILED;
 	}
 	if (chdir("/"))
 		log_warning("cannot leave the working folder: %s", strerror(errno));
@@ -278,18 +277,15 @@ static int open_and_serve(struct arguments *args)
 		goto out;
 	}
 	r = pool_open(&config, &options, &pool);
-	if (r) {
-		code = fail(file,
-			    r == -EBUSY ? "the pool is in use by another process" : strerror(-r));
-		if (r == -EBUSY)
-			code = EXIT_BUSY;
+	if (r) { /* it has said why */
+		code = r == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
 		goto out;
 	}
 	code = serve(args, pool, &config);
 	r = pool_close(pool);
 	if (r)
-		code = EXIT_FAILED; /* it has said what could not be written, and where it
-				       is kept */
+		code = EXIT_FAILED; /* it has said what could not be written, and where it is kept
+				     */
 	else
 		log_info("%s closed, everything is on its tiers", file);
 out:
