@@ -552,7 +552,7 @@ static int folder_lock(struct store *store, const char *dir)
 		log_error("%s: lock: %s", path, strerror(errno));
 		return -errno;
 	}
-	log_error("%s: another process has this pool open", path);
+	log_error("%s: the pool is in use by another process", path);
 	return -EBUSY;
 }
 
