@@ -23,7 +23,7 @@ kill_cp_check() {
 	}
 	(cd "$source" && xargs -0 -r -I{} find {} -maxdepth 0 -type f -print0 <"$T/closed" |
 		xargs -0 -r sha256sum) >"$T/want"
-	(cd "$target" && sha256sum --quiet -c "$T/want") >&2 || fail "closed files differ in bytes"
+	[ ! -s "$T/want" ] || (cd "$target" && sha256sum --quiet -c "$T/want") >&2 || fail "closed files differ in bytes"
 	find "$target" -mindepth 1 -printf '%P\n' | sort >"$T/got"
 	{
 		find "$source" -mindepth 1 -printf '%P\n'

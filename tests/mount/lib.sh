@@ -10,7 +10,7 @@
 #   PID   the daemon                               LOG   what all daemons of the test printed
 #
 # TERRACE_BUILD names the build folder (default build/debug), TERRACE_PROGRAMS where terracefs and
-# terrace are (default: the build folder).
+# terrace are (default: the build folder), TERRACE_SHM a folder on tmpfs (default /dev/shm).
 set -Eeuo pipefail
 shopt -s inherit_errexit
 umask 022
@@ -23,7 +23,7 @@ HELPERS=$BUILD/tests
 export PATH="$PROGRAMS:$PATH:/usr/sbin:/sbin"
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/terrace-test.XXXXXX")
-RAM=$(mktemp -d /dev/shm/terrace-test.XXXXXX)
+RAM=$(mktemp -d "${TERRACE_SHM:-/dev/shm}/terrace-test.XXXXXX")
 M=$T/mnt
 POOL=$T/pool.conf
 LOG=$T/daemon.log
@@ -84,8 +84,9 @@ cleanup() {
 	for i in $(losetup -n -O NAME,BACK-FILE | awk -v t="$T/" 'index($2, t) == 1 { print $1 }'); do
 		losetup -d "$i"
 	done
-	check_log || status=1
-	if [ "$status" -ne 0 ] && [ "$status" -ne 77 ] && [ -s "$LOG" ]; then
+	if ! check_log; then
+		status=1
+	elif [ "$status" -ne 0 ] && [ "$status" -ne 77 ] && [ -s "$LOG" ]; then
 		echo "--- the daemon's last lines:" >&2
 		tail -n 40 "$LOG" >&2
 	fi

@@ -10,5 +10,5 @@ pool_new
 mkdir "$T/source"
 cp -a /usr/include/linux /usr/include/c++ "$T/source/" 2>/dev/null || cp -a /usr/include/linux "$T/source/"
 for round in 1 2 3; do
-	kill_cp_round "$T/source" "$round" "0.$((RANDOM % 9))$((RANDOM % 9))"
+	kill_cp_round "$T/source" "$round" "0.$((RANDOM % 8 + 1))$((RANDOM % 10))"
 done
