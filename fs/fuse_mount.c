@@ -174,7 +174,8 @@ static int unmount(const char *point, bool lazy)
 	int status = 0, r;
 	pid_t pid;
 
-	if (!umount2(point, lazy ? MNT_DETACH : 0))
+	/* Forced: the connection is cut, or those who hold files open would keep us waiting. */
+	if (!umount2(point, lazy ? MNT_FORCE | MNT_DETACH : 0))
 		return 0;
 	r = -errno;
 	if (r != -EPERM)

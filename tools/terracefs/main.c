@@ -27,8 +27,8 @@
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BUSY = 75 };
 
 struct arguments {
-	const char *pool;
-	char *point;  /* absolute */
+	const char *pool, *given_point;
+	char *point;  /* the same, absolute */
 	char *kernel; /* options passed on */
 	bool foreground, debug, writeback, allow_other, nodev, nosuid;
 	int ready_fd; /* tells the first process that the mount stands; -1 = none */
@@ -171,7 +171,7 @@ static int parse(struct arguments *args, int argc, char **argv)
 	if (argc - optind != 2)
 		return usage_error("needs a pool and a mount point", "");
 	args->pool = argv[optind];
-	args->point = argv[optind + 1];
+	args->given_point = argv[optind + 1];
 	return -1;
 }
 
@@ -188,7 +188,7 @@ static int add_privileges(struct arguments *args)
 
 static int check_point(struct arguments *args)
 {
-	const char *given = args->point;
+	const char *given = args->given_point;
 	struct stat st;
 
 	args->point = realpath(given, NULL);
@@ -355,5 +355,6 @@ int main(int argc, char **argv)
 		code = open_and_serve(&args);
 out:
 	free(args.kernel);
+	free(args.point);
 	return code;
 }
