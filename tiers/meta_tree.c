@@ -33,7 +33,7 @@
 #include "tiers/meta.h"
 
 #define PAGE_BYTES     4096u
-#define CHUNK_ITEMS    8192u
+#define CHUNK_ITEMS    2048u
 #define READERS_MAX    120u /* LMDB's table has 126 */
 #define MAP_BYTES_MAX  ((size_t)1 << 40)
 #define MAP_BYTES_MIN  ((size_t)1 << 30)

@@ -393,7 +393,7 @@ struct power *power_new(const char *name, uint32_t nplaces, uint64_t capacity)
 {
 	struct power *power = must(calloc(1, sizeof(*power)));
 
-	strncpy(power->name, name, sizeof(power->name) - 1);
+	snprintf(power->name, sizeof(power->name), "%s", name);
 	power->base.ops = &power_ops;
 	power->base.name = power->name;
 	power->base.nplaces = nplaces;
