@@ -5,6 +5,7 @@
  * which the object's own write time mends.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "fs/acl.h"
 #include "fs/fs.h"
@@ -117,14 +118,27 @@ static int setattr_last(struct fs *fs, uint64_t id, unsigned set, const struct s
 	return 0;
 }
 
+/* As stored, that is: the structs have holes. */
+static bool is_same(const struct attr *a, const struct attr *b)
+{
+	uint8_t x[ATTR_LEN], y[ATTR_LEN];
+
+	attr_encode(a, x);
+	attr_encode(b, y);
+	return !memcmp(x, y, sizeof(x));
+}
+
 int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *values,
 	       struct stat *out)
 {
+	struct attr attr = {.mode = 0}, before;
 	struct object *object = NULL;
-	struct attr attr;
 	struct txn *txn;
+	bool unchanged;
 	int r;
 
+	if (inode_last(fs->inodes, id, &attr))
+		return setattr_last(fs, id, set, values, out);
 	if (set & FS_SET_SIZE) {
 		r = resize(fs, id, values);
 		if (r)
@@ -132,6 +146,7 @@ int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *valu
 	}
 	txn = txn_begin(fs->pool);
 	r = fs_load(fs, id, &object, &attr);
+	before = attr;
 	if (!r) {
 		if (S_ISREG(attr.mode)) {
 			fs_fold_times(fs, object, &attr);
@@ -140,9 +155,12 @@ int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *valu
 		}
 		r = apply(fs, txn, id, &attr, set, values);
 	}
-	if (!r)
+	/* After a rename or link the kernel sends the times that we have just set: nothing to
+	 * store. */
+	unchanged = !r && is_same(&before, &attr);
+	if (!r && !unchanged)
 		r = fs_store(txn, object, &attr);
-	if (r)
+	if (r || unchanged)
 		txn_abort(txn);
 	else
 		r = txn_commit(txn);
@@ -150,7 +168,7 @@ int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *valu
 		fs_fill(fs, object, &attr, out);
 	if (object)
 		object_put(object);
-	return r == -ENOENT ? setattr_last(fs, id, set, values, out) : r;
+	return r;
 }
 
 int fs_strip_privileges(struct fs *fs, struct object *object, bool kill)
