@@ -156,6 +156,7 @@ units() { # PRESET
 mount_test() { # FLAVOR SCRIPT
 	local status=0 own
 	own=$(mktemp -d "$scratch/XXXXXX")
+	chmod 755 "$scratch" "$own" # some tests look at a mount as another user
 	TMPDIR=$own TERRACE_BUILD=$PWD/build/$1 timeout -k 30 300 bash "$2" || status=$?
 	[ "$status" -ne 124 ] || echo "not done after 300 s"
 	sweep "$own" || status=1

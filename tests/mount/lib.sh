@@ -30,6 +30,7 @@ LOG=$T/daemon.log
 PID=
 MOUNT_OPTIONS=
 mkdir "$M"
+chmod 755 "$T"
 : >"$LOG"
 
 trap 'failed_at "$LINENO" "$BASH_COMMAND"' ERR

@@ -7,7 +7,7 @@ data='seek fallocate truncate huge mmap append copy_range rename_open unlinked l
 names='rename_flags rename_rules times suid permissions names readdir seekdir statvfs xattrs hardlinks ioctl tmpfile'
 pool_new
 pool_mount
-chmod 755 "$M" "$T"
+chmod 755 "$M"
 bad=
 round() {
 	local case

@@ -23,7 +23,7 @@ touch "$M/locked/heir" # the default ACL is inherited
 getfacl -cn "$M/locked/heir" | grep -q '^user:1234:r-x' || fail "default ACL not inherited"
 # and it is obeyed
 echo text >"$M/locked/readable"
-chmod 755 "$M/locked" "$T"
+chmod 755 "$M/locked"
 chmod 600 "$M/locked/readable"
 setfacl -m u:65534:r "$M/locked/readable"
 setpriv --reuid 65534 --regid 65534 --clear-groups cat "$M/locked/readable" >/dev/null
