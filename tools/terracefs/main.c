@@ -273,7 +273,12 @@ static int open_and_serve(struct arguments *args)
 
 	r = file ? config_load(file, &config, message, sizeof(message)) : -ENOMEM;
 	if (r) {
-		code = fail(file ? file : args->pool, *message ? message : strerror(-r));
+		if (*message) { /* names the file */
+			fprintf(stderr, "terracefs: %s\n", message);
+			code = EXIT_FAILED;
+		} else {
+			code = fail(args->pool, strerror(-r));
+		}
 		goto out;
 	}
 	r = pool_open(&config, &options, &pool);
@@ -287,7 +292,7 @@ static int open_and_serve(struct arguments *args)
 		code = EXIT_FAILED; /* it has said what could not be written, and where it is kept
 				     */
 	else
-		log_info("%s closed, everything is on its tiers", file);
+		log_info("%s closed, everything is on its tiers", config.file);
 out:
 	config_release(&config);
 	free(file);
