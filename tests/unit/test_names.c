@@ -9,6 +9,7 @@
 
 #include "fs/inode.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/object.h"
 #include "tiers/pool.h"
 
 static uint64_t objects(struct fix_fs *fix)
@@ -136,6 +137,40 @@ static void forgotten_while_open(void **state)
 	assert_int_equal(objects(fix), 1);
 }
 
+/* What only two threads can bring about: the kernel forgets between the last close and the
+ * deletion; the unlink that made the orphan fails after the last close. */
+static void orphan_races(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data");
+	struct inode_table *table;
+	struct object *object;
+	struct inode *inode;
+	struct attr attr = {.nlink = 0};
+
+	assert_int_equal(inode_table_new(&table), 0);
+	assert_int_equal(object_get(fix->pool.pool, f, &object), 0);
+	assert_int_equal(inode_open(table, object_hold(object), true, &inode), 0);
+	assert_int_equal(inode_unlink(table, f, &attr), 1);
+	assert_true(inode_close(table, inode, true, &object));
+	inode_forget(table, f);
+	assert_true(inode_last(table, f, &attr)); /* still to be deleted */
+	inode_deleted(table, f);
+	assert_false(inode_last(table, f, &attr));
+	assert_int_equal(inode_count(table), 0);
+
+	assert_int_equal(inode_open(table, object, true, &inode), 0);
+	assert_int_equal(inode_unlink(table, f, &attr), 1);
+	assert_true(inode_close(table, inode, true, &object));
+	inode_unlink_undo(table, f);
+	assert_false(inode_last(table, f, &attr)); /* not to be deleted any more */
+	inode_deleted(table, f);
+	assert_int_equal(inode_count(table), 0);
+	object_put(object);
+	object_put(object);
+	inode_table_free(table);
+}
+
 static void orphans_after_crash(void **state)
 {
 	struct fix_fs *fix = *state;
@@ -244,6 +279,7 @@ int main(void)
 		TEST(unlinked_while_open),
 		TEST(forgotten_while_open),
 		TEST(orphans_after_crash),
+		TEST(orphan_races),
 		TEST(removed_folder),
 		TEST(symlinks_and_devices),
 		TEST(group_inheritance),

@@ -10,6 +10,7 @@
 
 #include "fs/policy.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/meta.h"
 
 #define SET(id, name, value) \
 	fs_setxattr(fix->fs, id, "user.terrace." name, value, strlen(value), 0, &fix->cred)
@@ -63,6 +64,19 @@ static void inheritance(void **state)
 	assert_int_equal(pin_of(fix, f), 2);
 }
 
+static int records(struct fix_fs *fix)
+{
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int n = 0;
+
+	assert_int_equal(meta_cursor_open(fix->fs->meta, "Pfs.policy.", 11, NULL, 0, &cursor), 0);
+	while (!meta_cursor_next(cursor, &item))
+		n++;
+	meta_cursor_close(cursor);
+	return n;
+}
+
 static void kept(void **state)
 {
 	struct fix_fs *fix = *state;
@@ -74,12 +88,14 @@ static void kept(void **state)
 	assert_int_equal(SET(a, "codec", "lzma:9"), 0);
 	assert_int_equal(fs_listxattr(fix->fs, a, list, sizeof(list), &len), 0);
 	assert_int_equal(len, 0);
+	assert_int_equal(records(fix), 1);
 	fix_fs_crash(fix);
 	assert_int_equal(pin_of(fix, f), 2);
 	assert_string_equal(get(fix, a, "codec"), "lzma:9");
 	assert_int_equal(fs_unlink(fix->fs, a, "f"), 0);
 	assert_int_equal(fs_rmdir(fix->fs, ROOT, "a"), 0);
-	fix_fs_remount(fix); /* the setting went with its folder */
+	assert_int_equal(records(fix), 0); /* the setting went with its folder */
+	fix_fs_remount(fix);
 	f = fix_file(fix, ROOT, "f", "data");
 	assert_int_equal(pin_of(fix, f), -1);
 }
