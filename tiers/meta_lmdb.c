@@ -322,6 +322,8 @@ static int store_checkpoint(struct meta *meta)
 	store->checkpointing = false;
 	if (!rc)
 		rc = frozen_drop_locked(store);
+	if (!rc) /* under apply_lock: no batch reserves room in between */
+		tree_trim(store->tree, store->live_pending.grow, store->live_pending.items);
 	pthread_cond_broadcast(&store->checkpointed);
 	pthread_mutex_unlock(&store->apply_lock);
 	if (rc)

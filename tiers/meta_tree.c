@@ -652,6 +652,27 @@ out:
 	return rc;
 }
 
+/* Truncating to the length that the file has frees the blocks behind it. */
+void tree_trim(struct tree *tree, uint64_t grow, uint64_t items)
+{
+	struct stat st;
+	uint64_t need;
+
+	pthread_mutex_lock(&tree->room_lock);
+	need = tree->end + grow + copies_bytes(tree, grow, items) + HEADROOM_BYTES + STEP_BYTES;
+	if (tree->no_allocate || tree->allocated <= need + 2 * STEP_BYTES)
+		goto out;
+	if (io_stat(tree->fd, &st) || (uint64_t)st.st_size > need ||
+	    io_truncate(tree->fd, (uint64_t)st.st_size))
+		goto out; /* blocks in reserve do no harm */
+	tree->allocated = (uint64_t)st.st_size;
+	if (allocate_locked(tree, need))
+		log_warning("%s: room that was given back is gone: others fill the disk",
+			    tree->path);
+out:
+	pthread_mutex_unlock(&tree->room_lock);
+}
+
 uint64_t tree_bytes(struct tree *tree)
 {
 	MDB_stat stat;
