@@ -53,11 +53,13 @@ static int parse_to(struct job *job, const struct pool_config *config, const cha
 	return -EINVAL;
 }
 
-/* That a path is there is found out when its turn comes: it may go, or come, until then. */
-static int check_paths(const json_t *paths, char *message, size_t message_cap)
+/* A mistyped path is an error for whoever typed it. It may still vanish before its turn comes. */
+static int check_paths(struct fs *fs, const json_t *paths, char *message, size_t message_cap)
 {
 	json_t *path;
+	uint64_t id;
 	size_t i;
+	int r;
 
 	if (!json_is_array(paths) || !json_array_size(paths)) {
 		snprintf(message, message_cap, "paths must be a list of paths");
@@ -72,13 +74,19 @@ static int check_paths(const json_t *paths, char *message, size_t message_cap)
 				 "a path begins with /, at the root of the mount");
 			return -EINVAL;
 		}
+		r = fs_resolve(fs, text, &id);
+		if (r) {
+			snprintf(message, message_cap, "%.200s: %s", text, strerror(-r));
+			return -EINVAL;
+		}
 	}
 	return 0;
 }
 
-int job_parse(struct job *job, const struct pool_config *config, const char *text, size_t len,
-	      char *message, size_t message_cap)
+int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char *message,
+	      size_t message_cap)
 {
+	const struct pool_config *config = pool_config(fs->pool);
 	const char *verb = NULL, *to = NULL;
 	json_t *root, *paths = NULL;
 	int r = -EINVAL;
@@ -94,7 +102,7 @@ int job_parse(struct job *job, const struct pool_config *config, const char *tex
 		snprintf(message, message_cap, "unknown verb");
 	} else if (parse_to(job, config, to)) {
 		snprintf(message, message_cap, "no such tier");
-	} else if (!job->kind->has_paths || !check_paths(paths, message, message_cap)) {
+	} else if (!job->kind->has_paths || !check_paths(fs, paths, message, message_cap)) {
 		job->paths = job->kind->has_paths ? json_incref(paths) : NULL;
 		atomic_store(&job->between, true);
 		r = 0;

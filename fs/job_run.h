@@ -28,9 +28,9 @@ struct job {
 	int error;	      /* when ended */
 };
 
-/* -EINVAL with message. On error nothing is held. */
-int job_parse(struct job *job, const struct pool_config *config, const char *text, size_t len,
-	      char *message, size_t message_cap);
+/* -EINVAL with message (a bad request, or a path that is not there). On error nothing is held. */
+int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char *message,
+	      size_t message_cap);
 void job_release(struct job *job);
 const char *job_verb(const struct job *job);
 /* -ECANCELED, or the first error; what could be done has been done. */

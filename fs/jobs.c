@@ -167,7 +167,7 @@ int jobs_submit(struct jobs *jobs, const char *text, size_t len, uint64_t *numbe
 
 	if (!entry)
 		return -ENOMEM;
-	r = job_parse(&entry->job, pool_config(jobs->fs->pool), text, len, message, message_cap);
+	r = job_parse(&entry->job, jobs->fs, text, len, message, message_cap);
 	if (r)
 		goto out;
 	pthread_mutex_lock(&jobs->lock);
