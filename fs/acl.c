@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * ACL entries in place, as bytes.
+ *
+ * The kernel's order is USER_OBJ, USER..., GROUP_OBJ, GROUP..., MASK, OTHER; acl_check() insists on
+ * it, and the others rely on it: a mask, where there is one, comes after the group's own entry and
+ * stands in its place in the mode.
+ */
 #include "fs/acl.h"
 
 #include <errno.h>

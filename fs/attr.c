@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * Version 1 of the stored attributes. A later version is longer or has another number; this program
+ * refuses what it does not know rather than lose what it cannot write back.
+ */
 #include "fs/attr.h"
 
 #include <errno.h>

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * Virtual inodes are numbers only: CONTROL_BASE + a node of the enum below, jobs after the last of
+ * them. Nothing is allocated for an inode, and a job's file is there as long as jobs.c keeps the
+ * job.
+ *
+ * A file's text is made by its open, so a reader in several steps sees one moment. Sizes are 0 and
+ * the kernel is told to read directly: nobody knows the length before.
+ */
 #include "fs/control.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * How a group of names of equal hash is kept (dir.h, invariant 1): the search stops at the first
+ * missing key, so a removal in the middle must leave something, and one at the end must take away
+ * what others had left before it. All of that is here; callers see slots.
+ */
 #include "fs/dir.h"
 
 #include <errno.h>

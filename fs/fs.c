@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * Opening a filesystem, and everything that only reads: look-ups, attributes, listings, paths.
+ *
+ * Reads run without a transaction beside changes. They see each record as it is at that moment; an
+ * entry whose inode has gone meanwhile is left out of a listing and is ENOENT in a look-up.
+ */
 #include "fs/fs.h"
 
 #include <dirent.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * Both directions are the library's own read(2) and writev(2) of the device; only INIT's answer is
+ * changed on its way, and a few flags are noted from requests that libfuse drops. Everything the
+ * kernel offers stays optional: what it does not offer is not asked for.
+ */
 #include "fs/fuse_init.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * The order at the end matters. Unmounting first, while requests are still served, makes the kernel
+ * write its cache back; ending the session first would throw it away. So a signal unmounts, and the
+ * session ends because the mount has gone.
+ */
 #include "fs/fuse_mount.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * Names and attributes. The kernel may keep what it learns for long (CACHE_SECONDS), also that a
+ * name is missing: every change comes through it. Virtual inodes (fs/control.h) are told apart
+ * here.
+ */
 #include "fs/fuse_ops.h"
 
 #include <errno.h>

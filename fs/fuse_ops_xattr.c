@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* A value is fetched into a buffer of the size the caller offers; size 0 asks for the length. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

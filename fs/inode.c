@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * A hash table in shards; its states:
+ *
+ *	opens > 0, !gone		an open file
+ *	opens > 0, gone			an orphan: unlinked, still open
+ *	opens = 0, gone, pending	its last close is deleting it
+ *	opens = 0, gone			deleted; remembered until the kernel forgets it
+ *
+ * The kernel's forget may come before the last close has been handled, as the two come from
+ *different queues: `forgotten` lets whoever is last remove the entry.
+ */
 #include "fs/inode.h"
 
 #include <assert.h>

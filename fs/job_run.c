@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * Verbs. A request is checked when it is made; what it names may have changed when its turn comes,
+ * and then what is still there is done and the first error is the job's.
+ *
+ * Folders are walked first and moved at once, in the order found, because pool_move() packs files
+ * into frames in the order it is given: neighbours in the tree become neighbours on the medium.
+ */
 #include "fs/job_run.h"
 
 #include <dirent.h>

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * The queue. One job runs at a time: moves share the same disks, and two at once only make both
+ * slow and their progress hard to read.
+ *
+ * An entry is freed only when it has ended, so the runner needs no lock for the one it runs; others
+ * read its progress from atomics.
+ */
 #include "fs/jobs.h"
 
 #include <errno.h>

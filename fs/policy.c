@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * What is in force is asked for on every flush and move, so the way out of a pool without settings
+ * is one load, and a folder's result is computed once per generation.
+ *
+ * Invariants:
+ *  1. The memory holds what is committed: policy_set() changes it inside its transaction and takes
+ *     it back if that fails.
+ *  2. A cached result carries the generation it was computed under, read before the walk began; a
+ *     change on the way makes it unusable, not wrong.
+ */
 #include "fs/policy.h"
 
 #include <errno.h>

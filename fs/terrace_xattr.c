@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * A table of names; each entry prints its value from one pass over the file's extents or from the
+ * pool's accounts. An attribute may have 64 KiB: an extent list that does not fit is printed again
+ * with neighbours of one kind merged.
+ */
 #include "fs/terrace_xattr.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * One record per attribute. The inode's flags say whether there are any, and whether there is an
+ * ACL or a capability, so that the calls that every create, chmod and write would have to make cost
+ * nothing on ordinary files. A flag is set together with its attribute; it may outlive it.
+ */
 #include "fs/xattr.h"
 
 #include <errno.h>
