@@ -8,7 +8,7 @@
  *	opens = 0, gone			deleted; remembered until the kernel forgets it
  *
  * The kernel's forget may come before the last close has been handled, as the two come from
- *different queues: `forgotten` lets whoever is last remove the entry.
+ * different queues: `forgotten` lets whoever is last remove the entry.
  */
 #include "fs/inode.h"
 
