@@ -13,6 +13,8 @@
 
 #include "tiers/pool_impl.h"
 
+#define COVER_GAP (1u << 20) /* bytes between changes that are cheaper read than sought over */
+
 int extent_list_add(struct extent_list *list, const struct extent *extent)
 {
 	if (list->count == list->cap) {
@@ -198,12 +200,42 @@ static int by_offset(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
+static bool extent_equal(const struct extent *a, const struct extent *b)
+{
+	return a->off == b->off && a->len == b->len && a->frame == b->frame &&
+	       a->frame_off == b->frame_off;
+}
+
+/* Takes what is in both lists (in order, without overlaps) out of both: those records stay. A
+ * transaction's batch has a limit, and a file may have a million extents. */
+static void drop_common(struct extent_list *a, struct extent_list *b)
+{
+	size_t i = 0, k = 0, a_kept = 0, b_kept = 0;
+
+	while (i < a->count && k < b->count) {
+		if (extent_equal(&a->items[i], &b->items[k])) {
+			i++;
+			k++;
+		} else if (a->items[i].off <= b->items[k].off) {
+			a->items[a_kept++] = a->items[i++];
+		} else {
+			b->items[b_kept++] = b->items[k++];
+		}
+	}
+	while (i < a->count)
+		a->items[a_kept++] = a->items[i++];
+	while (k < b->count)
+		b->items[b_kept++] = b->items[k++];
+	a->count = a_kept;
+	b->count = b_kept;
+}
+
 static void extent_key(uint8_t *key, const struct object *object, const struct extent *extent)
 {
 	key_2(key, KEY_EXTENT, object->id, extent->off + extent->len);
 }
 
-/* Stages the map's records: `old` were there (all of the range), `now` are to be. */
+/* Stages the map's records: `old` were there, `now` are to be; what is in neither stays. */
 static void stage(struct txn *txn, struct object *object, struct object_record *record,
 		  const struct extent_list *old, const struct extent_list *now, size_t rest)
 {
@@ -269,8 +301,31 @@ void extmap_note_shared(struct txn *txn, struct object *object, const struct ext
 		sizeof(value));
 }
 
-static int change(struct txn *txn, struct object *object, const struct cover *cover, uint64_t off,
-		  uint64_t end, bool shared)
+/* The old extents under the covers. Covers near each other are one look; what lies between far ones
+ * is not read. Some of what is listed may not be covered. */
+static int list_under(struct object *object, const struct cover *cover, struct extent_list *out)
+{
+	uint64_t off, end, next, next_end;
+	size_t i = 0;
+	int rc = 0;
+
+	while (rc == 0 && cover_at(cover, i, &off, &end)) {
+		while (cover_at(cover, ++i, &next, &next_end) && next - end < COVER_GAP)
+			end = next_end;
+		/* One that reaches into this look has been listed by the one before. */
+		if (out->count) {
+			const struct extent *last = &out->items[out->count - 1];
+
+			if (last->off + last->len > off)
+				off = last->off + last->len;
+		}
+		if (off < end)
+			rc = list_keys(object, off, end, SIZE_MAX, out);
+	}
+	return rc;
+}
+
+static int change(struct txn *txn, struct object *object, const struct cover *cover, bool shared)
 {
 	struct object_record *record = txn_object(txn, object, false, true);
 	struct extent_list old = {0}, now = {0};
@@ -280,7 +335,7 @@ static int change(struct txn *txn, struct object *object, const struct cover *co
 	if (!record)
 		return txn->error;
 	if (record->has_keys)
-		rc = list_keys(object, off, end, SIZE_MAX, &old);
+		rc = list_under(object, cover, &old);
 	else /* all of them: they are staged together */
 		rc = list_inline(record, 0, UINT64_MAX, SIZE_MAX, &old);
 	if (rc == 0)
@@ -292,6 +347,8 @@ static int change(struct txn *txn, struct object *object, const struct cover *co
 	if (now.count) /* qsort() wants an array even for nothing */
 		qsort(now.items, now.count, sizeof(*now.items), by_offset);
 	now.count = merge(now.items, now.count);
+	if (record->has_keys)
+		drop_common(&old, &now);
 	/* New before old, so that a frame that only changes hands never drops to nothing in
 	 * between. */
 	for (size_t i = 0; i < now.count; i++)
@@ -315,7 +372,7 @@ int extmap_replace(struct txn *txn, struct object *object, uint64_t off, uint64_
 {
 	struct cover cover = {.add = add, .n = n, .hole = true, .off = off, .end = end};
 
-	return change(txn, object, &cover, off, end, shared);
+	return change(txn, object, &cover, shared);
 }
 
 int extmap_overlay(struct txn *txn, struct object *object, const struct extent *add, size_t n)
@@ -324,5 +381,5 @@ int extmap_overlay(struct txn *txn, struct object *object, const struct extent *
 
 	if (n == 0)
 		return 0;
-	return change(txn, object, &cover, add[0].off, add[n - 1].off + add[n - 1].len, false);
+	return change(txn, object, &cover, false);
 }

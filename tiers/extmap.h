@@ -40,10 +40,6 @@ int extmap_list(struct object *object, uint64_t off, uint64_t end, size_t max,
 int extmap_replace(struct txn *txn, struct object *object, uint64_t off, uint64_t end,
 		   const struct extent *add, size_t n, bool shared);
 
-/*
- * The same for many ranges at once: each of add[0..n) (sorted, not overlapping) replaces what lies
- * under it.
- */
 /* Notes that an extent's frame is used by more than the objects its own table names. */
 void extmap_note_shared(struct txn *txn, struct object *object, const struct extent *extent);
 

@@ -289,42 +289,61 @@ static int stage_object(struct txn *txn, struct object *object, const struct pla
 	return rc;
 }
 
-static int commit_object(struct flush *flush, struct placed *placed, size_t n)
+/* A piece whose transaction came back with rc: its bytes leave the log, or stay and count as
+ * failed. */
+static void piece_done(struct flush *flush, const struct placed *placed, int rc)
 {
-	struct object *object = placed[0].object;
+	struct object *object = placed->object;
 	struct dirty_sink sink = object_dirty_sink(object);
-	struct txn *txn;
-	int rc = 0;
+	struct frame_build *build = placed->build;
 
-	pthread_rwlock_wrlock(&object->data_lock);
-	txn = txn_begin(flush->pool);
-	if (object->deleted) {
+	if (rc < 0 || build->error) {
+		flush->failed_bytes += placed->len;
+		flush_fail(flush, rc < 0 ? rc : build->error);
+		return;
+	}
+	build->created = true;
+	if (dirty_prepare(&object->dirty) < 0)
+		flush_fail(flush, -ENOMEM); /* it stays in the log and is flushed once more */
+	else
+		dirty_remove_flushed(&object->dirty, placed->off, placed->len, placed->pos, &sink);
+}
+
+/* Pieces of one object in one transaction; in several, in order of offset, where the batch of one
+ * would be larger than the metadata store takes. Data lock held. */
+static int commit_pieces(struct flush *flush, const struct placed *placed, size_t n)
+{
+	struct txn *txn = txn_begin(flush->pool);
+	int rc;
+
+	if (placed[0].object->deleted) {
 		txn_abort(txn);
-		pthread_rwlock_unlock(&object->data_lock);
 		return 0;
 	}
-	stage_object(txn, object, placed, n);
+	stage_object(txn, placed[0].object, placed, n);
 	rc = txn_commit(txn);
-	for (size_t i = 0; i < n; i++) {
-		struct frame_build *build = placed[i].build;
+	if (rc == -E2BIG && n > 1) {
+		size_t half = n / 2;
 
-		if (rc < 0 || build->error) {
-			flush->failed_bytes += placed[i].len;
-			flush_fail(flush, rc < 0 ? rc : build->error);
-			continue;
-		}
-		build->created = true;
-		if (dirty_prepare(&object->dirty) < 0) {
-			/* It stays in the log and is flushed once more. */
-			flush_fail(flush, -ENOMEM);
-			break;
-		}
-		dirty_remove_flushed(&object->dirty, placed[i].off, placed[i].len, placed[i].pos,
-				     &sink);
+		rc = commit_pieces(flush, placed, half);
+		if (rc == 0)
+			return commit_pieces(flush, placed + half, n - half);
+		placed += half;
+		n -= half;
 	}
+	for (size_t i = 0; i < n; i++)
+		piece_done(flush, &placed[i], rc);
+	return rc;
+}
+
+static void commit_object(struct flush *flush, const struct placed *placed, size_t n)
+{
+	struct object *object = placed[0].object;
+
+	pthread_rwlock_wrlock(&object->data_lock);
+	commit_pieces(flush, placed, n);
 	object_dirty_settle(object);
 	pthread_rwlock_unlock(&object->data_lock);
-	return rc;
 }
 
 static int sync_tiers(struct flush *flush, bool *failed)

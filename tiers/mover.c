@@ -396,29 +396,40 @@ static int stage_redirects(struct txn *txn, struct object *object, const struct 
 	return rc;
 }
 
-static int commit_redirects(struct move *move, const struct redirect *redirects, size_t n)
+/* Redirects of one object in one transaction, or in several where the batch of one would be larger
+ * than the metadata store takes. Data lock held. */
+static int commit_some(struct move *move, const struct redirect *redirects, size_t n)
 {
 	struct object *object = redirects[0].object;
+	struct txn *txn = txn_begin(move->pool);
 	uint64_t moved = 0;
-	struct txn *txn;
-	int rc;
+	int rc = object->deleted ? -ENOENT : stage_redirects(txn, object, redirects, n, &moved);
 
-	pthread_rwlock_wrlock(&object->data_lock);
-	txn = txn_begin(move->pool);
-	rc = object->deleted ? -ENOENT : stage_redirects(txn, object, redirects, n, &moved);
 	if (rc < 0)
 		txn_abort(txn);
 	else
 		rc = txn_commit(txn);
-	pthread_rwlock_unlock(&object->data_lock);
-	if (rc == -ENOENT)
-		return 0;
+	if (rc == -E2BIG && n > 1) {
+		rc = commit_some(move, redirects, n / 2);
+		return rc < 0 ? rc : commit_some(move, redirects + n / 2, n - n / 2);
+	}
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		if (!redirects[i].build->error)
 			redirects[i].build->created = true;
 	if (rc == 0)
 		move->moved += moved;
 	return rc;
+}
+
+static int commit_redirects(struct move *move, const struct redirect *redirects, size_t n)
+{
+	struct object *object = redirects[0].object;
+	int rc;
+
+	pthread_rwlock_wrlock(&object->data_lock);
+	rc = commit_some(move, redirects, n);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static int verify_job(void *arg, struct codec_scratch *scratch)

@@ -60,10 +60,8 @@ static int cut_step(struct object *object, uint64_t off, uint64_t end, bool shri
 	struct txn *txn = txn_begin(object->pool);
 	struct object_record *record = txn_object(txn, object, false, true);
 
-	if (!record) {
-		txn_abort(txn);
-		return -ENOMEM;
-	}
+	if (!record)
+		return txn_commit(txn); /* with what went wrong */
 	txn_frees(txn);
 	if (shrink && record->size > off)
 		record->size = off;
@@ -152,6 +150,22 @@ void pool_reap(struct pool *pool)
 /* Sharing ----------------------------------------------------------------------------------------
  */
 
+/* How much of [off, off + len) has few enough extents to be replaced in one transaction. */
+static int few_extents(struct object *object, uint64_t off, uint64_t *len)
+{
+	struct extent_list list = {0};
+	int rc = extmap_list(object, off, off + *len, CUT_EXTENTS, &list);
+
+	if (rc == 0 && list.count == CUT_EXTENTS) {
+		const struct extent *last = &list.items[CUT_EXTENTS - 1];
+		uint64_t end = last->off + last->len;
+
+		*len = end < off + *len ? end - off : *len;
+	}
+	extent_list_release(&list);
+	return rc;
+}
+
 /* src's extents of the range as they are to stand in the other object; *done <= len when there are
  * very many. */
 static int share_extents(struct object *src, uint64_t src_off, uint64_t dst_off, uint64_t len,
@@ -193,7 +207,9 @@ static int clone_locked(struct object *src, uint64_t src_off, struct object *dst
 	void *data;
 	int rc;
 
-	rc = share_extents(src, src_off, dst_off, len, &shared, done);
+	rc = few_extents(dst, dst_off, &len);
+	if (rc == 0)
+		rc = share_extents(src, src_off, dst_off, len, &shared, done);
 	if (rc < 0)
 		goto out;
 	/* The note drops what the log may still hold of the range; it counts only once the change

@@ -94,6 +94,12 @@ struct object_record *txn_object(struct txn *txn, struct object *object, bool at
 {
 	struct txn_object *staged = txn_object_find(txn, object);
 
+	/* Deletion comes under the commit lock: whoever looked before he had it may be late, and
+	 * would bring the record back. */
+	if (object->deleted) {
+		txn_fail(txn, -ENOENT);
+		return NULL;
+	}
 	if (!staged) {
 		int rc = make_room((void **)&txn->objects, &txn->objects_cap, txn->nobjects,
 				   sizeof(*txn->objects));
