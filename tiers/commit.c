@@ -8,6 +8,8 @@
  * objects on pool.ordered are flushed before it, and the cut lies behind the transactions of that
  * flush. sync_lock makes cuts one at a time.
  *  2. Freed space is punched or removed only when the transaction that freed it is durable (I2).
+ *  3. What is given back beyond a frame's own bytes, edges shared with dead neighbours and whole
+ * segments, keeps clear of frames that are written and not yet committed: records do not name them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -230,14 +232,30 @@ static int dead_bounds(struct pool *pool, uint64_t segment, uint64_t *off, uint6
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Where frames that are written and not yet committed cannot lie: no record speaks of them. */
+static void clear_bounds(struct pool *pool, const struct freed *item, uint64_t *low, uint64_t *high)
+{
+	struct segment *segment;
+
+	pthread_mutex_lock(&pool->commit_lock);
+	segment = idmap_get(&pool->segments, item->segment.id);
+	*low = 0;
+	*high = segment ? segment->record.len : item->off + item->len;
+	pthread_mutex_unlock(&pool->commit_lock);
+	frame_builds_avoid(pool, item, low, high);
+}
+
 static void give_frame(struct pool *pool, const struct freed *item)
 {
-	uint64_t off = item->off, end = item->off + item->len;
+	uint64_t off = item->off, end = item->off + item->len, low, high;
 
 	blockcache_drop(pool->cache, item->frame, item->nblocks);
 	heat_forget(pool->heat, item->frame);
+	clear_bounds(pool, item, &low, &high);
 	if (dead_bounds(pool, item->segment.id, &off, &end) < 0)
 		return;
+	off = off > low ? off : low;
+	end = end < high ? end : high;
 	off = (off + PUNCH_ALIGN - 1) / PUNCH_ALIGN * PUNCH_ALIGN;
 	end = end / PUNCH_ALIGN * PUNCH_ALIGN;
 	if (off < end)
@@ -276,7 +294,8 @@ static void drop_empty(struct pool *pool)
 
 	while (!txn->error && (segment = idmap_each(&pool->segments, &at))) {
 		if (segment->removing || segment_frames(segment) ||
-		    appender_is_open(pool->tiers[segment->record.tier].appender, segment->id))
+		    appender_is_open(pool->tiers[segment->record.tier].appender, segment->id) ||
+		    frame_builds_in(pool, segment->record.tier, segment->id))
 			continue;
 		txn_segment_drop(txn, segment);
 		any = true;

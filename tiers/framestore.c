@@ -27,10 +27,91 @@ int frame_build_new(struct frame_build **out, struct pool *pool, int tier)
 	return 0;
 }
 
+/* From here until it is freed, space is not given back over the build's bytes. Where they will be
+ * is known only after the append. */
+static void placing_begin(struct frame_build *build, int tier)
+{
+	struct pool *pool = build->pool;
+
+	pthread_mutex_lock(&pool->builds_lock);
+	build->placing = tier;
+	if (!build->listed) {
+		build->listed = true;
+		build->older = pool->builds;
+		if (pool->builds)
+			pool->builds->newer = build;
+		pool->builds = build;
+	}
+	pthread_mutex_unlock(&pool->builds_lock);
+}
+
+/* record NULL: nothing was appended. */
+static void placing_end(struct frame_build *build, const struct frame_record *record)
+{
+	pthread_mutex_lock(&build->pool->builds_lock);
+	build->placing = 0;
+	if (record)
+		build->record = *record;
+	pthread_mutex_unlock(&build->pool->builds_lock);
+}
+
+static void unlist(struct frame_build *build)
+{
+	struct pool *pool = build->pool;
+
+	if (!build->listed)
+		return;
+	pthread_mutex_lock(&pool->builds_lock);
+	if (build->newer)
+		build->newer->older = build->older;
+	else
+		pool->builds = build->older;
+	if (build->older)
+		build->older->newer = build->newer;
+	pthread_mutex_unlock(&pool->builds_lock);
+}
+
+void frame_builds_avoid(struct pool *pool, const struct freed *item, uint64_t *off, uint64_t *end)
+{
+	uint64_t item_end = item->off + item->len;
+
+	pthread_mutex_lock(&pool->builds_lock);
+	for (struct frame_build *build = pool->builds; build; build = build->older) {
+		const struct frame_record *record = &build->record;
+		uint64_t record_end = (uint64_t)record->off + record->stored_len;
+
+		if (build->placing == (int)item->tier) { /* anywhere */
+			*off = item->off;
+			*end = item_end;
+			break;
+		}
+		if (record->tier != item->tier || record->segment != item->segment.id)
+			continue;
+		if (record_end <= item->off && record_end > *off)
+			*off = record_end;
+		if (record->off >= item_end && record->off < *end)
+			*end = record->off;
+	}
+	pthread_mutex_unlock(&pool->builds_lock);
+}
+
+bool frame_builds_in(struct pool *pool, uint32_t tier, uint64_t segment)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&pool->builds_lock);
+	for (struct frame_build *build = pool->builds; build && !found; build = build->older)
+		found = build->placing == (int)tier ||
+			(build->record.tier == tier && build->record.segment == segment);
+	pthread_mutex_unlock(&pool->builds_lock);
+	return found;
+}
+
 void frame_build_free(struct frame_build *build)
 {
 	if (!build)
 		return;
+	unlist(build);
 	free(build->extents);
 	free(build->data);
 	free(build);
@@ -82,6 +163,7 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 {
 	const struct config_tier *config = &build->pool->config.tiers[tier];
 	const struct codec_spec *codec = build_codec(build, tier);
+	struct frame_record record;
 	struct segment_loc loc;
 	uint32_t header_len, stored_len;
 	size_t stored;
@@ -91,13 +173,16 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 			  build->nextents, raw, build->raw_len, coded, cap, &stored);
 	if (rc == 0)
 		rc = frame_header_len(coded, stored, &header_len, &stored_len);
-	if (rc == 0)
-		rc = appender_append(build->pool->tiers[tier].appender, coded, stored, build->hint,
-				     &loc);
 	if (rc < 0)
 		return rc;
+	placing_begin(build, tier);
+	rc = appender_append(build->pool->tiers[tier].appender, coded, stored, build->hint, &loc);
+	if (rc < 0) {
+		placing_end(build, NULL);
+		return rc;
+	}
 	space_taken(build->pool->space, stored);
-	build->record = (struct frame_record){
+	record = (struct frame_record){
 		.segment = loc.seg.id,
 		.off = (uint32_t)loc.off,
 		.stored_len = (uint32_t)stored,
@@ -109,6 +194,7 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 		.block_shift = (uint8_t)__builtin_ctz(config->block_bytes),
 		.codec = *codec,
 	};
+	placing_end(build, &record);
 	return 0;
 }
 

@@ -35,6 +35,10 @@ struct frame_build {
 	uint64_t id;
 	struct frame_record record; /* live = 0 */
 	bool created; /* a committed transaction has made the record; set by the maker */
+	/* pool.builds_lock, and so is `record` until the write has ended */
+	struct frame_build *newer, *older; /* in pool.builds, from the first append on */
+	bool listed;
+	int placing; /* tier of the append under way, 0 = none */
 };
 
 int frame_build_new(struct frame_build **out, struct pool *pool, int tier);
@@ -58,6 +62,17 @@ bool frame_build_stage(struct txn *txn, struct frame_build *build);
 int frame_verify(struct frame_build *build, struct codec_scratch *scratch);
 /* The frame was written but nothing will point to it: its space is given back. */
 void frame_build_discard(struct frame_build *build);
+
+/*
+ * Bytes of builds lie in segments that others give back room in. Cuts [*off, *end) so that it keeps
+ * clear of them but holds item's own bytes; to be called before the records are looked at, with
+ * *end not behind what was committed then: so a build that is not seen here is seen there, or lies
+ * behind.
+ */
+struct freed;
+void frame_builds_avoid(struct pool *pool, const struct freed *item, uint64_t *off, uint64_t *end);
+/* May bytes of a build lie in this segment, which takes no more appends? */
+bool frame_builds_in(struct pool *pool, uint32_t tier, uint64_t segment);
 
 int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out);
 

@@ -32,6 +32,8 @@
 #include "tiers/txn.h"
 #include "tiers/workers.h"
 
+struct frame_build;
+
 /* Log bytes overwritten while a flush reads them: released when it is done. */
 struct deferred_release {
 	uint64_t pos, bytes;
@@ -181,6 +183,9 @@ struct pool {
 	_Atomic bool flush_urgent;
 	pthread_mutex_t cursor_lock; /* one walk of the log at a time */
 	pthread_mutex_t move_lock;   /* one batch of moves at a time */
+
+	pthread_mutex_t builds_lock; /* a leaf */
+	struct frame_build *builds;  /* whose bytes no record points to yet (framestore.h) */
 
 	pthread_mutex_t promote_lock;
 	uint64_t promote[1024]; /* frames that asked to come up; full: further ones are dropped */

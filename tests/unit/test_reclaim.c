@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Space is given back while others write: frames that are on the medium and not yet committed stay
+ * whole. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/unit/fix_pool.h"
+#include "tiers/framestore.h"
+#include "tiers/pool_impl.h"
+
+#define RAM   (64u << 20)
+#define PIECE (64u << 10)
+
+/* Bytes that no codec shrinks. */
+static void noise(uint8_t *buf, uint64_t seed)
+{
+	for (size_t i = 0; i < PIECE; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		buf[i] = (uint8_t)(seed >> 56);
+	}
+}
+
+/* An object of one frame. */
+static struct object *object_make(struct fix_pool *fix, uint64_t seed)
+{
+	struct txn *txn = txn_begin(fix->pool);
+	struct object *object;
+	uint8_t buf[PIECE];
+
+	assert_int_equal(object_create(txn, "attr", 4, &object), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	noise(buf, seed);
+	assert_int_equal(object_write(object, buf, sizeof(buf), 0), 0);
+	assert_int_equal(object_sync(object), 0);
+	return object;
+}
+
+static void object_unmake(struct fix_pool *fix, struct object *object)
+{
+	struct txn *txn = txn_begin(fix->pool);
+
+	assert_int_equal(object_delete(txn, object), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	object_put(object);
+}
+
+static struct frame_build *build_make(struct fix_pool *fix, const uint8_t *buf)
+{
+	struct frame_build *build;
+	uint32_t taken;
+
+	assert_int_equal(frame_build_new(&build, fix->pool, 1), 0);
+	assert_int_equal(frame_build_add(build, 1, 0, PIECE, buf, &taken), 0);
+	assert_int_equal(taken, PIECE);
+	assert_int_equal(frame_build_write(build, workers_thread_scratch()), 0);
+	return build;
+}
+
+static void reclaim(struct fix_pool *fix)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(pool_cut(fix->pool), 0);
+		pool_reclaim(fix->pool);
+	}
+}
+
+static void test_neighbour_dies(void **state)
+{
+	struct object *before, *dead, *after;
+	struct frame_build *left, *right;
+	uint8_t buf[PIECE];
+	struct fix_pool fix;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	noise(buf, 99);
+	before = object_make(&fix, 1);
+	left = build_make(&fix, buf);
+	dead = object_make(&fix, 2);
+	right = build_make(&fix, buf);
+	after = object_make(&fix, 3);
+	object_unmake(&fix, dead);
+	reclaim(&fix);
+	assert_int_equal(frame_verify(left, workers_thread_scratch()), 0);
+	assert_int_equal(frame_verify(right, workers_thread_scratch()), 0);
+	frame_build_free(left);
+	frame_build_free(right);
+	object_put(before);
+	object_put(after);
+	fix_pool_free(&fix);
+}
+
+static void test_segment_empties(void **state)
+{
+	struct frame_build *build;
+	uint8_t buf[PIECE];
+	struct fix_pool fix;
+	struct object *dead;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	noise(buf, 99);
+	dead = object_make(&fix, 1);
+	build = build_make(&fix, buf);
+	appender_roll(fix.pool->tiers[1].appender); /* as when it is full */
+	object_unmake(&fix, dead);
+	reclaim(&fix);
+	assert_int_equal(frame_verify(build, workers_thread_scratch()), 0);
+	frame_build_free(build);
+	reclaim(&fix);
+	fix_pool_free(&fix);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_neighbour_dies),
+		cmocka_unit_test(test_segment_empties),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
