@@ -255,8 +255,8 @@ IFS=, read -ra order <<<"$columns"
 for ((round = 1; round <= rounds; round++)); do
 	for column in "${order[@]}"; do
 		column_up
+		rows_tree # first: the space it takes is that of a fresh filesystem
 		rows_file
-		rows_tree
 		rows_rates
 		rows_sqlite
 		column_down
@@ -264,4 +264,4 @@ for ((round = 1; round <= rounds; round++)); do
 	order=("${order[@]:1}" "${order[0]}")
 done
 python3 "$(dirname "$0")/report.py" "$results" "$rows" "$columns" "$rounds" "$files" "$mb" "$out" \
-	"$(stat -f -c %T "$T")" "$(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo none)"
+	"$(findmnt -n -o FSTYPE -T "$T")" "$(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo none)"
