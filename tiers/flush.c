@@ -249,19 +249,37 @@ static uint64_t still_dirty(const struct object *object, const struct placed *pl
 	return bytes;
 }
 
-/* Stages the extents placed[0..n) of one object and its stored size. */
+/* Bytes in the log that are older than the object's last note. */
+static uint64_t older_than_note(const struct object *object)
+{
+	uint64_t bytes = 0;
+
+	for (struct dirty_range *range = dirty_find(&object->dirty, 0); range;
+	     range = dirty_next(range))
+		if (range->pos < object->note_pos)
+			bytes += range->len;
+	return bytes;
+}
+
+/*
+ * Stages the extents placed[0..n) of one object and its stored size. That is where the data ends
+ * that is on media; and when all that is older than the last note is there, at least the size the
+ * note left: nothing else may be left in the log that keeps the note.
+ */
 static int stage_object(struct txn *txn, struct object *object, const struct placed *placed,
 			size_t n)
 {
 	struct object_record *record = txn_object(txn, object, false, true);
 	struct extent_list add = {0};
-	uint64_t left = object->dirty.bytes, end = 0;
+	uint64_t left = object->dirty.bytes, end = 0, older;
 	bool whole = true;
 	int rc = 0;
 
 	if (!record)
 		return txn->error;
+	older = record->size < object->note_size ? older_than_note(object) : 0;
 	for (size_t i = 0; i < n && rc == 0; i++) {
+		uint64_t still;
 		struct extent extent = {.off = placed[i].off,
 					.len = placed[i].len,
 					.frame_off = placed[i].frame_off};
@@ -272,7 +290,10 @@ static int stage_object(struct txn *txn, struct object *object, const struct pla
 		}
 		extent.frame = placed[i].build->id;
 		rc = extent_list_add(&add, &extent);
-		left -= still_dirty(object, &placed[i]);
+		still = still_dirty(object, &placed[i]);
+		left -= still;
+		if (older && placed[i].pos < object->note_pos)
+			older -= still;
 		if (whole)
 			end = placed[i].off + placed[i].len;
 	}
@@ -285,6 +306,8 @@ static int stage_object(struct txn *txn, struct object *object, const struct pla
 		record->size = object->size;
 	else if (end > record->size)
 		record->size = end;
+	if (!older && record->size < object->note_size)
+		record->size = object->note_size;
 	extent_list_release(&add);
 	return rc;
 }

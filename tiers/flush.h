@@ -6,7 +6,8 @@
  *
  * An object is flushed by one thread at a time (object.flushing). While it is, its log bytes stay
  * even when overwritten. Objects, not pieces, are committed: after a commit no data below the
- * object's stored size is only in the log, unless it was written after the flush had begun.
+ * object's stored size is only in the log, unless it was written after the flush had begun, or
+ * after the size was set.
  */
 #ifndef TERRACE_TIERS_FLUSH_H
 #define TERRACE_TIERS_FLUSH_H

@@ -237,6 +237,7 @@ static int clone_locked(struct object *src, uint64_t src_off, struct object *dst
 	dst->note_pos = note.pos;
 	if (dst_off + *done > dst->size)
 		dst->size = dst_off + *done;
+	dst->note_size = dst->size;
 	dst->write_time = note.time_ns;
 out:
 	extent_list_release(&shared);

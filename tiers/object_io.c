@@ -253,6 +253,7 @@ static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint
 	ramlog_commit(object->pool->log, &record);
 	object->write_time = record.time_ns;
 	object->note_pos = record.pos;
+	object->note_size = object->size;
 	return 0;
 }
 
@@ -273,11 +274,11 @@ int object_truncate(struct object *object, uint64_t size)
 		rc = object_cut(object, size, UINT64_MAX, true);
 	if (rc == 0) {
 		dirty_remove(&object->dirty, size, UINT64_MAX - size, &sink);
-		object->size = size;
+		object->size = object->note_size = size;
 		object_dirty_settle(object);
 		rc = object_size_settle(object);
 		if (rc < 0 && size > before)
-			object->size = before;
+			object->size = object->note_size = before;
 	}
 	pthread_rwlock_unlock(&object->data_lock);
 	return rc;

@@ -46,8 +46,9 @@ struct object {
 
 	pthread_rwlock_t data_lock; /* dirty, record.extents, deferred; size while it changes */
 	struct dirty_map dirty;
-	uint64_t
-		note_pos; /* of the last size, punch or clone record in the log that memory shows */
+	uint64_t note_pos;  /* of the last size, punch or clone record in the log that memory
+				shows */
+	uint64_t note_size; /* the size it left behind */
 	struct deferred_release *deferred;
 	size_t ndeferred, deferred_cap;
 	_Atomic uint64_t size;	      /* logical, with what is only in the log */

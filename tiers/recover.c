@@ -159,6 +159,7 @@ static int replay_cut(struct pool *pool, struct object *object, const struct ram
 		object->size = record->off;
 	if (record->op == RAMLOG_CLONE && record->off + len > object->size)
 		object->size = record->off + len;
+	object->note_size = object->size;
 	return 0;
 }
 
