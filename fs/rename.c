@@ -4,8 +4,8 @@
  *
  * Two things could go wrong and are seen to here: names of equal hash in one folder are one group
  * of entries, so its removal and insertion must be made as one change; and a file that replaces
- * another must have its bytes on media no later than the change of names, or a power loss would
- * leave an empty file where the old one was.
+ * another, or changes places with it, must have its bytes on media no later than the change of
+ * names, or a power loss would leave an empty file where the old one was.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include "fs/names.h"
 #include "fs/policy.h"
 #include "tiers/object.h"
+#include "tiers/pool.h"
 
 struct side { /* one of the two names */
 	struct folder own;
@@ -160,6 +161,8 @@ static int stage(struct move *move, unsigned flags)
 		r = folder_touch(move->txn, move->to.folder, move->now);
 	if (!r && move->victim.object && S_ISREG(move->attr.mode))
 		object_order_before_sync(move->txn, move->object);
+	if (!r && exchange && S_ISREG(move->victim.attr.mode))
+		object_order_before_sync(move->txn, move->victim.object);
 	return r;
 }
 
@@ -180,6 +183,7 @@ int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_par
 		r = dir_name_init(&move.to.name, new_name);
 	if (r)
 		return r;
+	pool_order_gate(fs->pool);
 	move.txn = txn_begin(fs->pool);
 	r = load(&move, parent, new_parent);
 	same = !r && move.victim.object && move.victim.id == move.from.slot.id;
