@@ -70,18 +70,57 @@ static int put_first_records(struct meta *meta)
 	return rc;
 }
 
-/* Removes the files of a folder that this program made, and the folder. */
-static void remove_folder(const char *path)
+/* The metadata store's files, and nobody else's: the folder may be one that the user has chosen. */
+static bool is_metadata(const char *name)
+{
+	return !strncmp(name, "metadata.", 9) || !strncmp(name, "journal.", 8);
+}
+
+static bool has_metadata(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir)))
+		found = is_metadata(entry->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Removes the store's files, and the folder where it was made for them. */
+static void remove_metadata(const char *path, bool made)
 {
 	DIR *dir = opendir(path);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.')
+		if (is_metadata(entry->d_name))
 			unlinkat(dirfd(dir), entry->d_name, 0);
 	if (dir)
 		closedir(dir);
-	rmdir(path);
+	if (made)
+		rmdir(path);
+}
+
+static int make_folder(const char *path, bool *made)
+{
+	*made = mkdir(path, 0700) == 0;
+	return *made || errno == EEXIST ? 0 : -errno;
+}
+
+static int fill_meta(const struct meta_options *options)
+{
+	struct meta_recovery recovery;
+	struct meta *meta;
+	int closed, rc = meta_open_lmdb(&meta, options, &recovery);
+
+	if (rc < 0)
+		return rc;
+	rc = put_first_records(meta);
+	closed = meta_close(meta);
+	return rc < 0 ? rc : closed;
 }
 
 static int create_meta(const struct pool_config *config)
@@ -91,31 +130,24 @@ static int create_meta(const struct pool_config *config)
 				       .tail_dir = tail,
 				       .pool_uuid = config->uuid,
 				       .create = true};
-	struct meta_recovery recovery;
-	struct meta *meta = NULL;
-	int rc = tail ? 0 : -ENOMEM;
+	bool made = false, tail_made = false, ours;
+	int rc = tail ? make_folder(config->meta_path, &made) : -ENOMEM;
 
-	if (rc == 0 && mkdir(config->meta_path, 0700) < 0 && errno != EEXIST)
-		rc = -errno;
-	if (rc == 0 && mkdir(tail, 0700) < 0 && errno != EEXIST)
-		rc = -errno;
+	if (rc == 0)
+		rc = make_folder(tail, &tail_made);
 	if (rc < 0) {
 		log_error("cannot make the metadata's folder %s: %s", config->meta_path,
 			  strerror(-rc));
+		if (made)
+			rmdir(config->meta_path);
 		free(tail);
 		return rc;
 	}
-	rc = meta_open_lmdb(&meta, &options, &recovery);
-	if (rc == 0) {
-		int closed;
-
-		rc = put_first_records(meta);
-		closed = meta_close(meta);
-		rc = rc < 0 ? rc : closed;
-		if (rc < 0)
-			remove_folder(config->meta_path);
-	}
-	remove_folder(tail);
+	ours = !has_metadata(config->meta_path); /* else another pool's, and refused */
+	rc = fill_meta(&options);
+	if (rc < 0 && ours)
+		remove_metadata(config->meta_path, made);
+	remove_metadata(tail, tail_made);
 	free(tail);
 	return rc;
 }
