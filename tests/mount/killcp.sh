@@ -22,7 +22,7 @@ kill_cp_check() {
 		fail "closed files differ in attributes"
 	}
 	(
-		cd "$source"
+		cd "$source" || exit
 		while IFS= read -r -d '' path; do
 			[ ! -f "$path" ] || [ -L "$path" ] || printf '%s\0' "$path"
 		done <"$T/closed" | xargs -0 -r sha256sum
