@@ -47,6 +47,33 @@ void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background)
 	fix_pool_open(fix);
 }
 
+void fix_pool_small(struct fix_pool *fix)
+{
+	char text[512], message[256];
+
+	*fix = (struct fix_pool){0};
+	strcpy(fix->dir, "/dev/shm/terrace-test-XXXXXX");
+	strcpy(fix->ram, "/dev/shm/terrace-test-XXXXXX");
+	assert_non_null(mkdtemp(fix->dir));
+	assert_non_null(mkdtemp(fix->ram));
+	snprintf(text, sizeof(text), "%s/ssd", fix->dir);
+	assert_int_equal(mkdir(text, 0700), 0);
+	snprintf(text, sizeof(text), "%s/hdd", fix->dir);
+	assert_int_equal(mkdir(text, 0700), 0);
+	snprintf(text, sizeof(text), "ram:path=%s,size=16M", fix->ram);
+	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+	snprintf(text, sizeof(text), "ssd:path=%s/ssd,codec=lz4,segment=1M,frame=32K", fix->dir);
+	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+	snprintf(text, sizeof(text), "hdd:path=%s/hdd,codec=zstd:1,segment=1M,frame=64K", fix->dir);
+	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+	assert_int_equal(asprintf(&fix->config.meta_path, "%s/meta", fix->dir) > 0, true);
+	fix->config.journal_bytes = 1 << 20;
+	fix->config.threads = 1;
+	assert_int_equal(config_finish(&fix->config, message, sizeof(message)), 0);
+	for (unsigned t = 1; t < 3; t++)
+		fix->config.tiers[t].segment_bytes = 256 << 10; /* less than users may ask for */
+}
+
 void fix_pool_open(struct fix_pool *fix)
 {
 	struct pool_open_options options = {.no_background = !fix->background};

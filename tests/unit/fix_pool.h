@@ -19,6 +19,9 @@ struct fix_pool {
 	struct pool *pool;
 };
 
+/* On tmpfs, with small segments, without threads: for loops that make thousands of pools. Does not
+ * create the pool. */
+void fix_pool_small(struct fix_pool *fix);
 /* ram_bytes: the RAM tier's limit. Opens the pool. */
 void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background);
 void fix_pool_free(struct fix_pool *fix);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workloads for the fault and the power loop: a string of steps against a pool, and what may be
+ * read afterwards. A step is two characters, the operation and the slot (0 to 3) of an object:
+ *
+ *	c create     w write from 0    o overwrite inside   a append       t shrink    g grow
+ *	p punch      l clone part of the slot into the next one            s sync      x delete
+ *	r replace: a new object with new content takes the slot's name and the old one is deleted
+ *	d move down  u move up         S pool sync          K checkpoint   R reclaim   L roll
+ *segments C kill -9 and open             O close and open
+ *
+ * Steps that cannot be (no object in the slot) do nothing. What is written, and where, is the same
+ * in every run of the same string. Assertions are cmocka's. One thread.
+ */
+#ifndef TERRACE_TESTS_FIX_WORK_H
+#define TERRACE_TESTS_FIX_WORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/unit/fix_pool.h"
+
+#define WORK_SLOTS   4u
+#define WORK_OBJECTS 24u
+#define WORK_STEPS   64u
+#define WORK_BYTES   (400u << 10) /* no object grows beyond */
+
+struct work_version {
+	unsigned step; /* that made it */
+	uint8_t *bytes;
+	size_t size;
+};
+
+struct work_object {
+	uint64_t id;
+	unsigned created, deleted; /* moments; deleted 0 = never */
+	unsigned named;		   /* moment of the replace that gave it the name; 0 = none */
+	unsigned named_version;
+	struct work_version *versions; /* the last one is current */
+	unsigned nversions;
+};
+
+struct work_step {
+	char op;
+	int object;	   /* index, -1 = none */
+	int rc;		   /* of the operation; > 0: not started */
+	size_t begin, end; /* what clock() said before and after; end SIZE_MAX: never ended */
+	unsigned moment;   /* of the namespace, after it */
+};
+
+struct work {
+	struct fix_pool *fix;
+	size_t (*clock)(void); /* or NULL */
+	/* Errors are expected. After each, the fault is taken out (true), what is there then is
+	 * read, and the fault put in again. NULL: errors are fatal. */
+	void (*pause)(bool pause);
+	uint64_t rng;
+	int slots[WORK_SLOTS];
+	struct work_object objects[WORK_OBJECTS];
+	unsigned nobjects;
+	struct work_step steps[WORK_STEPS];
+	unsigned nsteps;
+	unsigned moment;
+};
+
+/* The pool is created and open. */
+void work_init(struct work *work, struct fix_pool *fix);
+void work_release(struct work *work);
+void work_run(struct work *work, const char *steps);
+
+/* Every object is as the model has it. A failed step has been done or not, nothing in between, and
+ * what was there after it stays. */
+void work_check(struct work *work);
+/* The pool is open after a power loss when the clock said `step`: promises 1 and 2. */
+void work_check_power(struct work *work, size_t step);
+
+#endif

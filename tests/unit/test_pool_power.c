@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Power loop over the pool: workloads of a few steps are recorded at the level of system calls, and
+ * for every call of each the folders are made as the power loss after it may have left them: each
+ * medium (ssd, hdd, metadata) with its own outcome, the RAM tier's files gone. The pool must open,
+ * what was synced must be there, the namespace must be that of one moment, and no object may show
+ * bytes that it never held (promises 1 and 2).
+ *
+ * By default, of the cross product at each call the outcome in which all is lost is tried, and a
+ * part of the others, at random. TERRACE_STEPS=n tries all, and n random workloads beside;
+ * TERRACE_WORKLOAD=... only that one; TERRACE_SEED repeats a run.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ftw.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "tests/unit/fix_disk.h"
+#include "tests/unit/fix_disk_calls.h"
+#include "tests/unit/fix_place.h"
+#include "tests/unit/fix_pool.h"
+#include "tests/unit/fix_work.h"
+#include "tiers/object.h"
+
+#define MEDIA 3u
+
+static const char *const workloads[] = {
+	/* One thing each, on something that was synced before. */
+	"c0w0s0w0S-",
+	"c0w0a0s0a0o0s0",
+	"c0w0S-o0S-R-o0S-R-K-",
+	"c0w0s0t0g0s0p0s0",
+	"c0c1w0w1s0l0s1o0x0S-",
+	"c0w0s0x0S-R-",
+	/* Moves, and what happens around them. */
+	"c0c1w0w1s0d0R-d1R-",
+	"c0w0s0d0o0s0u0R-S-",
+	"c0c1w0w1l0S-d0x0R-d1S-R-",
+	/* Freed space: given back only when that is durable. */
+	"c0c1c2w0w1w2S-L-o0R-w0R-w1R-S-R-",
+	"c0w0S-L-w0R-K-R-w0L-O-",
+	"c0w0s0L-w0s0x0R-c1w1R-s1",
+	/* Files replaced by rename. */
+	"c0w0s0r0S-r0R-",
+	"c0c1w0w1s0r0w1r1s1",
+	/* The daemon dies first. */
+	"c0w0s0C-o0C-s0R-",
+	"c0w0s0t0C-a0C-s0p0C-g0C-s0",
+	"c0c1w0w1s0l0C-s1C-o1S-",
+	"c0w0K-o0K-C-K-x0K-C-",
+};
+
+static struct fix_pool fix;
+static struct work work;
+static struct dice dice;
+static unsigned long runs;
+static char state_name[160]; /* the state being looked at, for messages */
+
+static int drop(const char *path, const struct stat *st, int what, struct FTW *ftw)
+{
+	(void)st;
+	(void)what;
+	return ftw->level ? remove(path) : 0;
+}
+
+/* tmpfs is empty after a power loss. */
+static void lose_ram(void)
+{
+	assert_int_equal(nftw(fix.ram, drop, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void record(const char *steps)
+{
+	char paths[MEDIA][80];
+	const char *folders[MEDIA] = {paths[0], paths[1], paths[2]};
+	struct pool_open_options options = {.no_background = true};
+
+	fix_pool_small(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	snprintf(paths[0], sizeof(paths[0]), "%s/ssd", fix.dir);
+	snprintf(paths[1], sizeof(paths[1]), "%s/hdd", fix.dir);
+	snprintf(paths[2], sizeof(paths[2]), "%s/meta", fix.dir);
+	disk_record(folders, MEDIA);
+	assert_int_equal(pool_open(&fix.config, &options, &fix.pool), 0);
+	work_init(&work, &fix);
+	work.clock = disk_steps;
+	work_run(&work, steps);
+	work_check(&work);
+	disk_stop();
+	pool_abandon(fix.pool);
+	fix.pool = NULL;
+}
+
+/* One state, after `step` calls. Now and then the pool also has to work on. */
+static void check_state(const char *steps, size_t step, const enum disk_outcome *outcome)
+{
+	struct pool_open_options options = {.no_background = true};
+	uint64_t seed = dice.state;
+	int rc;
+
+	disk_make(outcome, seed);
+	lose_ram();
+	snprintf(state_name, sizeof(state_name), "workload %s, call %zu, outcomes %d %d %d", steps,
+		 step, outcome[0], outcome[1], outcome[2]);
+	rc = pool_open(&fix.config, &options, &fix.pool);
+	runs++;
+	assert_int_equal(rc, 0);
+	work_check_power(&work, step);
+	fix_pool_verify(&fix);
+	if (dice_roll(&dice, 8) == 0) {
+		fix_pool_close(&fix);
+		fix_pool_open(&fix);
+		work_check_power(&work, step);
+		fix_pool_verify(&fix);
+	}
+	pool_abandon(fix.pool);
+	fix.pool = NULL;
+	state_name[0] = '\0';
+}
+
+static void check_step(const char *steps, size_t step, bool all)
+{
+	unsigned unsynced = disk_at(step), states = 1;
+
+	for (unsigned i = 0; i < MEDIA; i++)
+		states *= DISK_OUTCOMES;
+	for (unsigned code = 0; code < states; code++) {
+		enum disk_outcome outcome[MEDIA];
+		bool twice = false, plain = true, lost = true;
+
+		for (unsigned i = 0, rest = code; i < MEDIA; i++, rest /= DISK_OUTCOMES) {
+			outcome[i] = (enum disk_outcome)(rest % DISK_OUTCOMES);
+			twice |= outcome[i] != DISK_KEPT && !(unsynced >> i & 1);
+			plain &= outcome[i] == DISK_KEPT || outcome[i] == DISK_LOST;
+			lost &= outcome[i] == DISK_LOST || !(unsynced >> i & 1);
+		}
+		if (twice || (!all && !lost && dice_roll(&dice, plain ? 3 : 20) != 0))
+			continue;
+		check_state(steps, step, outcome);
+	}
+}
+
+static void run(const char *steps, bool all)
+{
+	size_t n;
+
+	quiet_begin();
+	record(steps);
+	n = disk_steps();
+	for (size_t step = 0; step <= n; step++)
+		check_step(steps, step, all);
+	quiet_end();
+	disk_release();
+	work_release(&work);
+	fix_pool_free(&fix);
+}
+
+/* A failed test leaves its folders behind otherwise. */
+static int tidy(void **state)
+{
+	(void)state;
+	disk_stop();
+	quiet_end();
+	if (state_name[0])
+		printf("%s\n", state_name);
+	state_name[0] = '\0';
+	fix.pool = NULL;
+	if (fix.dir[0] && access(fix.dir, F_OK) == 0)
+		fix_pool_free(&fix);
+	return 0;
+}
+
+static void test_workloads(void **state)
+{
+	bool all = getenv("TERRACE_STEPS") != NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
+		if (!getenv("TERRACE_WORKLOAD"))
+			run(workloads[i], all);
+	if (getenv("TERRACE_WORKLOAD"))
+		run(getenv("TERRACE_WORKLOAD"), all);
+	printf("%lu states after a power loss\n", runs);
+}
+
+static void test_random_workloads(void **state)
+{
+	static const char ops[] = "cwoatgplsxrduSSKRRLCO";
+	const char *more = getenv("TERRACE_STEPS");
+	unsigned n = more ? (unsigned)atoi(more) : 2;
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++) {
+		char steps[40] = "c0c1w0w1";
+		size_t at = strlen(steps), len = at + 2 * (4 + dice_roll(&dice, 10));
+
+		for (; at < len; at += 2) {
+			steps[at] = ops[dice_roll(&dice, sizeof(ops) - 1)];
+			steps[at + 1] = (char)('0' + dice_roll(&dice, 3));
+		}
+		steps[at] = '\0';
+		printf("%s\n", steps);
+		run(steps, more != NULL);
+	}
+	printf("%lu states after a power loss\n", runs);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_workloads, tidy),
+		cmocka_unit_test_teardown(test_random_workloads, tidy),
+	};
+
+	dice_init(&dice, "test_pool_power");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
