@@ -203,6 +203,16 @@ static int replay(struct pool *pool, struct idmap *touched, const struct ramlog_
 	return rc;
 }
 
+/* Which of the objects in the log had been renamed over others is not known any more: all of them
+ * are flushed before the journal is cut. */
+static int order(struct pool *pool, struct object *object)
+{
+	struct txn *txn = txn_begin(pool);
+
+	object_order_before_sync(txn, object);
+	return txn_commit(txn);
+}
+
 int recover_log(struct pool *pool)
 {
 	struct ramlog_record record;
@@ -222,6 +232,8 @@ int recover_log(struct pool *pool)
 		if (rc == 0) {
 			pthread_rwlock_wrlock(&object->data_lock);
 			rc = object_size_settle(object);
+			if (rc == 0)
+				rc = order(pool, object);
 			pthread_rwlock_unlock(&object->data_lock);
 		}
 		object_put(object);

@@ -48,6 +48,7 @@ static const char *const workloads[] = {
 	/* Files replaced by rename. */
 	"c0w0s0r0S-r0R-",
 	"c0c1w0w1s0r0w1r1s1",
+	"c0w0s0r0C-c1s1",
 	/* The daemon dies first. */
 	"c0w0s0C-o0C-s0R-",
 	"c0w0s0t0C-a0C-s0p0C-g0C-s0",
