@@ -65,7 +65,24 @@ struct leftovers {
 	size_t count, cap;
 };
 
-/* A file without a record was never committed; bytes behind the record's length neither. */
+/*
+ * A file without a record was never committed, or its record was deleted; bytes behind the record's
+ * length were never committed.
+ *
+ * After the process died, what the metadata says now may not be durable: a power loss would bring
+ * back the record of a segment that was just dropped, with frames in it that live. Such a file goes
+ * with the freed space, once the metadata is durable (I2). Lengths only grow, so cutting files is
+ * safe at once.
+ */
+static void leftover_remove(struct pool *pool, uint32_t tier, struct tier_segment segment)
+{
+	pthread_mutex_lock(&pool->commit_lock);
+	/* Without memory for it the next open finds it again. */
+	freed_push(&pool->freed,
+		   &(struct freed){.seq = meta_seq(pool->meta), .segment = segment, .tier = tier});
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
 static int each_file(void *arg, struct tier_segment file, uint64_t len, uint64_t disk)
 {
 	struct leftovers *left = arg;
@@ -108,7 +125,7 @@ int recover_segments(struct pool *pool)
 					tier_segment_truncate(tier, left.items[i].segment,
 							      left.items[i].keep);
 				else
-					tier_segment_remove(tier, left.items[i].segment);
+					leftover_remove(pool, t, left.items[i].segment);
 			}
 			free(left.items);
 		}

@@ -51,6 +51,8 @@ static const char *const workloads[] = {
 	"c0w0s0r0C-c1s1",
 	/* The daemon dies first. */
 	"c0w0s0C-o0C-s0R-",
+	"c0w0S-L-w0R-K-w0x0R-C-c1w1R-",
+	"c0w0S-L-w0a0d0L-C-R-C-w0R-S-",
 	"c0w0s0t0C-a0C-s0p0C-g0C-s0",
 	"c0c1w0w1s0l0C-s1C-o1S-",
 	"c0w0K-o0K-C-K-x0K-C-",
