@@ -9,7 +9,8 @@
  * flush. sync_lock makes cuts one at a time.
  *  2. Freed space is punched or removed only when the transaction that freed it is durable (I2).
  *  3. What is given back beyond a frame's own bytes, edges shared with dead neighbours and whole
- * segments, keeps clear of frames that are written and not yet committed: records do not name them.
+ * segments, keeps clear of frames that are written and not yet committed, and of those whose end is
+ * not yet durable: records do not name them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,8 +26,10 @@
 #define PUNCH_ALIGN 4096u
 #define FRAME_STORED_MAX \
 	((1u << 20) + (1u << 18)) /* no frame is longer: header, tables, incompressible payload */
-#define HEAT_A_TICK 512u
-#define TICK_NS	    (1000u * 1000 * 1000)
+#define PENDING_LOOK 4096u /* freed frames not yet durable that one freed frame is compared with \
+			    */
+#define HEAT_A_TICK  512u
+#define TICK_NS	     (1000u * 1000 * 1000)
 
 uint64_t clock_mono_ns(void)
 {
@@ -245,6 +248,31 @@ static void clear_bounds(struct pool *pool, const struct freed *item, uint64_t *
 	frame_builds_avoid(pool, item, low, high);
 }
 
+/* Neighbours whose end is not yet durable are in no record either, but after a power loss they
+ * live. Asked after the records: who has left them is in the queue. */
+static void clip_pending(struct pool *pool, const struct freed *item, uint64_t *off, uint64_t *end)
+{
+	const struct freed_queue *queue = &pool->freed;
+	size_t i;
+
+	pthread_mutex_lock(&pool->commit_lock);
+	for (i = queue->head; i < queue->count && i < queue->head + PENDING_LOOK; i++) {
+		const struct freed *other = &queue->items[i];
+
+		if (other->segment.id != item->segment.id || !other->len)
+			continue;
+		if (other->off > item->off && other->off < *end)
+			*end = other->off;
+		if (other->off < item->off && other->off + other->len > *off)
+			*off = other->off + other->len;
+	}
+	if (i < queue->count) { /* too many to look at */
+		*off = item->off;
+		*end = item->off + item->len;
+	}
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
 static void give_frame(struct pool *pool, const struct freed *item)
 {
 	uint64_t off = item->off, end = item->off + item->len, low, high;
@@ -254,6 +282,7 @@ static void give_frame(struct pool *pool, const struct freed *item)
 	clear_bounds(pool, item, &low, &high);
 	if (dead_bounds(pool, item->segment.id, &off, &end) < 0)
 		return;
+	clip_pending(pool, item, &off, &end);
 	off = off > low ? off : low;
 	end = end < high ? end : high;
 	off = (off + PUNCH_ALIGN - 1) / PUNCH_ALIGN * PUNCH_ALIGN;

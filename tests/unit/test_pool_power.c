@@ -45,6 +45,8 @@ static const char *const workloads[] = {
 	"c0c1c2w0w1w2S-L-o0R-w0R-w1R-S-R-",
 	"c0w0S-L-w0R-K-R-w0L-O-",
 	"c0w0s0L-w0s0x0R-c1w1R-s1",
+	"c0c1c2w0s0w1s1w2s2x0S-x1R-",
+	"c0c1c2w0w1w2s2x1s2x0R-x2R-",
 	/* Files replaced by rename. */
 	"c0w0s0r0S-r0R-",
 	"c0c1w0w1s0r0w1r1s1",
