@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "fs/control.h"
 #include "fs/fuse_init.h"
@@ -42,21 +43,40 @@ static void open_control(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *f
 		control_close(file);
 }
 
+/* Will a change of data by this caller take suid or sgid away? */
+static bool loses_mode(struct fs *fs, fuse_ino_t id, bool kill)
+{
+	struct stat st;
+
+	return kill && !fs_getattr(fs, id, &st) && (st.st_mode & (S_ISUID | S_ISGID));
+}
+
+/* The kernel leaves taking suid away to us and keeps its own copy of the mode: it would go on
+ * running the program as its owner until that copy is too old. -1: attributes only, no pages. */
+static void forget_mode(fuse_req_t req, fuse_ino_t id)
+{
+	fuse_lowlevel_notify_inval_inode(door_of(req)->session, id, -1, 0);
+}
+
 void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *inode;
+	bool loses;
 	int r;
 
 	if (control_owns(id)) {
 		open_control(req, id, fi);
 		return;
 	}
+	loses = (fi->flags & O_TRUNC) && loses_mode(fs, id, wire_kills());
 	r = fs_file_open(fs, id, fi->flags, wire_kills(), &inode);
 	if (r) {
 		reply(req, r);
 		return;
 	}
+	if (loses)
+		forget_mode(req, id);
 	fi->fh = (uintptr_t)inode;
 	set_caching(fs, fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
@@ -149,6 +169,7 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t
 	       struct fuse_file_info *fi)
 {
 	unsigned flags = (fi->writepage ? FS_WRITE_CACHED : 0) | (wire_kills() ? FS_WRITE_KILL : 0);
+	bool loses = !control_owns(id) && loses_mode(fs_of(req), id, wire_kills());
 	int r;
 
 	/* With the writeback cache the kernel knows the end of the file better than we do. */
@@ -158,6 +179,8 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t
 		r = control_write(control_of(fi), buf, len);
 	else
 		r = fs_write(fs_of(req), inode_of(fi), buf, len, (uint64_t)off, flags);
+	if (loses)
+		forget_mode(req, id);
 	if (r)
 		reply(req, r);
 	else
@@ -179,9 +202,14 @@ static bool kills(fuse_req_t req)
 void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len,
 		   struct fuse_file_info *fi)
 {
-	reply(req, control_owns(id) ? -EOPNOTSUPP
-				    : fs_fallocate(fs_of(req), inode_of(fi), mode, (uint64_t)len,
-						   (uint64_t)off, kills(req)));
+	bool loses = !control_owns(id) && loses_mode(fs_of(req), id, kills(req));
+	int r = control_owns(id) ? -EOPNOTSUPP
+				 : fs_fallocate(fs_of(req), inode_of(fi), mode, (uint64_t)len,
+						(uint64_t)off, kills(req));
+
+	if (loses)
+		forget_mode(req, id);
+	reply(req, r);
 }
 
 /*
@@ -222,6 +250,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fus
 			 fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t len,
 			 int flags)
 {
+	bool loses = !control_owns(to) && loses_mode(fs_of(req), to, kills(req));
 	uint64_t done = 0;
 	int r;
 
@@ -231,6 +260,8 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fus
 	else
 		r = fs_copy_range(fs_of(req), inode_of(in_fi), (uint64_t)in_off, inode_of(to_fi),
 				  (uint64_t)to_off, len, kills(req), &done);
+	if (loses)
+		forget_mode(req, to);
 	if (r)
 		reply(req, r);
 	else
