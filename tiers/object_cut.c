@@ -129,22 +129,25 @@ static int reap_step(struct pool *pool, uint64_t id, bool *done)
 	return txn_commit(txn);
 }
 
+/* reap_lock: who needs the room waits for another's reaping, too. */
 void pool_reap(struct pool *pool)
 {
-	for (;;) {
-		uint64_t id = 0;
-		bool done = false;
+	uint64_t id = 1;
+	bool done;
+	int rc = 0;
 
+	pthread_mutex_lock(&pool->reap_lock);
+	while (rc == 0 && id) {
+		id = 0;
 		pthread_mutex_lock(&pool->commit_lock);
 		if (pool->nreap)
 			id = pool->reap_ids[--pool->nreap];
 		pthread_mutex_unlock(&pool->commit_lock);
-		if (!id)
-			return;
-		while (!done)
-			if (reap_step(pool, id, &done) < 0)
-				return; /* the orphan record stays: the next open does it */
+		/* On an error the orphan record stays: the next open does it. */
+		for (done = !id; rc == 0 && !done;)
+			rc = reap_step(pool, id, &done);
 	}
+	pthread_mutex_unlock(&pool->reap_lock);
 }
 
 /* Sharing ----------------------------------------------------------------------------------------

@@ -111,13 +111,16 @@ int object_read(struct object *object, void *buf, size_t len, uint64_t off, size
 /* Writing ----------------------------------------------------------------------------------------
  */
 
-/* Space that deletes have let go is given back only when that is durable: before a writer is
- * refused, it is made so. */
+/* Space that deletes have let go is given back only when that is durable, and that of large files
+ * goes in the background: before a writer is refused, both are done. */
 static int reserve(struct pool *pool, uint64_t len)
 {
 	int rc = space_reserve(pool->space, len);
 
-	if (rc == -ENOSPC && pool_cut(pool) == 0) {
+	if (rc != -ENOSPC)
+		return rc;
+	pool_reap(pool);
+	if (pool_cut(pool) == 0) {
 		pool_reclaim(pool);
 		space_refresh(pool->space);
 		rc = space_reserve(pool->space, len);

@@ -197,6 +197,7 @@ static void init_locks(struct pool *pool)
 	pthread_cond_init(&pool->thread_wake, &attr);
 	pthread_mutex_init(&pool->cursor_lock, NULL);
 	pthread_mutex_init(&pool->move_lock, NULL);
+	pthread_mutex_init(&pool->reap_lock, NULL);
 	pthread_mutex_init(&pool->builds_lock, NULL);
 	pthread_mutex_init(&pool->promote_lock, NULL);
 	pthread_condattr_destroy(&attr);
@@ -215,6 +216,7 @@ static void destroy_locks(struct pool *pool)
 	pthread_cond_destroy(&pool->thread_wake);
 	pthread_mutex_destroy(&pool->cursor_lock);
 	pthread_mutex_destroy(&pool->move_lock);
+	pthread_mutex_destroy(&pool->reap_lock);
 	pthread_mutex_destroy(&pool->builds_lock);
 	pthread_mutex_destroy(&pool->promote_lock);
 }

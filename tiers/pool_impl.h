@@ -158,8 +158,7 @@ struct pool {
 	struct freed_queue freed;
 	struct object **ordered; /* references: to be flushed before the next group */
 	size_t nordered, ordered_cap;
-	struct object **reap; /* references to deleted objects whose extents are still to go: ids */
-	uint64_t *reap_ids;
+	uint64_t *reap_ids; /* deleted objects whose extents are still to go */
 	size_t nreap, reap_cap;
 
 	pthread_mutex_t objects_lock;
@@ -184,6 +183,8 @@ struct pool {
 	_Atomic bool flush_urgent;
 	pthread_mutex_t cursor_lock; /* one walk of the log at a time */
 	pthread_mutex_t move_lock;   /* one batch of moves at a time */
+
+	pthread_mutex_t reap_lock; /* one reaper at a time; before the commit lock */
 
 	pthread_mutex_t builds_lock; /* a leaf */
 	struct frame_build *builds;  /* whose bytes no record points to yet (framestore.h) */

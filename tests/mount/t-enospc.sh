@@ -44,4 +44,11 @@ done
 [ "$i" -lt 20 ] || fail "16 MiB do not go in after 64 MiB were removed: $(cat "$T/err")"
 cmp "$T/piece" "$M/again"
 for i in $(seq 5 "$kept"); do cmp "$T/piece" "$M/file-$i"; done
+# a large file's room is there as soon as it is gone, not only when the background has cut it down
+rm -f "$M"/small-* "$M"/file-* "$M/again"
+sync "$M"
+timeout 60 head -c 170M /dev/urandom >"$M/large" || fail "170 MiB do not go into an empty pool of 256"
+rm "$M/large"
+timeout 60 head -c 170M /dev/urandom >"$M/large" || fail "what a large file took is not there for the next"
+rm "$M/large"
 pool_umount
