@@ -545,8 +545,11 @@ static uint64_t walk(struct flush *flush, uint64_t from, uint64_t upto)
 				break;
 			/* Somebody is copying into the next record: microseconds, unless it waits
 			 * for the processor. */
-			if (++waits > COPY_WAITS)
+			if (++waits > COPY_WAITS) {
+				flush_fail(flush,
+					   -EBUSY); /* what lies behind it was not looked at */
 				break;
+			}
 			nanosleep(&(struct timespec){.tv_nsec = COPY_WAIT_NS}, NULL);
 			continue;
 		}
