@@ -38,7 +38,7 @@ static const struct verb verbs[] = {
 	 verb_demote, "Folders are moved whole. Without --to: one tier down. Ctrl-C cancels."},
 	{"pin", "TIER PATH...", "keep files, or all below a folder, in a tier",
 	 OPTION_DRY_RUN | OPTION_JSON, 2, MANY, verb_pin,
-	 "What is there already moves with the next pass; `terrace promote` moves it at once."},
+	 "What is elsewhere stays there until `terrace promote` or `terrace demote` moves it."},
 	{"unpin", "PATH...", "let pinned files move again", OPTION_DRY_RUN | OPTION_JSON, 1, MANY,
 	 verb_unpin, NULL},
 	{"run", "[MNT]", "run the tier engine now, once",
