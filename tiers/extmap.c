@@ -291,14 +291,19 @@ static int others(struct object *object, const struct extent_list *listed, size_
 void extmap_note_shared(struct txn *txn, struct object *object, const struct extent *extent)
 {
 	struct frame_record *frame = txn_frame(txn, extent->frame);
+	size_t key_len, len;
 	uint8_t key[KEY_LEN_3], value[8];
 
 	if (!frame)
 		return;
 	frame->shared = true;
+	key_len = key_3(key, KEY_SHARED, extent->frame, object->id, extent->off);
+	/* Of an earlier, longer one there the end may still be in use. */
+	if (meta_get(txn->pool->meta, key, key_len, value, sizeof(value), &len) == 0 &&
+	    len == sizeof(value) && get_le64(value) >= extent->len)
+		return;
 	put_le64(value, extent->len);
-	txn_put(txn, key, key_3(key, KEY_SHARED, extent->frame, object->id, extent->off), value,
-		sizeof(value));
+	txn_put(txn, key, key_len, value, sizeof(value));
 }
 
 /* The old extents under the covers. Covers near each other are one look; what lies between far ones

@@ -109,11 +109,45 @@ static void test_clone_over(void **state)
 	fix_pool_free(&fix);
 }
 
+/* Two clones from one frame to one place, the second shorter: the end of the first is found by a
+ * move. */
+static void test_clone_twice(void **state)
+{
+	struct pool_usage usage;
+	struct fix_pool fix;
+	struct object *from, *to;
+	char *buf = calloc(1, 128u << 10);
+	uint64_t id, done;
+	struct txn *txn;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	from = object_make(&fix);
+	to = object_make(&fix);
+	id = object_id(to);
+	assert_int_equal(object_write(from, buf, 128u << 10, 0), 0);
+	assert_int_equal(object_clone(from, 0, to, 0, 100u << 10, &done), 0);
+	assert_int_equal(object_clone(from, 100u << 10, to, 0, 4u << 10, &done), 0);
+	txn = txn_begin(fix.pool);
+	assert_int_equal(object_delete(txn, from), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	object_put(from);
+	assert_int_equal(pool_move(fix.pool, &id, 1, 2, NULL), 0);
+	pool_usage(fix.pool, &usage);
+	assert_int_equal(usage.tiers[1].logical, 0);
+	assert_int_equal(usage.tiers[2].logical, 100u << 10);
+	fix_pool_verify(&fix);
+	object_put(to);
+	fix_pool_free(&fix);
+	free(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scattered),
 		cmocka_unit_test(test_clone_over),
+		cmocka_unit_test(test_clone_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
