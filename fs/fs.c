@@ -85,14 +85,38 @@ static void hook_path(void *arg, uint64_t object, char *buf, size_t cap)
 	fs_path(arg, object, buf, cap);
 }
 
+static void hook_moved(void *arg, uint64_t object)
+{
+	struct fs *fs = arg;
+
+	pthread_mutex_lock(&fs->changed_lock);
+	if (fs->changed)
+		fs->changed(fs->changed_arg, object);
+	pthread_mutex_unlock(&fs->changed_lock);
+}
+
+void fs_on_change(struct fs *fs, void (*changed)(void *arg, uint64_t id), void *arg)
+{
+	pthread_mutex_lock(&fs->changed_lock);
+	fs->changed = changed;
+	fs->changed_arg = arg;
+	pthread_mutex_unlock(&fs->changed_lock);
+}
+
+bool fs_settled(struct fs *fs, const struct stat *st)
+{
+	return !S_ISREG(st->st_mode) || object_settled(fs->pool, st->st_ino);
+}
+
 int fs_open(struct pool *pool, const char *mount, struct fs **out)
 {
-	struct pool_hooks hooks = {.policy = hook_policy, .path = hook_path};
+	struct pool_hooks hooks = {.policy = hook_policy, .path = hook_path, .moved = hook_moved};
 	struct fs *fs = calloc(1, sizeof(*fs));
 	int r = -ENOMEM;
 
 	if (!fs)
 		goto out;
+	pthread_mutex_init(&fs->changed_lock, NULL);
 	fs->pool = pool;
 	fs->meta = pool_meta(pool);
 	fs->seed = get_le64(pool_config(pool)->uuid);
@@ -129,6 +153,7 @@ void fs_close(struct fs *fs)
 	pool_hooks_set(fs->pool, &none);
 	policy_free(fs->policy);
 	inode_table_free(fs->inodes);
+	pthread_mutex_destroy(&fs->changed_lock);
 	free(fs);
 }
 

@@ -16,6 +16,7 @@
 #ifndef TERRACE_FS_FS_H
 #define TERRACE_FS_FS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,8 +45,11 @@ struct fs {
 	struct inode_table *inodes;
 	struct policy *policy;
 	struct control *control;
-	uint64_t seed;	  /* of name hashes */
-	uint64_t mask;	  /* of name hashes: all bits, but in tests (fs/dir.h) */
+	uint64_t seed;		      /* of name hashes */
+	uint64_t mask;		      /* of name hashes: all bits, but in tests (fs/dir.h) */
+	pthread_mutex_t changed_lock; /* held while changed() runs; guards it */
+	void (*changed)(void *arg, uint64_t id);
+	void *changed_arg;
 	int64_t start_ns; /* wall clock at fs_open(): write times before it were recovered */
 };
 
@@ -53,6 +57,11 @@ struct fs {
  * of a pool. The pool stays the caller's and is closed after fs_close(). */
 int fs_open(struct pool *pool, const char *mount, struct fs **out);
 void fs_close(struct fs *fs);
+/* changed(arg, id) is called, from any thread, when st_blocks of an inode has changed by a move. It
+ * must not call back into fs/. NULL takes it away: it does not run any more when this returns. */
+void fs_on_change(struct fs *fs, void (*changed)(void *arg, uint64_t id), void *arg);
+/* The attributes stay as they are until somebody changes them: they may be kept for long. */
+bool fs_settled(struct fs *fs, const struct stat *st);
 
 struct fs_cred { /* who asks */
 	uint32_t uid, gid, umask;

@@ -135,6 +135,14 @@ static unsigned threads_wanted(void)
 	return threads > THREADS_MAX ? THREADS_MAX : threads;
 }
 
+/* Attributes only: pages stay. An inode that the kernel does not know is no error. */
+static void tell_kernel(void *arg, uint64_t id)
+{
+	struct mount *mount = arg;
+
+	fuse_lowlevel_notify_inval_inode(mount->session, id, -1, 0);
+}
+
 int mount_new(struct fs *fs, const struct mount_options *options, struct mount **out)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -164,6 +172,7 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 	r = wire_attach(mount->session, session_ready, mount);
 	if (r)
 		goto out;
+	fs_on_change(fs, tell_kernel, mount);
 	*out = mount;
 	mount = NULL;
 out:
@@ -281,6 +290,7 @@ void mount_free(struct mount *mount)
 {
 	if (!mount)
 		return;
+	fs_on_change(mount->door.fs, NULL, NULL);
 	if (mount->session) {
 		fuse_session_unmount(mount->session);
 		fuse_session_destroy(mount->session);

@@ -18,12 +18,21 @@ struct fs_cred cred_of(fuse_req_t req)
 	return (struct fs_cred){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
 }
 
-void entry_init(struct fuse_entry_param *entry, const struct stat *st)
+double attr_seconds(struct fs *fs, const struct stat *st)
 {
-	double seconds = control_owns(st->st_ino) ? CONTROL_SECONDS : CACHE_SECONDS;
+	if (control_owns(st->st_ino))
+		return CONTROL_SECONDS;
+	return fs_settled(fs, st) ? CACHE_SECONDS : DIRTY_SECONDS;
+}
 
+void entry_init(struct fs *fs, struct fuse_entry_param *entry, const struct stat *st)
+{
 	*entry = (struct fuse_entry_param){
-		.ino = st->st_ino, .attr = *st, .attr_timeout = seconds, .entry_timeout = seconds};
+		.ino = st->st_ino,
+		.attr = *st,
+		.attr_timeout = attr_seconds(fs, st),
+		.entry_timeout = control_owns(st->st_ino) ? CONTROL_SECONDS : CACHE_SECONDS,
+	};
 }
 
 void reply_entry(fuse_req_t req, int r, const struct stat *st)
@@ -34,7 +43,7 @@ void reply_entry(fuse_req_t req, int r, const struct stat *st)
 		reply(req, r);
 		return;
 	}
-	entry_init(&entry, st);
+	entry_init(fs_of(req), &entry, st);
 	if (fuse_reply_entry(req, &entry) == -ENOENT)
 		fs_forget(fs_of(req), st->st_ino); /* interrupted: the kernel did not take it */
 }
@@ -76,8 +85,7 @@ static void reply_attr(fuse_req_t req, int r, const struct stat *st)
 	if (r)
 		reply(req, r);
 	else
-		fuse_reply_attr(req, st,
-				control_owns(st->st_ino) ? CONTROL_SECONDS : CACHE_SECONDS);
+		fuse_reply_attr(req, st, attr_seconds(fs_of(req), st));
 }
 
 static void ops_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)

@@ -16,6 +16,7 @@
 
 #define CACHE_SECONDS	3600.0 /* the daemon is the only writer: what the kernel knows stays true */
 #define CONTROL_SECONDS 0.0
+#define DIRTY_SECONDS	0.0 /* st_blocks will be another when the data has been coded */
 
 struct fuse_door { /* the session's user data */
 	struct fs *fs;
@@ -40,7 +41,9 @@ static inline void reply(fuse_req_t req, int r)
 }
 
 struct fs_cred cred_of(fuse_req_t req);
-void entry_init(struct fuse_entry_param *entry, const struct stat *st);
+/* For how long the kernel may keep these attributes. */
+double attr_seconds(struct fs *fs, const struct stat *st);
+void entry_init(struct fs *fs, struct fuse_entry_param *entry, const struct stat *st);
 /* r, or the entry. */
 void reply_entry(fuse_req_t req, int r, const struct stat *st);
 

@@ -38,7 +38,7 @@ static int add(void *arg, const char *name, const struct stat *st, uint64_t next
 	size_t room = list->size - list->len, n;
 
 	if (list->plus) {
-		entry_init(&entry, st);
+		entry_init(fs_of(list->req), &entry, st);
 		/* 0: no attributes come with this one, look it up when needed. */
 		if (is_dots(name) || !st->st_nlink)
 			entry.ino = 0;

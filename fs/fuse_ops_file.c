@@ -101,7 +101,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	}
 	fi->fh = (uintptr_t)inode;
 	set_caching(fs, fi);
-	entry_init(&entry, &st);
+	entry_init(fs, &entry, &st);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
 		fs_file_close(fs, inode, fi->flags);
 }

@@ -26,10 +26,12 @@
 #define PUNCH_ALIGN 4096u
 #define FRAME_STORED_MAX \
 	((1u << 20) + (1u << 18)) /* no frame is longer: header, tables, incompressible payload */
-#define PENDING_LOOK 4096u /* freed frames not yet durable that one freed frame is compared with \
-			    */
-#define HEAT_A_TICK  512u
-#define TICK_NS	     (1000u * 1000 * 1000)
+#define PENDING_LOOK                                                                \
+	4096u /* freed frames not yet durable that one freed frame is compared with \
+	       */
+#define EMPTY_ROLL_BYTES (1u << 20) /* an open segment this long, with nothing alive, is sealed */
+#define HEAT_A_TICK	 512u
+#define TICK_NS		 (1000u * 1000 * 1000)
 
 uint64_t clock_mono_ns(void)
 {
@@ -165,8 +167,12 @@ int pool_checkpoint(struct pool *pool)
 int pool_sync(struct pool *pool)
 {
 	int rc = flush_upto(pool, ramlog_head(pool->log));
-	int cut = pool_cut(pool);
+	int cut;
 
+	pool_reap(pool);
+	cut = pool_cut(pool);
+	if (cut == 0)
+		pool_reclaim(pool);
 	return rc < 0 ? rc : cut;
 }
 
@@ -322,6 +328,10 @@ static void drop_empty(struct pool *pool)
 	bool any = false;
 
 	while (!txn->error && (segment = idmap_each(&pool->segments, &at))) {
+		if (!segment->removing && !segment_frames(segment) &&
+		    segment->record.len > EMPTY_ROLL_BYTES &&
+		    appender_is_open(pool->tiers[segment->record.tier].appender, segment->id))
+			appender_roll(pool->tiers[segment->record.tier].appender);
 		if (segment->removing || segment_frames(segment) ||
 		    appender_is_open(pool->tiers[segment->record.tier].appender, segment->id) ||
 		    frame_builds_in(pool, segment->record.tier, segment->id))

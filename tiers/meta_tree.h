@@ -56,7 +56,8 @@ int tree_mark(struct tree *tree, bool clean);
  */
 int tree_reserve(struct tree *tree, uint64_t grow, uint64_t items, bool frees);
 uint64_t tree_grow(size_t key_len, size_t len);
-/* Gives back blocks that are reserved far beyond what grow and items need. Nobody writes meanwhile. */
+/* Gives back blocks that are reserved far beyond what grow and items need. Nobody writes meanwhile.
+ */
 void tree_trim(struct tree *tree, uint64_t grow, uint64_t items);
 
 uint64_t tree_bytes(struct tree *tree);	     /* used pages */

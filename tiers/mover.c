@@ -59,13 +59,14 @@ struct move {
 	struct job_group *group;
 	struct source *sources;
 	size_t nsources;
-	struct list users;	  /* struct user, of the source at hand */
-	struct list users_all;	  /* struct object *: references to be put at the end */
-	struct list runs;	  /* struct run, of the source at hand */
-	struct list builds;	  /* struct frame_build * */
-	struct list redirects;	  /* struct redirect */
-	struct frame_build *open; /* being filled */
-	uint64_t mark;		  /* of the appender, before the first append */
+	struct list users;		 /* struct user, of the source at hand */
+	struct list users_all;		 /* struct object *: references to be put at the end */
+	struct list runs;		 /* struct run, of the source at hand */
+	struct list builds;		 /* struct frame_build * */
+	struct list redirects;		 /* struct redirect */
+	struct frame_build *pack, *bulk; /* being filled */
+	uint64_t bulk_object;
+	uint64_t mark; /* of the appender, before the first append */
 	uint64_t moved;
 	int error;
 };
@@ -197,19 +198,36 @@ static bool wanted(struct move *move, const struct source *source, const struct 
 /* Packing ----------------------------------------------------------------------------------------
  */
 
-static int open_build(struct move *move, const struct object_policy *policy)
+static void close_build(struct move *move, struct frame_build **slot)
 {
-	struct frame_build *build = move->open;
+	if (*slot)
+		workers_submit(move->pool->workers, JOB_BACKGROUND, move->group, frame_build_write,
+			       *slot);
+	*slot = NULL;
+}
+
+/* Small objects share a build. A large one has its own, so that its frames die with it. */
+static struct frame_build **slot_of(struct move *move, struct object *object)
+{
+	if (object_size(object) < move->pool->config.tiers[move->to].frame_bytes)
+		return &move->pack;
+	if (move->bulk_object != object->id)
+		close_build(move, &move->bulk);
+	move->bulk_object = object->id;
+	return &move->bulk;
+}
+
+static int open_build(struct move *move, struct frame_build **slot,
+		      const struct object_policy *policy)
+{
+	struct frame_build *build = *slot;
 	int rc;
 
 	if (build && build->own_codec == policy->has_codec &&
 	    (!policy->has_codec ||
 	     (build->codec.id == policy->codec.id && build->codec.level == policy->codec.level)))
 		return 0;
-	if (build)
-		workers_submit(move->pool->workers, JOB_BACKGROUND, move->group, frame_build_write,
-			       build);
-	move->open = NULL;
+	close_build(move, slot);
 	rc = frame_build_new(&build, move->pool, move->to);
 	if (rc < 0)
 		return rc;
@@ -220,7 +238,7 @@ static int open_build(struct move *move, const struct object_policy *policy)
 	build->hint = TIER_BULK;
 	build->own_codec = policy->has_codec;
 	build->codec = policy->codec;
-	move->open = build;
+	*slot = build;
 	return 0;
 }
 
@@ -228,6 +246,7 @@ static int open_build(struct move *move, const struct object_policy *policy)
 static int pack(struct move *move, const struct source *source, const struct user *user,
 		uint32_t off, uint32_t len)
 {
+	struct frame_build **slot = slot_of(move, user->object);
 	struct object_policy policy;
 
 	pool_policy(move->pool, user->object->id, &policy);
@@ -236,13 +255,13 @@ static int pack(struct move *move, const struct source *source, const struct use
 				  .off = off,
 				  .object = user->object->id,
 				  .object_off = user->extent.off + (off - user->extent.frame_off)};
-		int rc = open_build(move, &policy);
+		int rc = open_build(move, slot, &policy);
 
 		if (rc < 0)
 			return rc;
-		run.build = move->open;
-		run.build_off = move->open->raw_len;
-		rc = frame_build_add(move->open, run.object, run.object_off, len, source->raw + off,
+		run.build = *slot;
+		run.build_off = (*slot)->raw_len;
+		rc = frame_build_add(*slot, run.object, run.object_off, len, source->raw + off,
 				     &run.len);
 		if (rc < 0)
 			return rc;
@@ -250,11 +269,8 @@ static int pack(struct move *move, const struct source *source, const struct use
 			return -ENOMEM;
 		off += run.len;
 		len -= run.len;
-		if (frame_build_full(move->open)) {
-			workers_submit(move->pool->workers, JOB_BACKGROUND, move->group,
-				       frame_build_write, move->open);
-			move->open = NULL;
-		}
+		if (frame_build_full(*slot))
+			close_build(move, slot);
 	}
 	return 0;
 }
@@ -429,6 +445,8 @@ static int commit_redirects(struct move *move, const struct redirect *redirects,
 	pthread_rwlock_wrlock(&object->data_lock);
 	rc = commit_some(move, redirects, n);
 	pthread_rwlock_unlock(&object->data_lock);
+	if (rc == 0)
+		pool_moved(move->pool, object->id);
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -455,9 +473,8 @@ static void make_durable(struct move *move)
 	struct frame_build **builds = move->builds.items;
 	int rc;
 
-	if (move->open)
-		workers_submit(move->pool->workers, JOB_BACKGROUND, move->group, frame_build_write,
-			       move->open);
+	close_build(move, &move->pack);
+	close_build(move, &move->bulk);
 	job_group_wait(move->group);
 	rc = move->builds.count
 		     ? appender_sync_since(move->pool->tiers[move->to].appender, move->mark)

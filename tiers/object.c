@@ -209,6 +209,18 @@ uint64_t object_stored(struct object *object)
 	return stored + object->dirty_bytes;
 }
 
+bool object_settled(struct pool *pool, uint64_t id)
+{
+	struct object *object;
+	bool settled;
+
+	pthread_mutex_lock(&pool->objects_lock);
+	object = idmap_get(&pool->objects, id);
+	settled = !object || object->dirty_bytes == 0;
+	pthread_mutex_unlock(&pool->objects_lock);
+	return settled;
+}
+
 size_t object_attr(struct object *object, void *buf, size_t cap)
 {
 	struct pool *pool = object->pool;

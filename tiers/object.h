@@ -44,6 +44,8 @@ uint64_t object_size(struct object *object);
 /* Bytes the object takes: its share of frames as stored, plus written data not yet coded. For
  * st_blocks. */
 uint64_t object_stored(struct object *object);
+/* Nothing of it is only in the RAM tier: object_stored() will not change by itself. */
+bool object_settled(struct pool *pool, uint64_t id);
 /* Time of the last object_write()/punch/truncate, wall clock ns; 0 = none since it came into
  * memory. So that a write needs no transaction, the upper layer folds it into mtime and ctime when
  * it reads or next stores its blob. Recovered after process death. */

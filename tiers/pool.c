@@ -187,6 +187,7 @@ static void init_locks(struct pool *pool)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&pool->commit_lock, NULL);
+	pthread_rwlock_init(&pool->hooks_lock, NULL);
 	pthread_mutex_init(&pool->objects_lock, NULL);
 	pthread_mutex_init(&pool->flush_lock, NULL);
 	pthread_cond_init(&pool->flush_done, NULL);
@@ -206,6 +207,7 @@ static void init_locks(struct pool *pool)
 static void destroy_locks(struct pool *pool)
 {
 	pthread_mutex_destroy(&pool->commit_lock);
+	pthread_rwlock_destroy(&pool->hooks_lock);
 	pthread_mutex_destroy(&pool->objects_lock);
 	pthread_mutex_destroy(&pool->flush_lock);
 	pthread_cond_destroy(&pool->flush_done);
@@ -445,21 +447,35 @@ const struct pool_config *pool_config(struct pool *pool)
 
 void pool_hooks_set(struct pool *pool, const struct pool_hooks *hooks)
 {
+	pthread_rwlock_wrlock(&pool->hooks_lock);
 	pool->hooks = *hooks;
+	pthread_rwlock_unlock(&pool->hooks_lock);
+}
+
+void pool_moved(struct pool *pool, uint64_t object)
+{
+	pthread_rwlock_rdlock(&pool->hooks_lock);
+	if (pool->hooks.moved)
+		pool->hooks.moved(pool->hooks.arg, object);
+	pthread_rwlock_unlock(&pool->hooks_lock);
 }
 
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap)
 {
 	snprintf(buf, cap, "object %llu", (unsigned long long)object);
+	pthread_rwlock_rdlock(&pool->hooks_lock);
 	if (pool->hooks.path)
 		pool->hooks.path(pool->hooks.arg, object, buf, cap);
+	pthread_rwlock_unlock(&pool->hooks_lock);
 }
 
 void pool_policy(struct pool *pool, uint64_t object, struct object_policy *out)
 {
 	*out = (struct object_policy){.pin = -1};
+	pthread_rwlock_rdlock(&pool->hooks_lock);
 	if (pool->hooks.policy)
 		pool->hooks.policy(pool->hooks.arg, object, out);
+	pthread_rwlock_unlock(&pool->hooks_lock);
 	if (out->pin >= (int)pool->config.ntiers)
 		out->pin = -1;
 }

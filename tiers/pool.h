@@ -63,8 +63,11 @@ struct pool_hooks {
 	void (*policy)(void *arg, uint64_t object, struct object_policy *out);
 	/* The object's path from the mount's root, for messages. */
 	void (*path)(void *arg, uint64_t object, char *buf, size_t cap);
+	/* What the object takes on media has changed by a move; no lock is held. May be NULL. */
+	void (*moved)(void *arg, uint64_t object);
 	void *arg;
 };
+/* No hook of before runs any more when it returns. */
 void pool_hooks_set(struct pool *pool, const struct pool_hooks *hooks);
 
 /* Room, for statfs: bytes that can still be written, raw, without counting on compression. */

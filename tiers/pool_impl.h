@@ -144,6 +144,7 @@ struct pool {
 	struct space *space;
 	struct pool_tier tiers[CONFIG_TIERS_MAX];
 	struct tier *space_tiers[CONFIG_TIERS_MAX]; /* the directory tiers, for space */
+	pthread_rwlock_t hooks_lock; /* held shared while a hook runs: who takes hooks away waits */
 	struct pool_hooks hooks;
 	uint64_t log_epoch; /* of the RAM log in use */
 	char *ram_dir;
@@ -267,6 +268,7 @@ void pool_promote_ask(struct pool *pool, uint64_t frame);
 uint64_t clock_mono_ns(void);
 int64_t clock_wall_ns(void);
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap);
+void pool_moved(struct pool *pool, uint64_t object);
 void pool_policy(struct pool *pool, uint64_t object, struct object_policy *out);
 
 #endif
