@@ -204,7 +204,7 @@ static int gather(struct flush *flush, struct build_class *class, struct object 
 		       ? &class->bulk
 		       : &class->pack;
 	range = object->deleted ? NULL : dirty_find(&object->dirty, *from);
-	while (rc == 0 && range && flush->bytes < BATCH_BYTES) {
+	while (rc == 0 && range && (flush->bytes < BATCH_BYTES || synced_any(object))) {
 		uint64_t off = range->off > *from ? range->off : *from;
 
 		rc = fill(flush, class, slot, object, range, off, range->off + range->len - off);
@@ -359,12 +359,36 @@ static int commit_pieces(struct flush *flush, const struct placed *placed, size_
 	return rc;
 }
 
+/* All that the object had is in frames: its records of synced writes go. No sync of what this flush
+ * committed has returned yet, so that a power loss in between may replay them over it. */
+static void records_done(struct flush *flush, struct object *object)
+{
+	struct txn *txn;
+	int rc = 0;
+
+	if (synced_any(object)) {
+		txn = txn_begin(flush->pool);
+		txn_frees(txn);
+		synced_delete(txn, object);
+		rc = txn_commit(txn);
+	}
+	if (rc < 0)
+		flush_fail(flush, rc);
+	else
+		synced_deleted(object, dirty_empty(&object->dirty));
+}
+
 static void commit_object(struct flush *flush, const struct placed *placed, size_t n)
 {
 	struct object *object = placed[0].object;
+	bool whole;
 
 	pthread_rwlock_wrlock(&object->data_lock);
-	commit_pieces(flush, placed, n);
+	whole = commit_pieces(flush, placed, n) == 0 && !object->deleted;
+	for (size_t i = 0; i < n && whole; i++)
+		whole = !placed[i].build->error;
+	if (whole)
+		records_done(flush, object);
 	object_dirty_settle(object);
 	pthread_rwlock_unlock(&object->data_lock);
 }

@@ -25,6 +25,8 @@ enum key_type {
 	KEY_SEGMENT = 'G', /* G segment(8): tier, place, length, accounts */
 	KEY_ORPHAN =
 		'O', /* O object(8): to be deleted: unlinked while open, or too big for one txn */
+	KEY_SYNCED =
+		'W', /* W object(8) number(8): bytes synced into the journal (tiers/synced.h) */
 	KEY_SHARED = 'B', /* B frame(8) object(8) offset(8) -> length(8): a user of the frame that
 			     its own table of extents does not name */
 };

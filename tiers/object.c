@@ -366,6 +366,7 @@ int object_delete(struct txn *txn, struct object *object)
 		rc = delete_keys(txn, KEY_XATTR, object->id);
 	if (rc == 0)
 		rc = delete_keys(txn, KEY_SYMLINK, object->id);
+	synced_delete(txn, object);
 	staged->deleted = true;
 	txn->counts.objects--;
 out:

@@ -55,20 +55,33 @@ static int bounds_find(struct object *object, uint64_t off, uint64_t end, struct
 	return rc;
 }
 
-static int cut_step(struct object *object, uint64_t off, uint64_t end, bool shrink, bool last)
+struct cut {
+	uint64_t off, end;
+};
+
+/* whole: this is the last step of that cut. */
+static int cut_step(struct object *object, uint64_t off, uint64_t end, bool shrink,
+		    const struct cut *whole)
 {
 	struct txn *txn = txn_begin(object->pool);
 	struct object_record *record = txn_object(txn, object, false, true);
+	bool marked = false;
+	int rc;
 
 	if (!record)
 		return txn_commit(txn); /* with what went wrong */
 	txn_frees(txn);
 	if (shrink && record->size > off)
 		record->size = off;
-	if (last)
+	if (whole) {
 		object_show_notes(object, record);
+		marked = synced_mark(txn, object, shrink, whole->off, whole->end - whole->off);
+	}
 	extmap_replace(txn, object, off, end, NULL, 0, false);
-	return txn_commit(txn);
+	rc = txn_commit(txn);
+	if (rc == 0 && marked)
+		synced_marked(object);
+	return rc;
 }
 
 int object_cut(struct object *object, uint64_t off, uint64_t end, bool shrink)
@@ -79,7 +92,8 @@ int object_cut(struct object *object, uint64_t off, uint64_t end, bool shrink)
 	for (size_t i = bounds.count; rc == 0 && i-- > 0;) {
 		uint64_t step_end = i + 1 < bounds.count ? bounds.items[i + 1] : end;
 
-		rc = cut_step(object, bounds.items[i], step_end, shrink, i == 0);
+		rc = cut_step(object, bounds.items[i], step_end, shrink,
+			      i ? NULL : &(struct cut){off, end});
 	}
 	free(bounds.items);
 	return rc;
@@ -247,6 +261,12 @@ out:
 	return rc;
 }
 
+/* Records of synced writes would be replayed over what is shared now. */
+static bool dst_synced(struct object *dst)
+{
+	return synced_drop(dst) < 0 || synced_any(dst);
+}
+
 static bool range_clean(struct object *object, uint64_t off, uint64_t end)
 {
 	struct dirty_range *range = dirty_find(&object->dirty, off);
@@ -272,7 +292,8 @@ static int lock_both_clean(struct object *src, uint64_t src_off, struct object *
 		if (first != second)
 			pthread_rwlock_wrlock(&second->data_lock);
 		if (!first->flushing && !second->flushing &&
-		    range_clean(src, src_off, src_off + len) && range_clean(dst, 0, dst_off + len))
+		    range_clean(src, src_off, src_off + len) && !dst_synced(dst) &&
+		    range_clean(dst, 0, dst_off + len))
 			return 0;
 		if (first != second)
 			pthread_rwlock_unlock(&second->data_lock);

@@ -192,6 +192,7 @@ static int write_at(struct object *object, const void *buf, size_t len, uint64_t
 	if (record.off + len > object->size)
 		object->size = record.off + len;
 	object->write_time = record.time_ns;
+	synced_note(object, record.off, len);
 	*at = record.off;
 	object_dirty_settle(object);
 	pthread_rwlock_unlock(&object->data_lock);
@@ -223,6 +224,8 @@ int object_size_settle(struct object *object)
 {
 	struct txn *txn;
 	struct object_record *record;
+	bool marked;
+	int rc;
 
 	if (!dirty_empty(&object->dirty) || object->record.size == object->size)
 		return 0;
@@ -232,7 +235,11 @@ int object_size_settle(struct object *object)
 		record->size = object->size;
 		object_show_notes(object, record);
 	}
-	return txn_commit(txn);
+	marked = synced_mark(txn, object, true, object->size, 0);
+	rc = txn_commit(txn);
+	if (rc == 0 && marked)
+		synced_marked(object);
+	return rc;
 }
 
 /* A record without payload, in its place among the object's records. Data lock held, no flush under
@@ -283,6 +290,8 @@ int object_truncate(struct object *object, uint64_t size)
 		if (rc < 0 && size > before)
 			object->size = object->note_size = before;
 	}
+	if (rc == 0)
+		rc = synced_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
 }
@@ -305,6 +314,8 @@ int object_punch(struct object *object, uint64_t len, uint64_t off)
 		object_dirty_settle(object);
 		rc = object_size_settle(object);
 	}
+	if (rc == 0)
+		rc = synced_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
 }
@@ -327,8 +338,12 @@ int object_allocate(struct object *object, uint64_t len, uint64_t off, bool keep
 
 int object_sync(struct object *object)
 {
-	int rc = flush_object(object);
+	bool done;
+	int rc = synced_try(object, &done);
 
+	if (rc == 0 && done)
+		return pool_cut(object->pool);
+	rc = flush_object(object); /* also when the journal had no room: a frame may have */
 	if (rc == 0) {
 		object_lock_still(object);
 		if (!object->deleted)

@@ -153,6 +153,7 @@ static int open_log(struct pool *pool)
 	if (rc < 0)
 		return rc;
 	pool->log_epoch = pool->counts.log_epoch;
+	pool->log_recovered = recovered;
 	if (recovered)
 		return 0;
 	txn = txn_begin(pool);
@@ -395,6 +396,8 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		rc = recover_segments(pool);
 	if (rc == 0)
 		rc = recover_log(pool);
+	if (rc == 0)
+		rc = recover_synced(pool, pool->log_recovered);
 	if (rc == 0)
 		rc = recover_orphans(pool);
 	if (rc < 0)

@@ -28,6 +28,7 @@
 #include "tiers/records.h"
 #include "tiers/segment.h"
 #include "tiers/space.h"
+#include "tiers/synced.h"
 #include "tiers/tier.h"
 #include "tiers/txn.h"
 #include "tiers/workers.h"
@@ -49,6 +50,7 @@ struct object {
 	uint64_t note_pos;  /* of the last size, punch or clone record in the log that memory
 				shows */
 	uint64_t note_size; /* the size it left behind */
+	struct synced synced;
 	struct deferred_release *deferred;
 	size_t ndeferred, deferred_cap;
 	_Atomic uint64_t size;	      /* logical, with what is only in the log */
@@ -138,6 +140,7 @@ struct pool {
 	struct pool_config config;
 	struct meta *meta;
 	struct ramlog *log;
+	bool log_recovered; /* it was there: the last daemon died and the machine went on */
 	struct blockcache *cache;
 	struct workers *workers;
 	struct heat *heat;

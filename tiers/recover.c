@@ -147,6 +147,8 @@ static int replay_write(struct pool *pool, struct object *object,
 	space_reserve_forced(pool->space, record->len);
 	object->dirty_bytes += record->len;
 	pool->dirty_bytes += record->len;
+	object->synced.unknown = true;
+	object->synced.behind = true;
 	dirty_insert(&object->dirty, record->off, record->len, record->data, record->pos, &sink);
 	if (record->off + record->len > object->size)
 		object->size = record->off + record->len;

@@ -470,7 +470,8 @@ void txn_abort(struct txn *txn)
 
 void object_order_before_sync(struct txn *txn, struct object *object)
 {
-	if (atomic_load(&object->dirty_bytes) == 0 && !atomic_load(&object->flushing))
+	/* Records of synced writes come before this change in the journal: no flush is needed. */
+	if (!atomic_load(&object->synced.behind) && !atomic_load(&object->flushing))
 		return;
 	if (make_room((void **)&txn->order, &txn->order_cap, txn->norder, sizeof(*txn->order)) <
 	    0) {

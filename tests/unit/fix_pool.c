@@ -29,8 +29,8 @@ void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background)
 	char text[256], message[256];
 
 	*fix = (struct fix_pool){.background = background};
-	strcpy(fix->dir, "/var/tmp/terrace-test-XXXXXX");
-	strcpy(fix->ram, "/dev/shm/terrace-test-XXXXXX");
+	strcpy(fix->dir, "/var/tmp/terrace-pool-XXXXXX");
+	strcpy(fix->ram, "/dev/shm/terrace-pool-XXXXXX");
 	assert_non_null(mkdtemp(fix->dir));
 	assert_non_null(mkdtemp(fix->ram));
 	run("mkdir %s/ssd", fix->dir);
@@ -52,8 +52,8 @@ void fix_pool_small(struct fix_pool *fix)
 	char text[512], message[256];
 
 	*fix = (struct fix_pool){0};
-	strcpy(fix->dir, "/dev/shm/terrace-test-XXXXXX");
-	strcpy(fix->ram, "/dev/shm/terrace-test-XXXXXX");
+	strcpy(fix->dir, "/dev/shm/terrace-pool-XXXXXX");
+	strcpy(fix->ram, "/dev/shm/terrace-pool-XXXXXX");
 	assert_non_null(mkdtemp(fix->dir));
 	assert_non_null(mkdtemp(fix->ram));
 	snprintf(text, sizeof(text), "%s/ssd", fix->dir);

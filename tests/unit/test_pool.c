@@ -204,6 +204,43 @@ static void step_write(struct model *model, struct object *object)
 	model->synced = false;
 }
 
+static void step_sync(struct model *model, struct object *object)
+{
+	assert_int_equal(object_sync(object), 0);
+	model->synced = true;
+	memcpy(model->durable, model->bytes, MODEL_MAX);
+	model->durable_size = model->size;
+}
+
+/* What a database does: the records of synced writes (tiers/synced.h) and cuts between them. */
+static void step_small_syncs(struct model *model, struct object *object)
+{
+	for (unsigned n = 1 + (unsigned)rnd(6); n > 0; n--) {
+		size_t len = 1 + rnd(5000), off = rnd(model->size + 1) % (MODEL_MAX - len);
+
+		fill_random(model->bytes + off, len);
+		assert_int_equal(object_write(object, model->bytes + off, len, off), 0);
+		if (off + len > model->size)
+			model->size = off + len;
+		model->synced = false;
+		if (rnd(8) == 0) {
+			size_t size = rnd(model->size + 1);
+
+			assert_int_equal(object_truncate(object, size), 0);
+			memset(model->bytes + size, 0, model->size - size);
+			model->size = size;
+		}
+		if (rnd(8) == 0) {
+			size_t at = rnd(MODEL_MAX - 1), hole = 1 + rnd(MODEL_MAX - at - 1);
+
+			assert_int_equal(object_punch(object, hole, at), 0);
+			memset(model->bytes + at, 0, hole);
+		}
+		if (rnd(3))
+			step_sync(model, object);
+	}
+}
+
 static void step_truncate(struct model *model, struct object *object)
 {
 	size_t size = rnd(MODEL_MAX);
@@ -250,15 +287,6 @@ static void step_clone(struct fix_pool *fix, struct model *src, struct model *ds
 	if (to + len > dst->size)
 		dst->size = to + len;
 	dst->synced = false;
-}
-
-static void step_sync(struct model *models, struct model *model, struct object *object)
-{
-	(void)models;
-	assert_int_equal(object_sync(object), 0);
-	model->synced = true;
-	memcpy(model->durable, model->bytes, MODEL_MAX);
-	model->durable_size = model->size;
 }
 
 static void step_move(struct fix_pool *fix, const struct model *models)
@@ -329,13 +357,17 @@ static void step(struct fix_pool *fix, struct model *models)
 		step_punch(model, object);
 		break;
 	case 7:
-		step_sync(models, model, object);
+		step_sync(model, object);
 		break;
 	case 8:
 		assert_int_equal(pool_sync(fix->pool), 0);
 		break;
 	case 9:
 		step_move(fix, models);
+		break;
+	case 11:
+	case 12:
+		step_small_syncs(model, object);
 		break;
 	case 10:
 		step_clone(fix, model, &models[rnd(OBJECTS)]);

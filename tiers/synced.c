@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tiers/synced.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tiers/flush.h"
+#include "tiers/log.h"
+#include "tiers/pool_impl.h"
+
+#define BYTES_MAX   (32u << 10) /* more at a time is better off in a frame */
+#define RECORDS_MAX 1024u	/* of one object */
+#define VALUE_HEAD  16u		/* kind(8) off(8), then the bytes, or len(8) */
+
+enum record_kind { RECORD_WRITE = 1, RECORD_PUNCH = 2, RECORD_SIZE = 3 };
+
+bool synced_any(const struct object *object)
+{
+	return object->synced.first != object->synced.next;
+}
+
+void synced_note(struct object *object, uint64_t off, uint64_t len)
+{
+	struct synced *synced = &object->synced;
+	unsigned last = synced->npending ? synced->npending - 1u : 0;
+
+	synced->behind = true;
+	if (synced->unknown)
+		return;
+	if (synced->bytes + len > BYTES_MAX) {
+		synced->unknown = true;
+		return;
+	}
+	synced->bytes += (uint32_t)len;
+	if (synced->npending && synced->pending[last].off + synced->pending[last].len == off) {
+		synced->pending[last].len += (uint32_t)len;
+		return;
+	}
+	if (synced->npending == SYNCED_PENDING) {
+		synced->unknown = true;
+		return;
+	}
+	synced->pending[synced->npending].off = off;
+	synced->pending[synced->npending++].len = (uint32_t)len;
+}
+
+static void put_record(struct txn *txn, struct object *object, uint64_t number,
+		       enum record_kind kind, uint64_t off, const void *bytes, size_t len)
+{
+	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + BYTES_MAX];
+
+	put_le64(value, kind);
+	put_le64(value + 8, off);
+	memcpy(value + VALUE_HEAD, bytes, len);
+	txn_put(txn, key, key_2(key, KEY_SYNCED, object->id, number), value, VALUE_HEAD + len);
+}
+
+/* One pending range: what the log has of it now. Returns the number of records staged. */
+static uint64_t stage_range(struct txn *txn, struct object *object, uint64_t number, uint64_t off,
+			    uint64_t end, uint64_t *highest)
+{
+	uint64_t first = number;
+
+	for (struct dirty_range *range = dirty_find(&object->dirty, off); range && range->off < end;
+	     range = dirty_next(range)) {
+		uint64_t from = range->off > off ? range->off : off;
+		uint64_t to = range->off + range->len < end ? range->off + range->len : end;
+
+		put_record(txn, object, number++, RECORD_WRITE, from,
+			   range->data + (from - range->off), to - from);
+		if (to > *highest)
+			*highest = to;
+	}
+	return number - first;
+}
+
+static int try_locked(struct object *object, bool *done)
+{
+	struct synced *synced = &object->synced;
+	uint64_t next = synced->next, highest = synced->end;
+	struct txn *txn;
+	int rc;
+
+	if (object->flushing || synced->unknown || dirty_empty(&object->dirty) ||
+	    next - synced->first >= RECORDS_MAX)
+		return 0;
+	txn = txn_begin(object->pool);
+	for (unsigned i = 0; i < synced->npending; i++)
+		next += stage_range(txn, object, next, synced->pending[i].off,
+				    synced->pending[i].off + synced->pending[i].len, &highest);
+	/* A size beyond all data is known to the log alone: only a flush stores it. */
+	if (object->deleted ||
+	    object->size > (highest > object->record.size ? highest : object->record.size)) {
+		txn_abort(txn);
+		return 0;
+	}
+	rc = txn_commit(txn);
+	if (rc < 0)
+		return rc;
+	synced->next = next;
+	synced->end = highest;
+	synced->npending = 0;
+	synced->bytes = 0;
+	synced->behind = false;
+	*done = true;
+	return 0;
+}
+
+int synced_try(struct object *object, bool *done)
+{
+	int rc;
+
+	*done = false;
+	pthread_rwlock_wrlock(&object->data_lock);
+	rc = try_locked(object, done);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+void synced_delete(struct txn *txn, struct object *object)
+{
+	uint8_t key[KEY_LEN_2];
+
+	for (uint64_t i = object->synced.first; i < object->synced.next; i++)
+		txn_del(txn, key, key_2(key, KEY_SYNCED, object->id, i));
+}
+
+void synced_deleted(struct object *object, bool clean)
+{
+	struct synced *synced = &object->synced;
+
+	synced->first = synced->next;
+	synced->end = 0;
+	if (!clean)
+		return;
+	synced->npending = 0;
+	synced->bytes = 0;
+	synced->unknown = false;
+	synced->behind = false;
+}
+
+bool synced_mark(struct txn *txn, struct object *object, bool size, uint64_t off, uint64_t len)
+{
+	uint8_t bytes[8];
+
+	if (!synced_any(object))
+		return false;
+	put_le64(bytes, len);
+	put_record(txn, object, object->synced.next, size ? RECORD_SIZE : RECORD_PUNCH, off, bytes,
+		   sizeof(bytes));
+	return true;
+}
+
+void synced_marked(struct object *object)
+{
+	object->synced.next++;
+}
+
+int synced_drop(struct object *object)
+{
+	struct txn *txn;
+	int rc;
+
+	if (!synced_any(object) || !dirty_empty(&object->dirty))
+		return 0;
+	txn = txn_begin(object->pool);
+	txn_frees(txn);
+	synced_delete(txn, object);
+	rc = txn_commit(txn);
+	if (rc == 0)
+		synced_deleted(object, true);
+	return rc;
+}
+
+/* Opening ----------------------------------------------------------------------------------------
+ */
+
+static int replay_record(struct object *object, const uint8_t *value, size_t len)
+{
+	uint64_t kind, off;
+
+	if (len < VALUE_HEAD)
+		return -EUCLEAN;
+	kind = get_le64(value);
+	off = get_le64(value + 8);
+	if (kind == RECORD_WRITE)
+		return object_write(object, value + VALUE_HEAD, len - VALUE_HEAD, off);
+	if (len != VALUE_HEAD + 8)
+		return -EUCLEAN;
+	if (kind == RECORD_PUNCH)
+		return object_punch(object, get_le64(value + VALUE_HEAD), off);
+	return kind == RECORD_SIZE ? object_truncate(object, off) : -ENOTSUP;
+}
+
+/*
+ * The records of one object, [first, next). Replaying changes the object through the log; while it
+ * goes on the object is not told of the records, so that they stay as they are, and at the end its
+ * flush deletes them.
+ */
+static int recover_object(struct pool *pool, uint64_t id, uint64_t first, uint64_t next,
+			  bool replay)
+{
+	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + BYTES_MAX];
+	struct object *object;
+	size_t len;
+	int rc = object_get(pool, id, &object);
+
+	if (rc < 0)
+		return rc;
+	for (uint64_t i = first; replay && rc == 0 && i < next; i++) {
+		rc = meta_get(pool->meta, key, key_2(key, KEY_SYNCED, id, i), value, sizeof(value),
+			      &len);
+		if (rc == 0)
+			rc = replay_record(object, value, len);
+	}
+	pthread_rwlock_wrlock(&object->data_lock);
+	object->synced.first = first;
+	object->synced.next = next;
+	object->synced.unknown = true;
+	if (rc == 0)
+		rc = synced_drop(object);
+	pthread_rwlock_unlock(&object->data_lock);
+	/* Without room now the data stays in the log, and the records until it is flushed. */
+	if (rc == 0 && replay && flush_object(object) < 0)
+		log_warning("%s: what was synced before the power loss waits in RAM for room",
+			    pool->config.name);
+	object_put(object);
+	return rc;
+}
+
+/* The next object that has records, at or after *id, and their numbers. -ENOENT: no more. */
+static int find_object(struct pool *pool, uint64_t *id, uint64_t *first, uint64_t *next)
+{
+	static const uint8_t prefix[] = {KEY_SYNCED};
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	uint8_t start[KEY_LEN_2];
+	bool any = false;
+	int rc;
+
+	key_2(start, KEY_SYNCED, *id, 0);
+	rc = meta_cursor_open(pool->meta, prefix, sizeof(prefix), start, sizeof(start), &cursor);
+	if (rc < 0)
+		return rc;
+	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
+		if (item.key_len != KEY_LEN_2) {
+			rc = -EUCLEAN;
+			break;
+		}
+		if (any && get_be64(item.key + 1) != *id)
+			break;
+		if (!any)
+			*first = get_be64(item.key + KEY_LEN_1);
+		*id = get_be64(item.key + 1);
+		*next = get_be64(item.key + KEY_LEN_1) + 1;
+		any = true;
+	}
+	meta_cursor_close(cursor);
+	return any && rc != -EUCLEAN ? 0 : rc;
+}
+
+int recover_synced(struct pool *pool, bool log_recovered)
+{
+	uint64_t id = 0, first = 0, next = 0;
+	int rc;
+
+	while ((rc = find_object(pool, &id, &first, &next)) == 0) {
+		rc = recover_object(pool, id, first, next, !log_recovered);
+		if (rc < 0) {
+			log_error("%s: synced writes of object %llu cannot be replayed: %s",
+				  pool->config.name, (unsigned long long)id, strerror(-rc));
+			return rc;
+		}
+		id++;
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
