@@ -32,6 +32,7 @@ struct placed {
 	struct frame_build *build;
 	uint64_t off, pos;
 	uint32_t len, frame_off;
+	bool staged; /* in the object's transaction */
 };
 
 /* Builds being filled for one tier and codec: one packs small objects, one takes a large one. */
@@ -261,51 +262,63 @@ static uint64_t older_than_note(const struct object *object)
 	return bytes;
 }
 
+/* Is anything of [from, to) in the log? */
+static bool in_log(const struct object *object, uint64_t from, uint64_t to)
+{
+	const struct dirty_range *range = from < to ? dirty_find(&object->dirty, from) : NULL;
+
+	return range && range->off < to;
+}
+
 /*
  * Stages the extents placed[0..n) of one object and its stored size. That is where the data ends
  * that is on media; and when all that is older than the last note is there, at least the size the
  * note left: nothing else may be left in the log that keeps the note.
+ *
+ * Behind the stored size nothing is staged past what stays in the log: a power loss would leave a
+ * hole there, or extents behind the end that come to light when the object grows.
  */
-static int stage_object(struct txn *txn, struct object *object, const struct placed *placed,
-			size_t n)
+static int stage_object(struct txn *txn, struct object *object, struct placed *placed, size_t n)
 {
 	struct object_record *record = txn_object(txn, object, false, true);
 	struct extent_list add = {0};
-	uint64_t left = object->dirty.bytes, end = 0, older;
+	uint64_t left = object->dirty.bytes, stored, end, older;
 	bool whole = true;
 	int rc = 0;
 
 	if (!record)
 		return txn->error;
 	older = record->size < object->note_size ? older_than_note(object) : 0;
+	stored = end = record->size;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		uint64_t still;
+		uint64_t still, piece_end = placed[i].off + placed[i].len;
 		struct extent extent = {.off = placed[i].off,
 					.len = placed[i].len,
 					.frame_off = placed[i].frame_off};
 
+		placed[i].staged = false;
+		whole = whole && !in_log(object, end, placed[i].off);
+		if (!whole && piece_end > stored)
+			continue;
 		if (!frame_build_stage(txn, placed[i].build)) {
-			whole = false; /* the size stays below what is only in the log */
+			whole = whole && piece_end <= stored;
 			continue;
 		}
+		placed[i].staged = true;
 		extent.frame = placed[i].build->id;
 		rc = extent_list_add(&add, &extent);
 		still = still_dirty(object, &placed[i]);
 		left -= still;
 		if (older && placed[i].pos < object->note_pos)
 			older -= still;
-		if (whole)
-			end = placed[i].off + placed[i].len;
+		end = piece_end > end ? piece_end : end;
 	}
 	if (rc == 0)
 		rc = extmap_overlay(txn, object, add.items, add.count);
 	else
 		txn_fail(txn, rc);
 	object_show_notes(object, record);
-	if (left == 0 && whole)
-		record->size = object->size;
-	else if (end > record->size)
-		record->size = end;
+	record->size = left == 0 ? object->size : end;
 	if (!older && record->size < object->note_size)
 		record->size = object->note_size;
 	extent_list_release(&add);
@@ -325,6 +338,11 @@ static void piece_done(struct flush *flush, const struct placed *placed, int rc)
 		flush_fail(flush, rc < 0 ? rc : build->error);
 		return;
 	}
+	if (!placed->staged) { /* once more, with what lies before it */
+		flush->failed_bytes += placed->len;
+		flush_fail(flush, -ESTALE);
+		return;
+	}
 	build->created = true;
 	if (dirty_prepare(&object->dirty) < 0)
 		flush_fail(flush, -ENOMEM); /* it stays in the log and is flushed once more */
@@ -334,7 +352,7 @@ static void piece_done(struct flush *flush, const struct placed *placed, int rc)
 
 /* Pieces of one object in one transaction; in several, in order of offset, where the batch of one
  * would be larger than the metadata store takes. Data lock held. */
-static int commit_pieces(struct flush *flush, const struct placed *placed, size_t n)
+static int commit_pieces(struct flush *flush, struct placed *placed, size_t n)
 {
 	struct txn *txn = txn_begin(flush->pool);
 	int rc;
@@ -378,7 +396,7 @@ static void records_done(struct flush *flush, struct object *object)
 		synced_deleted(object, dirty_empty(&object->dirty));
 }
 
-static void commit_object(struct flush *flush, const struct placed *placed, size_t n)
+static void commit_object(struct flush *flush, struct placed *placed, size_t n)
 {
 	struct object *object = placed[0].object;
 	bool whole;
@@ -386,7 +404,7 @@ static void commit_object(struct flush *flush, const struct placed *placed, size
 	pthread_rwlock_wrlock(&object->data_lock);
 	whole = commit_pieces(flush, placed, n) == 0 && !object->deleted;
 	for (size_t i = 0; i < n && whole; i++)
-		whole = !placed[i].build->error;
+		whole = placed[i].staged && !placed[i].build->error;
 	if (whole)
 		records_done(flush, object);
 	object_dirty_settle(object);
