@@ -243,26 +243,27 @@ int object_size_settle(struct object *object)
 }
 
 /* A record without payload, in its place among the object's records. Data lock held, no flush under
- * way, on success. */
-static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len)
+ * way, on success. It comes before the change, so that a process that dies in between is caught up
+ * with; where the change fails it is revoked, or else it would be made at the next replay. */
+static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
+		    struct ramlog_record *note)
 {
-	struct ramlog_record record;
 	void *data;
 
 	for (;;) {
-		int rc = log_reserve(object, op, off, len, false, &record, &data);
+		int rc = log_reserve(object, op, off, len, false, note, &data);
 
 		if (rc < 0)
 			return rc;
 		if (!object->flushing)
 			break;
-		ramlog_cancel(object->pool->log, &record);
+		ramlog_cancel(object->pool->log, note);
 		pthread_rwlock_unlock(&object->data_lock);
 		object_flushing_wait(object);
 	}
-	ramlog_commit(object->pool->log, &record);
-	object->write_time = record.time_ns;
-	object->note_pos = record.pos;
+	ramlog_commit(object->pool->log, note);
+	object->write_time = note->time_ns;
+	object->note_pos = note->pos;
 	object->note_size = object->size;
 	return 0;
 }
@@ -270,26 +271,33 @@ static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint
 int object_truncate(struct object *object, uint64_t size)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
+	struct ramlog_record note;
 	uint64_t before;
+	bool done;
 	int rc;
 
 	if (size > OBJECT_SIZE_MAX)
 		return -EFBIG;
-	rc = log_note(object, RAMLOG_SIZE, size, 0);
+	rc = log_note(object, RAMLOG_SIZE, size, 0, &note);
 	if (rc < 0)
 		return rc;
 	before = object->size;
 	rc = dirty_prepare(&object->dirty);
 	if (rc == 0 && size < before)
 		rc = object_cut(object, size, UINT64_MAX, true);
+	done = rc == 0;
 	if (rc == 0) {
 		dirty_remove(&object->dirty, size, UINT64_MAX - size, &sink);
 		object->size = object->note_size = size;
 		object_dirty_settle(object);
 		rc = object_size_settle(object);
-		if (rc < 0 && size > before)
+		if (rc < 0 && size > before) {
 			object->size = object->note_size = before;
+			done = false;
+		}
 	}
+	if (!done)
+		ramlog_revoke(object->pool->log, &note);
 	if (rc == 0)
 		rc = synced_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
@@ -299,11 +307,12 @@ int object_truncate(struct object *object, uint64_t size)
 int object_punch(struct object *object, uint64_t len, uint64_t off)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
+	struct ramlog_record note;
 	int rc;
 
 	if (len == 0 || off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
 		return -EINVAL;
-	rc = log_note(object, RAMLOG_PUNCH, off, len);
+	rc = log_note(object, RAMLOG_PUNCH, off, len, &note);
 	if (rc < 0)
 		return rc;
 	rc = dirty_prepare(&object->dirty);
@@ -313,6 +322,8 @@ int object_punch(struct object *object, uint64_t len, uint64_t off)
 		dirty_remove(&object->dirty, off, len, &sink);
 		object_dirty_settle(object);
 		rc = object_size_settle(object);
+	} else {
+		ramlog_revoke(object->pool->log, &note);
 	}
 	if (rc == 0)
 		rc = synced_drop(object);

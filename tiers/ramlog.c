@@ -190,6 +190,19 @@ void ramlog_cancel(struct ramlog *log, const struct ramlog_record *record)
 	settle(log, record, RAMLOG_CANCELLED);
 }
 
+void ramlog_revoke(struct ramlog *log, const struct ramlog_record *record)
+{
+	struct ramlog_chunk *chunk;
+
+	assert(record->op != RAMLOG_WRITE);
+	pthread_mutex_lock(&log->lock);
+	chunk = ramlog_ring_at(&log->ring, record->pos);
+	if (chunk) /* else it has been freed, and the record with it */
+		ramlog_record_mark(chunk, (uint32_t)(record->pos % RAMLOG_CHUNK_BYTES),
+				   RAMLOG_CANCELLED);
+	pthread_mutex_unlock(&log->lock);
+}
+
 void ramlog_release(struct ramlog *log, uint64_t pos, uint64_t bytes)
 {
 	struct ramlog_chunk *chunk;

@@ -72,6 +72,9 @@ int ramlog_reserve(struct ramlog *log, enum ramlog_op op, uint64_t object, uint6
 		   uint64_t len, int64_t time_ns, struct ramlog_record *out, void **data);
 void ramlog_commit(struct ramlog *log, const struct ramlog_record *record);
 void ramlog_cancel(struct ramlog *log, const struct ramlog_record *record);
+/* A committed record without payload is not to count after all: what it says has failed. The caller
+ * still excludes other changes of the object. */
+void ramlog_revoke(struct ramlog *log, const struct ramlog_record *record);
 
 /*
  * Live bytes: a committed WRITE record holds `len` live bytes in its chunk; as parts are flushed or

@@ -281,7 +281,11 @@ void ramlog_record_put(struct ramlog_chunk *chunk, const struct ramlog_record *r
 
 void ramlog_record_mark(struct ramlog_chunk *chunk, uint32_t off, enum ramlog_state state)
 {
-	assert(word_load(chunk->base + off) == record_word(RAMLOG_RESERVED));
+	uint64_t word = word_load(chunk->base + off);
+
+	assert(word == record_word(RAMLOG_RESERVED) ||
+	       (word == record_word(RAMLOG_COMMITTED) && state == RAMLOG_CANCELLED));
+	(void)word;
 	word_store(chunk->base + off, record_word(state));
 }
 
