@@ -43,6 +43,12 @@ static const struct work_version *current(const struct work_object *object)
 	return &object->versions[object->nversions - 1];
 }
 
+static void model(struct work *work, bool begins)
+{
+	if (work->model)
+		work->model(begins);
+}
+
 /* A copy of the current version of at least this size, zeros behind the end. */
 static struct work_version draft(struct work *work, const struct work_object *object, size_t size)
 {
@@ -50,17 +56,21 @@ static struct work_version draft(struct work *work, const struct work_object *ob
 	size_t old = object->nversions ? current(object)->size : 0;
 
 	version.size = size > old ? size : old;
+	model(work, true);
 	version.bytes = calloc(1, version.size + 1);
+	model(work, false);
 	assert_non_null(version.bytes);
 	if (old)
 		memcpy(version.bytes, current(object)->bytes, old);
 	return version;
 }
 
-static void version_add(struct work_object *object, struct work_version version)
+static void version_add(struct work *work, struct work_object *object, struct work_version version)
 {
+	model(work, true);
 	object->versions =
 		realloc(object->versions, (object->nversions + 1) * sizeof(*object->versions));
+	model(work, false);
 	assert_non_null(object->versions);
 	object->versions[object->nversions++] = version;
 }
@@ -93,7 +103,7 @@ static void data_done(struct work *work, struct work_object *object, struct work
 	uint8_t *bytes;
 
 	if (rc == 0) {
-		version_add(object, version);
+		version_add(work, object, version);
 		return;
 	}
 	if (!work->pause)
@@ -101,7 +111,7 @@ static void data_done(struct work *work, struct work_object *object, struct work
 	work->pause(true);
 	bytes = content(work, object, &size);
 	if (same(&version, bytes, size))
-		version_add(object, version);
+		version_add(work, object, version);
 	else {
 		if (!same(current(object), bytes, size))
 			fail_msg("a failed step %u has left neither the old nor the new content",
@@ -136,7 +146,7 @@ static struct work_object *object_new(struct work *work, uint64_t id)
 
 	assert_true(work->nobjects <= WORK_OBJECTS);
 	*object = (struct work_object){.id = id, .created = work->moment};
-	version_add(object, draft(work, object, 0));
+	version_add(work, object, draft(work, object, 0));
 	return object;
 }
 

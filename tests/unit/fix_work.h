@@ -55,6 +55,7 @@ struct work {
 	/* Errors are expected. After each, the fault is taken out (true), what is there then is
 	 * read, and the fault put in again. NULL: errors are fatal. */
 	void (*pause)(bool pause);
+	void (*model)(bool begins); /* around the model's own allocations; or NULL */
 	uint64_t rng;
 	int slots[WORK_SLOTS];
 	struct work_object objects[WORK_OBJECTS];

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Fault loop over the pool: the n-th call through the io seam fails, once or from then on, for
+ * n = 1, 2, 3, ... until a run is untouched; and the n-th allocation. A step that fails says so and
+ * has been done or not; with the fault taken out everything that was acknowledged is there, now,
+ * after kill -9, after closing, and, once synced, after power loss; the accounts add up; no
+ * descriptor is lost (promises 1 to 3).
+ *
+ * TERRACE_STEPS tries every kind of fault at every call; by default calls and kinds are drawn, and
+ * TERRACE_SEED repeats a run. TERRACE_WORKLOAD=... tries only that one.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ftw.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "tests/unit/fix_alloc.h"
+#include "tests/unit/fix_fault.h"
+#include "tests/unit/fix_place.h"
+#include "tests/unit/fix_pool.h"
+#include "tests/unit/fix_work.h"
+
+static const char before[] = "c0c1w0w1s0a1";
+
+static const char *const workloads[] = {
+	"c2w2s2", "w0s0",   "o0S-R-", "a0t0S-", "p0g0s0", "l1s2",   "c2l0S-", "d0u0",
+	"w1d1R-", "x0S-R-", "r0s0",   "w0K-x1", "L-w0O-", "w0C-s0", "t1C-O-",
+};
+
+static const struct {
+	enum fault_kind kind;
+	bool forever;
+} kinds[] = {
+	{FAULT_EIO, false},    {FAULT_ENOSPC, true}, {FAULT_SHORT, false},
+	{FAULT_ENOSPC, false}, {FAULT_EIO, true},
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static struct fix_pool fix;
+static struct work work;
+static struct dice dice;
+static unsigned long runs;
+static char run_name[160]; /* what is being tried, for messages */
+static enum fault_kind armed_kind;
+static bool armed_forever;
+
+static int drop(const char *path, const struct stat *st, int what, struct FTW *ftw)
+{
+	(void)st;
+	(void)what;
+	return ftw->level ? remove(path) : 0;
+}
+
+static void remove_below(const char *path)
+{
+	assert_int_equal(nftw(path, drop, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void power(void)
+{
+	pool_abandon(fix.pool);
+	fix.pool = NULL;
+	remove_below(fix.ram);
+	fix_pool_open(&fix);
+}
+
+static void pause_io(bool pause)
+{
+	if (pause)
+		fault_disarm();
+	else if (armed_forever)
+		fault_arm(FAULT_ALL, 1, armed_kind, true);
+}
+
+/* The fault is out. */
+static void check_all(unsigned long way)
+{
+	work.pause = work.model = NULL;
+	if (!fix.pool)
+		fix_pool_open(&fix);
+	work_check(&work);
+	if (way % 4 == 0 || way % 4 == 3) {
+		fix_pool_crash(&fix);
+		work_check(&work);
+	}
+	if (way % 4 >= 2) {
+		assert_int_equal(pool_sync(fix.pool), 0);
+		power();
+		work_check(&work);
+	}
+	fix_pool_verify(&fix);
+	fix_pool_close(&fix);
+	fix_pool_open(&fix);
+	work_check(&work);
+	fix_pool_verify(&fix);
+	fix_pool_close(&fix);
+}
+
+static void begin(void)
+{
+	fix_pool_small(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	fix_pool_open(&fix);
+	work_init(&work, &fix);
+	work_run(&work, before);
+}
+
+static void end(int fds)
+{
+	assert_int_equal(fault_open_fds(), fds);
+	work_release(&work);
+	fix_pool_free(&fix);
+	run_name[0] = '\0';
+	runs++;
+}
+
+/* False: the fault was behind the last call. */
+static bool run_io(const char *steps, unsigned long n, size_t kind)
+{
+	int fds = fault_open_fds();
+	uint64_t failed;
+
+	snprintf(run_name, sizeof(run_name), "workload %s, call %lu, kind %zu", steps, n, kind);
+	begin();
+	armed_kind = kinds[kind].kind;
+	armed_forever = kinds[kind].forever;
+	work.pause = pause_io;
+	fault_arm(FAULT_ALL, n, armed_kind, armed_forever);
+	work_run(&work, steps);
+	failed = fault_disarm();
+	check_all(n + kind);
+	end(fds);
+	return failed != 0;
+}
+
+static void test_io_faults(void **state)
+{
+	bool all = getenv("TERRACE_STEPS") != NULL;
+	const char *only = getenv("TERRACE_WORKLOAD");
+
+	(void)state;
+	quiet_begin();
+	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
+		const char *steps = only ? only : workloads[i];
+
+		for (size_t turn = 0; turn < (all ? KINDS : 1); turn++) {
+			unsigned long n = 1;
+			size_t kind = turn;
+
+			while (run_io(steps, n, kind) ||
+			       (!all && kinds[kind].kind == FAULT_SHORT)) {
+				n += all ? 1 : 1 + dice_roll(&dice, 4);
+				/* Short transfers are counted among themselves: there are fewer,
+				 * and the end is another. */
+				if (!all)
+					kind = dice_roll(&dice, KINDS);
+			}
+		}
+		if (only)
+			break;
+	}
+	quiet_end();
+	printf("%lu runs with failing calls\n", runs);
+}
+
+/* What could not be made leaves nothing behind, and can be made afterwards. (Not where every call
+ * fails: then what was made cannot be removed either.) */
+static void test_creating(void **state)
+{
+	uint64_t failed = 1;
+
+	(void)state;
+	quiet_begin();
+	for (unsigned long n = 1; failed; n++) {
+		int fds = fault_open_fds(), rc;
+
+		fix_pool_small(&fix);
+		snprintf(run_name, sizeof(run_name), "create, call %lu", n);
+		fault_arm(FAULT_ALL, n, n % 2 ? FAULT_EIO : FAULT_ENOSPC, false);
+		rc = pool_create(&fix.config);
+		failed = fault_disarm();
+		assert_int_equal(fault_open_fds(), fds);
+		if (rc < 0)
+			assert_int_equal(pool_create(&fix.config), 0);
+		fix_pool_open(&fix);
+		work_init(&work, &fix);
+		work_run(&work, "c0w0S-O-");
+		work_check(&work);
+		fix_pool_close(&fix);
+		end(fds);
+	}
+	quiet_end();
+}
+
+static void pause_alloc(bool pause)
+{
+	alloc_armed = !pause;
+}
+
+static void test_failing_allocations(void **state)
+{
+	bool all = getenv("TERRACE_STEPS") != NULL;
+
+	(void)state;
+	if (!ALLOC_FAULTS)
+		skip();
+	quiet_begin();
+	runs = 0;
+	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
+		unsigned long failed = 1;
+
+		for (unsigned long n = 1; failed; n += all ? 1 : 1 + dice_roll(&dice, 8)) {
+			int fds = fault_open_fds();
+
+			snprintf(run_name, sizeof(run_name), "workload %s, allocation %lu",
+				 workloads[i], n);
+			begin();
+			work.pause = work.model = pause_alloc;
+			alloc_persistent = dice_roll(&dice, 2);
+			alloc_countdown = n;
+			alloc_failed = 0;
+			alloc_live = 0;
+			alloc_armed = true;
+			work_run(&work, workloads[i]);
+			alloc_armed = false;
+			failed = alloc_failed;
+			check_all(n);
+			end(fds);
+		}
+	}
+	quiet_end();
+	printf("%lu runs with failing allocations\n", runs);
+}
+
+/* A failed test leaves its folders behind otherwise. */
+static int tidy(void **state)
+{
+	(void)state;
+	fault_disarm();
+	alloc_armed = false;
+	quiet_end();
+	if (run_name[0])
+		printf("%s\n", run_name);
+	run_name[0] = '\0';
+	fix.pool = NULL;
+	if (fix.dir[0] && access(fix.dir, F_OK) == 0)
+		fix_pool_free(&fix);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_io_faults, tidy),
+		cmocka_unit_test_teardown(test_creating, tidy),
+		cmocka_unit_test_teardown(test_failing_allocations, tidy),
+	};
+
+	dice_init(&dice, "test_pool_faults");
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
