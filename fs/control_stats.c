@@ -89,14 +89,14 @@ static const char *human(uint64_t bytes, char buf[static 16])
 	return buf;
 }
 
-static void row(FILE *file, const char *name, const struct tier_usage *usage, double ratio,
-		const char *path)
+/* Hit% is the share of all `reads` that the tier served. */
+static void row(FILE *file, const char *name, const struct tier_usage *usage, uint64_t reads,
+		double ratio, const char *path)
 {
 	char size[16], used[16], logical[16], hit[16] = "-", percent[16] = "-";
 
-	if (usage->hits + usage->misses)
-		snprintf(hit, sizeof(hit), "%.1f",
-			 100.0 * (double)usage->hits / (double)(usage->hits + usage->misses));
+	if (reads)
+		snprintf(hit, sizeof(hit), "%.1f", 100.0 * (double)usage->hits / (double)reads);
 	if (usage->size)
 		snprintf(percent, sizeof(percent), "%.1f",
 			 100.0 * (double)usage->used / (double)usage->size);
@@ -115,6 +115,7 @@ char *control_status(struct fs *fs)
 	const struct pool_config *config = pool_config(fs->pool);
 	struct pool_usage *usage = calloc(1, sizeof(*usage));
 	struct tier_usage all = {.size = 0};
+	uint64_t reads = 0;
 	char *text = NULL;
 	size_t len;
 	FILE *file = usage ? open_memstream(&text, &len) : NULL;
@@ -127,21 +128,20 @@ char *control_status(struct fs *fs)
 	for (uint32_t i = 0; i < usage->ntiers; i++) {
 		const struct tier_usage *tier = &usage->tiers[i];
 
+		reads += tier->hits;
 		if (i) { /* the RAM tier is a buffer and a cache: no room of its own */
 			all.size += tier->size;
 			all.used += tier->used;
 		}
 	}
 	all.logical = usage->logical;
-	all.hits = usage->tiers[0].hits;
-	all.misses = usage->tiers[0].misses;
 	fprintf(file, "%-16s %8s %8s %6s %8s %6s %6s %s\n", "Tier", "Size", "Used", "Use%",
 		"Logical", "Ratio", "Hit%", "Path");
-	row(file, "combined", &all, ratio_of(usage->logical, usage->stored), "");
+	row(file, "combined", &all, 0, ratio_of(usage->logical, usage->stored), "");
 	for (uint32_t i = 0; i < usage->ntiers; i++) {
 		const struct config_tier *tier = &config->tiers[i];
 
-		row(file, tier->name, &usage->tiers[i],
+		row(file, tier->name, &usage->tiers[i], reads,
 		    ratio_of(usage->tiers[i].logical, usage->tiers[i].live),
 		    tier->npaths ? tier->paths[0] : "");
 	}

@@ -8,7 +8,6 @@
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
-#define HEADER_BLOCK   UINT32_MAX  /* a frame's header in the block cache */
 #define READ_WHOLE_MAX (64u << 10) /* stored frames up to this are fetched in one read */
 
 /* Builds -----------------------------------------------------------------------------------------
@@ -353,7 +352,8 @@ static int header_fill(void *arg, void *buf, size_t len)
 static int header_get(struct block_fill *fill, struct frame_header *header)
 {
 	struct cached_block *bytes;
-	int rc = blockcache_get(fill->pool->cache, fill->frame, HEADER_BLOCK,
+	int rc = blockcache_get(fill->pool->cache, fill->frame,
+				frame_blocks(fill->record) /* behind the blocks */,
 				fill->record->header_len, header_fill, fill, &bytes, NULL);
 
 	if (rc < 0)

@@ -428,6 +428,9 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 	if (rc == 0)
 		rc = pool_start(pool, options);
 	if (rc < 0) {
+		/* A folder that is left empty was made in vain; one that holds data stays. */
+		if (pool->ram_dir)
+			rmdir(pool->ram_dir);
 		pool_abandon(pool);
 		return rc;
 	}

@@ -70,6 +70,12 @@ static inline uint64_t extent_share(uint32_t len, const struct frame_record *fra
 	return frame->raw_len ? (uint64_t)len * frame->stored_len / frame->raw_len : 0;
 }
 
+/* Blocks in a frame's raw bytes. */
+static inline uint32_t frame_blocks(const struct frame_record *frame)
+{
+	return ((frame->raw_len - 1) >> frame->block_shift) + 1;
+}
+
 struct codec_account {
 	uint64_t raw, stored, frames;
 };

@@ -381,7 +381,7 @@ static void publish(struct txn *txn, uint64_t seq)
 					.off = record->off,
 					.len = record->stored_len,
 					.frame = frame->id,
-					.nblocks = (record->raw_len >> record->block_shift) + 1});
+					.nblocks = frame_blocks(record) + 1}); /* and its header */
 	}
 	for (size_t i = 0; i < txn->ngone; i++) {
 		struct segment *segment = txn->gone[i];
