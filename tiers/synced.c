@@ -189,7 +189,10 @@ static int replay_record(struct object *object, const uint8_t *value, size_t len
 		return -EUCLEAN;
 	if (kind == RECORD_PUNCH)
 		return object_punch(object, get_le64(value + VALUE_HEAD), off);
-	return kind == RECORD_SIZE ? object_truncate(object, off) : -ENOTSUP;
+	if (kind != RECORD_SIZE)
+		return -ENOTSUP;
+	/* A cut never grows: what was cut may have been longer by writes that nobody had synced. */
+	return off < object_size(object) ? object_truncate(object, off) : 0;
 }
 
 /*

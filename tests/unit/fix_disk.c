@@ -41,6 +41,8 @@ struct file {
 	bool folder;
 	unsigned medium;
 	struct content now, safe;
+	bool *forgotten; /* blocks that a failed sync has dropped from what is to be written */
+	size_t nforgotten;
 };
 
 struct name {
@@ -49,7 +51,16 @@ struct name {
 	int now, safe; /* file; -1 = none */
 };
 
-enum call { CALL_NAME, CALL_RENAME, CALL_UNLINK, CALL_WRITE, CALL_SYNC, CALL_RESIZE, CALL_ZERO };
+enum call {
+	CALL_NAME,
+	CALL_RENAME,
+	CALL_UNLINK,
+	CALL_WRITE,
+	CALL_SYNC,
+	CALL_RESIZE,
+	CALL_ZERO,
+	CALL_FORGET
+};
 
 struct call_record {
 	enum call call;
@@ -72,6 +83,7 @@ static struct {
 	unsigned nnames;
 	struct call_record *calls;
 	size_t ncalls, cap, at;
+	unsigned fail_sync;
 	struct io_ops ops;
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -109,6 +121,8 @@ static uint8_t *block_own(struct file *file, size_t i)
 {
 	uint8_t *old = file->now.blocks[i], *mine;
 
+	if (i < file->nforgotten)
+		file->forgotten[i] = false; /* dirty again */
 	if (old && old != safe_block(file, i))
 		return old;
 	mine = calloc(1, BLOCK);
@@ -173,11 +187,22 @@ static void range_sync(struct file *file, uint64_t len, uint64_t off)
 	if (last > file->now.nblocks)
 		last = file->now.nblocks;
 	for (size_t i = first; i < last; i++) {
-		if (file->safe.blocks[i] == file->now.blocks[i])
+		if (file->safe.blocks[i] == file->now.blocks[i] ||
+		    (i < file->nforgotten && file->forgotten[i]))
 			continue;
 		free(file->safe.blocks[i]);
 		file->safe.blocks[i] = file->now.blocks[i];
 	}
+}
+
+static void file_forget(struct file *file)
+{
+	free(file->forgotten);
+	file->nforgotten = file->now.nblocks;
+	file->forgotten = calloc(file->nforgotten + 1, sizeof(bool));
+	must(file->forgotten != NULL, "blocks");
+	for (size_t i = 0; i < file->nforgotten; i++)
+		file->forgotten[i] = file->now.blocks[i] != safe_block(file, i);
 }
 
 static bool file_synced(const struct file *file)
@@ -199,6 +224,7 @@ static void file_release(struct file *file)
 		free(file->safe.blocks[i]);
 	free(file->now.blocks);
 	free(file->safe.blocks);
+	free(file->forgotten);
 }
 
 /* Names -----------------------------------------------------------------------------------------
@@ -316,6 +342,25 @@ void disk_wrote(int fd, const void *buf, size_t len, off_t off)
 	now->bytes = malloc(len);
 	must(now->bytes != NULL, "bytes");
 	memcpy(now->bytes, buf, len);
+}
+
+bool disk_sync_fails(int fd)
+{
+	int file = disk.recording && disk.fail_sync ? file_of(fd) : -1;
+
+	if (file < 0 || --disk.fail_sync)
+		return false;
+	if (!disk.files[file].folder)
+		record(CALL_FORGET)->file = file;
+	errno = EIO;
+	return true;
+}
+
+void disk_fail_sync(unsigned n)
+{
+	disk_lock();
+	disk.fail_sync = n;
+	disk_unlock();
 }
 
 void disk_synced(int fd)
@@ -503,6 +548,7 @@ void disk_record(const char *const *folders, unsigned n)
 
 void disk_stop(void)
 {
+	disk.fail_sync = 0;
 	io_ops_set(NULL);
 	disk.recording = false;
 }
@@ -557,6 +603,9 @@ static void redo(const struct call_record *call)
 		break;
 	case CALL_SYNC:
 		sync_done(file);
+		break;
+	case CALL_FORGET:
+		file_forget(file);
 		break;
 	case CALL_RESIZE:
 		file_resize(file, call->len);

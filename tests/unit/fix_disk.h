@@ -20,6 +20,7 @@
 #ifndef TERRACE_TESTS_FIX_DISK_H
 #define TERRACE_TESTS_FIX_DISK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -32,6 +33,9 @@ enum disk_outcome { DISK_KEPT, DISK_LOST, DISK_TORN, DISK_NAMED, DISK_OUTCOMES }
 void disk_record(const char *const *folders, unsigned n);
 /* Calls recorded so far. */
 size_t disk_steps(void);
+/* The nth sync from now on fails with EIO, and what it was to write is forgotten: no later sync
+ * writes it either, as the page cache has it. 0: none. */
+void disk_fail_sync(unsigned n);
 /* Ends the recording. */
 void disk_stop(void);
 
@@ -46,6 +50,7 @@ void disk_release(void);
 void disk_lock(void);
 void disk_unlock(void);
 void disk_wrote(int fd, const void *buf, size_t len, off_t off);
+bool disk_sync_fails(int fd);
 void disk_synced(int fd);
 void disk_resized(int fd, off_t len);
 

@@ -70,7 +70,7 @@ int fdatasync(int fd)
 	int done;
 
 	disk_lock();
-	done = (int)syscall(SYS_fdatasync, fd);
+	done = disk_sync_fails(fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
 	if (!done)
 		disk_synced(fd);
 	disk_unlock();
@@ -82,7 +82,7 @@ int fsync(int fd)
 	int done;
 
 	disk_lock();
-	done = (int)syscall(SYS_fsync, fd);
+	done = disk_sync_fails(fd) ? -1 : (int)syscall(SYS_fsync, fd);
 	if (!done)
 		disk_synced(fd);
 	disk_unlock();

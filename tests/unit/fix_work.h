@@ -56,6 +56,7 @@ struct work {
 	 * read, and the fault put in again. NULL: errors are fatal. */
 	void (*pause)(bool pause);
 	void (*model)(bool begins); /* around the model's own allocations; or NULL */
+	bool mixed; /* after failed flushes: an object may show bytes of several versions */
 	uint64_t rng;
 	int slots[WORK_SLOTS];
 	struct work_object objects[WORK_OBJECTS];

@@ -37,6 +37,8 @@ static const char *const workloads[] = {
 	"c0w0s0t0g0s0p0s0",
 	"c0c1w0w1s0l0s1o0x0S-",
 	"c0w0s0x0S-R-",
+	"c0c1w0w1s0a1a0t0s1",
+	"c0c1w0w1s0a1a0p0s1C-o0s1",
 	/* Moves, and what happens around them. */
 	"c0c1w0w1s0d0R-d1R-",
 	"c0w0s0d0o0s0u0R-S-",
@@ -79,7 +81,12 @@ static void lose_ram(void)
 	assert_int_equal(nftw(fix.ram, drop, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-static void record(const char *steps)
+static void no_pause(bool pause)
+{
+	(void)pause;
+}
+
+static void record(const char *steps, unsigned fail_sync)
 {
 	char paths[MEDIA][80];
 	const char *folders[MEDIA] = {paths[0], paths[1], paths[2]};
@@ -94,7 +101,13 @@ static void record(const char *steps)
 	assert_int_equal(pool_open(&fix.config, &options, &fix.pool), 0);
 	work_init(&work, &fix);
 	work.clock = disk_steps;
+	if (fail_sync)
+		work.pause = no_pause; /* steps may fail */
+	disk_fail_sync(fail_sync);
 	work_run(&work, steps);
+	work.pause = NULL;
+	if (!fix.pool)
+		fix_pool_open(&fix);
 	work_check(&work);
 	disk_stop();
 	pool_abandon(fix.pool);
@@ -155,7 +168,7 @@ static void run(const char *steps, bool all)
 	size_t n;
 
 	quiet_begin();
-	record(steps);
+	record(steps, 0);
 	n = disk_steps();
 	for (size_t step = 0; step <= n; step++)
 		check_step(steps, step, all);
@@ -163,6 +176,28 @@ static void run(const char *steps, bool all)
 	disk_release();
 	work_release(&work);
 	fix_pool_free(&fix);
+}
+
+/* A sync that fails has lost what it was to write: nothing may rely on it, nor on the next one. */
+static void test_failed_syncs(void **state)
+{
+	static const char *const some[] = {"c0w0s0w0s0", "c0c1w0w1S-d0R-S-", "c0w0S-w0K-w0S-",
+					   "c0w0s0r0s0L-R-"};
+	bool all = getenv("TERRACE_STEPS") != NULL;
+
+	(void)state;
+	runs = 0;
+	quiet_begin();
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+		for (unsigned n = 1; n <= (all ? 40 : 12); n++) {
+			record(some[i], n);
+			check_step(some[i], disk_steps(), all);
+			disk_release();
+			work_release(&work);
+			fix_pool_free(&fix);
+		}
+	quiet_end();
+	printf("%lu states after a failed sync and a power loss\n", runs);
 }
 
 /* A failed test leaves its folders behind otherwise. */
@@ -215,13 +250,16 @@ static void test_random_workloads(void **state)
 	printf("%lu states after a power loss\n", runs);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_workloads, tidy),
 		cmocka_unit_test_teardown(test_random_workloads, tidy),
+		cmocka_unit_test_teardown(test_failed_syncs, tidy),
 	};
 
 	dice_init(&dice, "test_pool_power");
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
