@@ -131,7 +131,7 @@ static void end(int fds)
 }
 
 /* False: the fault was behind the last call. */
-static bool run_io(const char *steps, unsigned long n, size_t kind)
+static bool run_io(const char *steps, unsigned long n, size_t kind, unsigned long way)
 {
 	int fds = fault_open_fds();
 	uint64_t failed;
@@ -143,7 +143,7 @@ static bool run_io(const char *steps, unsigned long n, size_t kind)
 	fault_arm(kinds[kind].calls, n, kinds[kind].kind, kinds[kind].forever);
 	work_run(&work, steps);
 	failed = fault_disarm();
-	check_all(dice_roll(&dice, 5));
+	check_all(way);
 	end(fds);
 	return failed != 0;
 }
@@ -162,7 +162,8 @@ static void test_io_faults(void **state)
 			unsigned long n = 1;
 			size_t kind = turn;
 
-			while (run_io(steps, n, kind) || (!all && (kind == 2 || kind == 5))) {
+			while (run_io(steps, n, kind, dice_roll(&dice, 5)) ||
+			       (!all && (kind == 2 || kind == 5))) {
 				n += all ? 1 : 1 + dice_roll(&dice, 4);
 				/* Short transfers and writes are counted among themselves: there
 				 * are fewer, and the end is another. */
@@ -175,6 +176,20 @@ static void test_io_faults(void **state)
 	}
 	quiet_end();
 	printf("%lu runs with failing calls\n", runs);
+}
+
+/* The disk is full in the middle of a flush, and the power goes: what is stored ends where the data
+ * does. */
+static void test_full_disks(void **state)
+{
+	static const char *const some[] = {"c2w2a2s2", "a0a0s0", "a1a1a1S-", "g0a0s0"};
+
+	(void)state;
+	quiet_begin();
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+		for (unsigned long n = 1; run_io(some[i], n, KINDS - 1, 4); n++)
+			;
+	quiet_end();
 }
 
 /* What could not be made leaves nothing behind, and can be made afterwards. (Not where every call
@@ -266,6 +281,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_io_faults, tidy),
+		cmocka_unit_test_teardown(test_full_disks, tidy),
 		cmocka_unit_test_teardown(test_creating, tidy),
 		cmocka_unit_test_teardown(test_failing_allocations, tidy),
 	};
