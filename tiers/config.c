@@ -33,7 +33,7 @@ void config_pool_defaults(struct pool_config *config)
 {
 	config->commit_interval_ns = 5 * SECOND;
 	config->checkpoint_interval_ns = 30 * SECOND;
-	config->journal_bytes = 32u << 20;
+	config->journal_bytes = 16u << 20;
 	config->run_interval_ns = 60 * SECOND;
 	config->promote_window_ns = 600 * SECOND;
 }

@@ -17,7 +17,8 @@
 #include "tiers/mover.h"
 #include "tiers/pool_impl.h"
 
-#define BUCKETS 128u
+#define CUT_EVERY 4u /* batches */
+#define BUCKETS	  128u
 #define BLOCKED_NS \
 	(600ull * 1000 * 1000 * 1000) /* a tier that could not be emptied is left alone so long */
 
@@ -40,6 +41,7 @@ struct batch {
 	uint64_t raw, stored, moved;
 	uint64_t *left; /* stored bytes still wanted: what has moved is taken off; may be NULL */
 	uint64_t began_ns;
+	unsigned runs;
 	bool throttled;
 	int error;
 };
@@ -72,6 +74,10 @@ static void batch_run(struct batch *batch)
 	}
 	batch->count = 0;
 	batch->raw = batch->stored = 0;
+	/* Long moves give space back as they go, and do not let the journal's tail grow. A cut that
+	 * fails is tried again, and told, at the end. */
+	if (++batch->runs % CUT_EVERY == 0 && pool_cut(batch->pool) == 0)
+		pool_reclaim(batch->pool);
 	if (batch->throttled && rate) {
 		uint64_t want = (batch->moved - before) * 1000000000u / rate;
 		uint64_t took = clock_mono_ns() - began;

@@ -402,7 +402,8 @@ static void commit_object(struct flush *flush, struct placed *placed, size_t n)
 	bool whole;
 
 	pthread_rwlock_wrlock(&object->data_lock);
-	whole = commit_pieces(flush, placed, n) == 0 && !object->deleted;
+	/* After an error something may not even have been gathered. */
+	whole = commit_pieces(flush, placed, n) == 0 && !object->deleted && !flush->error;
 	for (size_t i = 0; i < n && whole; i++)
 		whole = placed[i].staged && !placed[i].build->error;
 	if (whole)

@@ -18,7 +18,7 @@
 #include "tiers/pool.h"
 
 #define MOVE_BATCH_BYTES \
-	(16u << 20) /* raw bytes of source frames in one batch: bounds the memory of a move */
+	(8u << 20) /* raw bytes of source frames in one batch: bounds the memory of a move */
 
 /*
  * Moves what lives in frames[0..n), together at most MOVE_BATCH_BYTES raw, to directory tier `to`.

@@ -421,9 +421,10 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 	init_locks(pool);
 	pool->txn.pool = pool;
 	/* Buffers of up to a frame come and go all the time: from the heap, not by mmap each time.
-	 */
-	mallopt(M_MMAP_THRESHOLD, 8 << 20);
-	mallopt(M_TRIM_THRESHOLD, 32 << 20);
+	 * Each heap keeps what it once had, so there are few, and they are trimmed early. */
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 8 << 20);
 	rc = config_copy(config, &pool->config);
 	if (rc == 0)
 		rc = pool_start(pool, options);

@@ -115,7 +115,7 @@ static void test_defaults(void **state)
 	assert_string_equal(config.meta_path, "/a/meta");
 	assert_int_equal(config.commit_interval_ns, 5 * SEC);
 	assert_int_equal(config.checkpoint_interval_ns, 30 * SEC);
-	assert_int_equal(config.journal_bytes, 32 << 20);
+	assert_int_equal(config.journal_bytes, 16 << 20);
 	assert_int_equal(config.run_interval_ns, 60 * SEC);
 	assert_int_equal(config.promote_window_ns, 600 * SEC);
 	assert_int_equal(config.tiers[1].codec.id, CODEC_LZ4);
