@@ -145,6 +145,7 @@ int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *valu
 			return r;
 	}
 	txn = txn_begin(fs->pool);
+	txn_frees(txn); /* a record is rewritten: truncating, done above, must not fail here */
 	r = fs_load(fs, id, &object, &attr);
 	before = attr;
 	if (!r) {

@@ -230,6 +230,7 @@ int object_size_settle(struct object *object)
 	if (!dirty_empty(&object->dirty) || object->record.size == object->size)
 		return 0;
 	txn = txn_begin(object->pool);
+	txn_frees(txn);
 	record = txn_object(txn, object, false, true);
 	if (record) {
 		record->size = object->size;

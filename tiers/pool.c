@@ -404,8 +404,13 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		return rc;
 	pool_balance_ram(pool);
 	if (recovery.tail_lost && !recovery.clean)
-		log_info("%s: opened after a power loss: the state of the last commit",
-			 pool->config.name);
+		log_warning(
+			"%s: nothing of the last daemon is in %s: opened as after a power loss, "
+			"in the state of the last commit; if the machine has not restarted, the "
+			"RAM tier's path was changed or its folder removed, and what was only "
+			"there "
+			"is lost",
+			pool->config.name, pool->config.tiers[0].paths[0]);
 	return options && options->no_background ? 0 : start_threads(pool);
 }
 

@@ -43,8 +43,10 @@ static int load_segments(struct pool *pool)
 		}
 		if (rc < 0) {
 			free(segment);
-			log_error("%s: metadata names a segment that cannot be: %s; run terrace "
-				  "check",
+			log_error("%s: the metadata names a segment of a tier that is not there: "
+				  "put the "
+				  "[tier] section back that was taken out, or the metadata is "
+				  "damaged (%s)",
 				  pool->config.file, strerror(-rc));
 			break;
 		}

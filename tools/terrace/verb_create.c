@@ -212,6 +212,11 @@ enum exit_code verb_create(const struct options *options)
 	enum exit_code code;
 
 	memset(&config, 0, sizeof(config));
+	if (!options->args[0][0] ||
+	    (options->args[0][0] == '.' && !strchr(options->args[0], '/'))) {
+		free(file);
+		return complain(EXIT_USAGE, "'%s' is no name for a pool", options->args[0]);
+	}
 	code = file ? take_tiers(&config, options) : complain(EXIT_FAILED, "out of memory");
 	if (!code && !access(file, F_OK))
 		code = complain(EXIT_FAILED,
