@@ -402,12 +402,14 @@ static void commit_object(struct flush *flush, struct placed *placed, size_t n)
 	bool whole;
 
 	pthread_rwlock_wrlock(&object->data_lock);
-	/* After an error something may not even have been gathered. */
-	whole = commit_pieces(flush, placed, n) == 0 && !object->deleted && !flush->error;
+	whole = commit_pieces(flush, placed, n) == 0 && !object->deleted;
 	for (size_t i = 0; i < n && whole; i++)
 		whole = placed[i].staged && !placed[i].build->error;
-	if (whole)
+	/* After an error something may not even have been gathered, unless nothing is left. */
+	if (whole && (!flush->error || dirty_empty(&object->dirty)))
 		records_done(flush, object);
+	else if (synced_any(object))
+		synced_stale(object);
 	object_dirty_settle(object);
 	pthread_rwlock_unlock(&object->data_lock);
 }

@@ -139,6 +139,12 @@ void synced_deleted(struct object *object, bool clean)
 	synced->behind = false;
 }
 
+void synced_stale(struct object *object)
+{
+	object->synced.unknown = true;
+	object->synced.behind = true;
+}
+
 bool synced_mark(struct txn *txn, struct object *object, bool size, uint64_t off, uint64_t len)
 {
 	uint8_t bytes[8];
@@ -195,6 +201,18 @@ static int replay_record(struct object *object, const uint8_t *value, size_t len
 	return off < object_size(object) ? object_truncate(object, off) : 0;
 }
 
+/* Records of an object that is gone. */
+static int delete_left(struct pool *pool, uint64_t id, uint64_t first, uint64_t next)
+{
+	struct txn *txn = txn_begin(pool);
+	uint8_t key[KEY_LEN_2];
+
+	txn_frees(txn);
+	for (uint64_t i = first; i < next; i++)
+		txn_del(txn, key, key_2(key, KEY_SYNCED, id, i));
+	return txn_commit(txn);
+}
+
 /*
  * The records of one object, [first, next). Replaying changes the object through the log; while it
  * goes on the object is not told of the records, so that they stay as they are, and at the end its
@@ -208,6 +226,8 @@ static int recover_object(struct pool *pool, uint64_t id, uint64_t first, uint64
 	size_t len;
 	int rc = object_get(pool, id, &object);
 
+	if (rc == -ENOENT)
+		return delete_left(pool, id, first, next);
 	if (rc < 0)
 		return rc;
 	for (uint64_t i = first; replay && rc == 0 && i < next; i++) {

@@ -55,6 +55,9 @@ int synced_try(struct object *object, bool *done);
 void synced_delete(struct txn *txn, struct object *object);
 /* That transaction is committed; `clean`: nothing is left in the log. */
 void synced_deleted(struct object *object, bool clean);
+/* Frames now hold newer data than some records: until a flush has deleted those, no sync adds to
+ * them. */
+void synced_stale(struct object *object);
 /* For a transaction that cuts [off, off+len) (or sets the size to off): stages a record that says
  * so, where there are others. True: synced_marked() when it is committed. */
 bool synced_mark(struct txn *txn, struct object *object, bool size, uint64_t off, uint64_t len);
