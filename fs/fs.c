@@ -112,6 +112,7 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 {
 	struct pool_hooks hooks = {.policy = hook_policy, .path = hook_path, .moved = hook_moved};
 	struct fs *fs = calloc(1, sizeof(*fs));
+	struct timespec now;
 	int r = -ENOMEM;
 
 	if (!fs)
@@ -121,7 +122,9 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 	fs->meta = pool_meta(pool);
 	fs->seed = get_le64(pool_config(pool)->uuid);
 	fs->mask = UINT64_MAX;
-	fs->start_ns = attr_time_ns(attr_now());
+	/* Not the coarse clock: a write just before a quick restart must be earlier than this. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	fs->start_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	r = inode_table_new(&fs->inodes);
 	if (r)
 		goto out;

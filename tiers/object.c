@@ -275,7 +275,6 @@ int object_create(struct txn *txn, const void *attr, size_t attr_len, struct obj
 		object_put(object);
 		return rc;
 	}
-	txn_object_find(txn, object)->created = true;
 	txn->counts.objects++;
 	*out = object;
 	return 0;

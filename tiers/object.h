@@ -99,7 +99,6 @@ struct object_extent {
 	uint32_t frame_raw, frame_stored; /* bytes of the whole frame */
 	uint64_t stored;		  /* this extent's share of the frame's stored bytes */
 	uint32_t heat;			  /* 0..65535, decayed (tiers/heat.h) */
-	bool cached;			  /* a decoded copy of its first block is in RAM */
 };
 int object_extents(struct object *object,
 		   int (*each)(void *arg, const struct object_extent *extent), void *arg);

@@ -86,14 +86,13 @@ struct txn_object {
 	struct object *object;
 	struct object_record record;
 	bool attr, data; /* which half changed */
-	bool created, deleted;
+	bool deleted;
 };
 
 struct txn_frame {
 	uint64_t id;
 	struct frame_record old, record;
-	bool fresh;	/* did not exist before this transaction */
-	bool data_only; /* nothing but heat changed */
+	bool fresh; /* did not exist before this transaction */
 };
 
 struct txn_segment {
