@@ -73,11 +73,11 @@ static int check_root(struct fs *fs)
 	return r;
 }
 
-static void hook_policy(void *arg, uint64_t object, struct object_policy *out)
+static void hook_policy(void *arg, uint64_t object, uint32_t age_s, struct object_policy *out)
 {
 	struct fs *fs = arg;
 
-	policy_effective(fs->policy, object, out);
+	policy_effective(fs->policy, object, age_s, out);
 }
 
 static void hook_path(void *arg, uint64_t object, char *buf, size_t cap)

@@ -402,9 +402,11 @@ int policy_source(struct policy *policy, uint64_t id, enum policy_kind kind,
 	return 0;
 }
 
-void policy_effective(struct policy *policy, uint64_t id, struct object_policy *out)
+void policy_effective(struct policy *policy, uint64_t id, uint32_t age_s, struct object_policy *out)
 {
 	struct effective value;
+
+	(void)age_s;
 
 	resolve(policy, id, &value);
 	out->pin = value.pin;

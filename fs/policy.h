@@ -41,7 +41,8 @@ int policy_get(struct policy *policy, uint64_t id, enum policy_kind kind,
 /* In force, and the inode that sets it: -ENODATA. */
 int policy_source(struct policy *policy, uint64_t id, enum policy_kind kind,
 		  char buf[static POLICY_TEXT_MAX], uint64_t *source);
-void policy_effective(struct policy *policy, uint64_t id, struct object_policy *out);
+void policy_effective(struct policy *policy, uint64_t id, uint32_t age_s,
+		      struct object_policy *out);
 
 /* A folder has another parent. */
 void policy_moved(struct policy *policy);

@@ -6,9 +6,9 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 bad=$(
 	grep -nE '#include "(tiers|fs|tools|tests)/' compress/*.[ch]
-	grep -nE '#include "(fs|tools|tests)/' tiers/*.[ch]
+	grep -nE '#include "(fs|tools|tests)/' tiers/*.[ch] tiers/*/*.[ch]
 	grep -nE '#include "(tools|tests)/' fs/*.[ch]
-	grep -lE '#include <fuse|#include <linux/fuse' compress/*.[ch] tiers/*.[ch]
+	grep -lE '#include <fuse|#include <linux/fuse' compress/*.[ch] tiers/*.[ch] tiers/*/*.[ch]
 	grep -lE '#include <fuse|#include <linux/fuse' fs/*.[ch] | grep -v '^fs/fuse_'
 	grep -rlE '#include <fuse|#include <linux/fuse' tools --include='*.[ch]' | grep -v '^tools/terracefs/main.c'
 )

@@ -389,7 +389,8 @@ static void keep_heat(struct pool *pool)
 
 		if (!record)
 			continue;
-		record->heat = entries[i].state.value;
+		record->heat = entries[i].state.fast;
+		record->heat_slow = entries[i].state.slow;
 		record->last_access = entries[i].state.last_s;
 	}
 	txn_commit(txn); /* a loss of heat is no loss */

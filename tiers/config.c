@@ -36,6 +36,11 @@ void config_pool_defaults(struct pool_config *config)
 	config->journal_bytes = 16u << 20;
 	config->run_interval_ns = 60 * SECOND;
 	config->promote_window_ns = 600 * SECOND;
+	config->move_pressure = 40;
+	config->start_delay_ns = 60 * SECOND;
+	config->heat_half_life_ns = 3600 * SECOND;
+	config->residency_ns = 3600 * SECOND;
+	config->promote_gain = 100;
 }
 
 void config_tier_defaults(struct config_tier *tier, enum tier_kind kind, bool first)
@@ -433,6 +438,8 @@ int config_finish(struct pool_config *config, char *message, size_t message_cap)
 		config->run_interval_ns = defaults.run_interval_ns;
 	if (!config->promote_window_ns)
 		config->promote_window_ns = defaults.promote_window_ns;
+	if (!config->heat_half_life_ns)
+		config->heat_half_life_ns = defaults.heat_half_life_ns;
 	if (!memcmp(config->uuid, none, sizeof(none)) &&
 	    getrandom(config->uuid, sizeof(config->uuid), 0) != (ssize_t)sizeof(config->uuid)) {
 		say(message, message_cap, "no random numbers: %s", strerror(errno));

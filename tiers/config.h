@@ -36,6 +36,8 @@ struct config_tier {
 	uint32_t low_percent;	/* ... until below this; default 80 */
 	uint64_t min_age_ns;	/* not demoted before this age since the last access; default 1 h */
 	int direct;		/* 1, 0, -1 auto */
+	uint64_t write_budget;	/* bytes background moves may write here per day (UTC); 0 = no limit
+				 */
 	uint64_t delay_ns;	/* test settings: simulated medium */
 	uint64_t bandwidth;
 };
@@ -52,6 +54,17 @@ struct pool_config {
 	uint64_t run_interval_ns;	 /* between passes of the tier engine; default 60 s */
 	uint64_t promote_window_ns; /* two reads of a frame within it promote it; default 10 min */
 	uint64_t move_bandwidth;    /* bytes/s of background moves, 0 = no limit; default 0 */
+	uint32_t move_iops;	    /* frames/s of background moves, 0 = no limit; default 0 */
+	uint32_t move_pressure; /* percent of PSI "some avg10" (io, memory) beyond which moves wait;
+				   0 = never; default 40 */
+	char *move_window; /* when background moves may run (tiers/engine/window.h); NULL = always
+			    */
+	uint64_t start_delay_ns; /* after mounting, over which moves come up to speed; default 1 min
+				  */
+	uint64_t heat_half_life_ns; /* of the short average; default 1 h */
+	uint64_t residency_ns;	    /* a promoted frame stays at least so long; default 1 h */
+	uint32_t promote_gain;	    /* percent: time saved must be this part of the copy's cost;
+				       default 100 */
 	unsigned threads;	    /* encoding and decoding; 0 = one per processor */
 	struct config_tier tiers[CONFIG_TIERS_MAX]; /* fastest first; [0] is the RAM tier */
 	uint32_t ntiers;

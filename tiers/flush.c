@@ -505,7 +505,7 @@ static void add_object(struct flush *flush, struct object *object)
 		return;
 	if (idmap_get(&flush->objects, object->id))
 		return; /* its ranges of now are in this batch */
-	pool_policy(flush->pool, object->id, &policy);
+	pool_policy(flush->pool, object->id, 0, &policy);
 	while (from != UINT64_MAX) {
 		struct build_class *class = class_of(flush, &policy);
 		int rc;

@@ -417,18 +417,17 @@ out:
 	return rc;
 }
 
-/* Heat, and on the second read within the window the wish to come up. */
+struct heat_state frame_heat(struct pool *pool, uint64_t frame, const struct frame_record *record)
+{
+	return heat_decay(heat_of(pool->heat, frame, frame_record_heat(record)),
+			  pool_heat_scale(pool), (uint32_t)(clock_wall_ns() / 1000000000));
+}
+
 static void touch(struct pool *pool, uint64_t frame, const struct frame_record *record)
 {
 	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
-	struct heat_state kept = {.last_s = record->last_access, .value = record->heat};
-	uint32_t since = heat_touch(pool->heat, frame, kept, now_s);
 
-	/* A value of one touch is the frame's first read: its age since it was written says
-	 * nothing. */
-	if (record->tier > 1 && since <= pool->config.promote_window_ns / 1000000000 &&
-	    heat_of(pool->heat, frame, kept).value > HEAT_ONE + HEAT_ONE / 2)
-		pool_promote_ask(pool, frame);
+	heat_touch(pool->heat, frame, frame_record_heat(record), now_s);
 }
 
 int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "compress/frame.h"
+#include "tiers/engine/heat.h"
 #include "tiers/records.h"
 #include "tiers/tier.h"
 
@@ -75,6 +76,15 @@ void frame_builds_avoid(struct pool *pool, const struct freed *item, uint64_t *o
 bool frame_builds_in(struct pool *pool, uint32_t tier, uint64_t segment);
 
 int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out);
+
+/* As the record keeps it; what was read lately is in pool.heat. */
+static inline struct heat_state frame_record_heat(const struct frame_record *record)
+{
+	return (struct heat_state){
+		.last_s = record->last_access, .fast = record->heat, .slow = record->heat_slow};
+}
+/* Its heat as of now, also what was not kept yet. */
+struct heat_state frame_heat(struct pool *pool, uint64_t frame, const struct frame_record *record);
 
 /*
  * Copies raw bytes [off, off+len) of a frame; through the block cache. The caller holds the data

@@ -460,22 +460,17 @@ int object_extents(struct object *object,
 			break;
 		if (frame_record_get(pool, list.items[i].frame, &record) < 0)
 			continue;
-		rc = each(arg,
-			  &(struct object_extent){
-				  .off = list.items[i].off,
-				  .len = list.items[i].len,
-				  .tier = record.tier,
-				  .codec = record.codec,
-				  .frame = list.items[i].frame,
-				  .frame_raw = record.raw_len,
-				  .frame_stored = record.stored_len,
-				  .stored = extent_share(list.items[i].len, &record),
-				  .heat = heat_decay(
-					  heat_of(pool->heat, list.items[i].frame,
-						  (struct heat_state){.last_s = record.last_access,
-								      .value = record.heat}),
-					  (uint32_t)(clock_wall_ns() / 1000000000)),
-			  });
+		rc = each(arg, &(struct object_extent){
+				       .off = list.items[i].off,
+				       .len = list.items[i].len,
+				       .tier = record.tier,
+				       .codec = record.codec,
+				       .frame = list.items[i].frame,
+				       .frame_raw = record.raw_len,
+				       .frame_stored = record.stored_len,
+				       .stored = extent_share(list.items[i].len, &record),
+				       .heat = frame_heat(pool, list.items[i].frame, &record).fast,
+			       });
 	}
 	pthread_rwlock_unlock(&object->data_lock);
 	extent_list_release(&list);

@@ -98,7 +98,7 @@ struct object_extent {
 	uint64_t frame;			  /* id; 0 in RAM */
 	uint32_t frame_raw, frame_stored; /* bytes of the whole frame */
 	uint64_t stored;		  /* this extent's share of the frame's stored bytes */
-	uint32_t heat;			  /* 0..65535, decayed (tiers/heat.h) */
+	uint32_t heat;			  /* 0..65535, decayed (tiers/engine/heat.h) */
 };
 int object_extents(struct object *object,
 		   int (*each)(void *arg, const struct object_extent *extent), void *arg);

@@ -169,7 +169,7 @@ static int open_memory(struct pool *pool)
 	int rc = workers_new(&pool->workers, pool->config.threads);
 
 	if (rc == 0)
-		rc = heat_new(&pool->heat, HEAT_FRAMES);
+		rc = heat_new(&pool->heat, HEAT_FRAMES, pool_heat_scale(pool));
 	if (rc == 0)
 		rc = blockcache_new(&pool->cache, ram_bytes(pool));
 	if (rc == 0)
@@ -481,12 +481,12 @@ void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap)
 	pthread_rwlock_unlock(&pool->hooks_lock);
 }
 
-void pool_policy(struct pool *pool, uint64_t object, struct object_policy *out)
+void pool_policy(struct pool *pool, uint64_t object, uint32_t age_s, struct object_policy *out)
 {
-	*out = (struct object_policy){.pin = -1};
+	*out = (struct object_policy){.pin = -1, .rule = -1, .tier = -1};
 	pthread_rwlock_rdlock(&pool->hooks_lock);
 	if (pool->hooks.policy)
-		pool->hooks.policy(pool->hooks.arg, object, out);
+		pool->hooks.policy(pool->hooks.arg, object, age_s, out);
 	pthread_rwlock_unlock(&pool->hooks_lock);
 	if (out->pin >= (int)pool->config.ntiers)
 		out->pin = -1;

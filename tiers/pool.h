@@ -52,15 +52,32 @@ int pool_sync(struct pool *pool);
  * catches up with such renames. */
 void pool_order_gate(struct pool *pool);
 
-/* What the layer above knows and the tiers do not. Called from any thread, never with a transaction
- * open; must not call object_* data functions. Set before use, once. */
+/* What somebody said about a file with user.terrace.state. */
+enum object_state {
+	OBJECT_ACTIVE,	/* nothing, or that it is in use: heat decides */
+	OBJECT_SEALED,	/* it will not change any more: coded strongly at once, stays where it is */
+	OBJECT_ARCHIVED /* it will hardly be read either: goes to the last tier at once, coded
+			   strongly, and never comes up by itself */
+};
+
+/* What people want of an object. Pins and states come from attributes, the rest from the first rule
+ * of the configuration that matches. */
 struct object_policy {
-	int pin; /* tier index, -1 = none */
+	int pin; /* tier index, -1 = none; 0: decoded and resident in memory */
 	bool has_codec;
 	struct codec_spec codec;
+	enum object_state state;
+	int rule;	      /* index in the config's rules, -1 = none matches */
+	int tier;	      /* where the rule wants it, -1 = anywhere */
+	uint32_t never_tiers; /* bit per tier that the rule excludes */
+	bool ignore;	      /* the rule: background work leaves it where it is */
 };
+
+/* What the layer above knows and the tiers do not. Called from any thread, never with a transaction
+ * open; must not call object_* data functions. Set before use, once. */
 struct pool_hooks {
-	void (*policy)(void *arg, uint64_t object, struct object_policy *out);
+	/* age_s: since the data in question was last used; 0 for what is being written. */
+	void (*policy)(void *arg, uint64_t object, uint32_t age_s, struct object_policy *out);
 	/* The object's path from the mount's root, for messages. */
 	void (*path)(void *arg, uint64_t object, char *buf, size_t cap);
 	/* What the object takes on media has changed by a move; no lock is held. May be NULL. */
@@ -110,6 +127,7 @@ struct move_progress { /* read by others while the move runs; all fields atomic 
 	_Atomic uint64_t bytes_total, bytes_done; /* raw */
 	_Atomic uint64_t frames_done, frames_failed;
 	_Atomic bool cancel;
+	_Atomic bool pause; /* between batches the move waits until it is false again */
 };
 
 /* Moves everything of these objects that is not there yet to tier `to`, folding small extents into

@@ -18,7 +18,7 @@
 
 #include "tiers/blockcache.h"
 #include "tiers/dirty.h"
-#include "tiers/heat.h"
+#include "tiers/engine/heat.h"
 #include "tiers/idmap.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
@@ -200,6 +200,13 @@ struct pool {
 	_Atomic uint64_t dirty_bytes, since_balance, ram_hits, ram_misses, parked_bytes;
 };
 
+static inline struct heat_scale pool_heat_scale(const struct pool *pool)
+{
+	uint64_t s = pool->config.heat_half_life_ns / 1000000000;
+
+	return (struct heat_scale){.half_life_s = s ? (uint32_t)s : 1};
+}
+
 /* object.c */
 int object_load_locked(struct pool *pool, uint64_t id, struct object **out);
 struct dirty_sink object_dirty_sink(struct object *object);
@@ -272,6 +279,6 @@ uint64_t clock_mono_ns(void);
 int64_t clock_wall_ns(void);
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap);
 void pool_moved(struct pool *pool, uint64_t object);
-void pool_policy(struct pool *pool, uint64_t object, struct object_policy *out);
+void pool_policy(struct pool *pool, uint64_t object, uint32_t age_s, struct object_policy *out);
 
 #endif

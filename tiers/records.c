@@ -108,7 +108,8 @@ void frame_record_encode(const struct frame_record *record, uint8_t *buf)
 	put_le32(buf + 40, record->last_access);
 	buf[44] = record->codec.id;
 	buf[45] = (uint8_t)record->codec.level;
-	memset(buf + 46, 0, RECORD_FRAME_LEN - 46);
+	put_le16(buf + 46, record->heat_slow);
+	put_le32(buf + 48, record->placed);
 }
 
 int frame_record_decode(const uint8_t *buf, size_t len, struct frame_record *out)
@@ -132,6 +133,8 @@ int frame_record_decode(const uint8_t *buf, size_t len, struct frame_record *out
 	out->last_access = get_le32(buf + 40);
 	out->codec.id = buf[44];
 	out->codec.level = (int8_t)buf[45];
+	out->heat_slow = get_le16(buf + 46);
+	out->placed = get_le32(buf + 48);
 	if (out->block_shift < 12 || out->block_shift > 20 || out->codec.id >= CODEC_COUNT ||
 	    out->header_len > out->stored_len || out->raw_len == 0)
 		return -EUCLEAN;

@@ -52,8 +52,10 @@ struct frame_record {
 	uint32_t off;  /* in the segment */
 	uint32_t stored_len, raw_len, header_len;
 	uint16_t place;
-	uint16_t heat;	      /* tiers/heat.h */
+	uint16_t heat;	      /* short average (tiers/engine/heat.h) */
+	uint16_t heat_slow;   /* long average */
 	uint32_t last_access; /* seconds since 1970 */
+	uint32_t placed;      /* since when it is in this tier, seconds since 1970; 0 = not known */
 	uint8_t tier;	      /* index in the config */
 	uint8_t block_shift;  /* block size = 1 << block_shift */
 	struct codec_spec codec;

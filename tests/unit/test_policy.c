@@ -32,7 +32,7 @@ static int pin_of(struct fix_fs *fix, uint64_t id)
 {
 	struct object_policy policy;
 
-	policy_effective(fix->fs->policy, id, &policy);
+	policy_effective(fix->fs->policy, id, 0, &policy);
 	return policy.pin;
 }
 

@@ -14,7 +14,7 @@
 #include "tiers/flush.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
-#include "tiers/mover.h"
+#include "tiers/engine/mover.h"
 #include "tiers/pool_impl.h"
 
 #define CUT_EVERY 4u /* batches */
@@ -117,10 +117,8 @@ static int batch_add(struct batch *batch, uint64_t frame, const struct frame_rec
 static unsigned coldness(const struct pool *pool, uint64_t frame, const struct frame_record *record,
 			 uint32_t now, uint32_t *age)
 {
-	struct heat_state state =
-		heat_of(pool->heat, frame,
-			(struct heat_state){.last_s = record->last_access, .value = record->heat});
-	unsigned heat = heat_decay(state, now) / 64;
+	struct heat_state state = heat_of(pool->heat, frame, frame_record_heat(record));
+	unsigned heat = heat_decay(state, pool_heat_scale(pool), now).fast / 64u;
 	unsigned log_age = 0;
 
 	*age = now > state.last_s ? now - state.last_s : 0;

@@ -3,7 +3,7 @@
  * A set-associative table: a frame hashes to a set of WAYS entries; a newcomer takes the free or
  * the coldest one of its set. Cold frames that are pushed out keep what their record says.
  */
-#include "tiers/heat.h"
+#include "tiers/engine/heat.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,26 +15,74 @@
 struct slot {
 	uint64_t frame; /* 0 = free */
 	struct heat_state state;
+	uint32_t seen_s;    /* last read, counted or not */
+	uint32_t counted_s; /* last read that counted */
 	bool changed;
 };
 
 struct heat {
 	pthread_mutex_t lock;
+	struct heat_scale scale;
 	size_t nsets;  /* a power of two */
 	size_t cursor; /* of heat_take() */
 	struct slot slots[];
 };
 
-uint16_t heat_decay(struct heat_state state, uint32_t now_s)
+static uint16_t decay_one(uint16_t value, double half_lives)
 {
-	uint32_t age = now_s > state.last_s ? now_s - state.last_s : 0;
-
-	if (!state.value || age >= 20 * HEAT_HALF_LIFE_S)
-		return 0;
-	return (uint16_t)((double)state.value * exp2(-(double)age / HEAT_HALF_LIFE_S));
+	return half_lives >= 20 ? 0 : (uint16_t)((double)value * exp2(-half_lives));
 }
 
-int heat_new(struct heat **out, size_t max_frames)
+struct heat_state heat_decay(struct heat_state state, struct heat_scale scale, uint32_t now_s)
+{
+	double age = now_s > state.last_s ? now_s - state.last_s : 0;
+	double half_lives = age / scale.half_life_s;
+
+	state.fast = decay_one(state.fast, half_lives);
+	state.slow = decay_one(state.slow, half_lives / HEAT_LONG);
+	if (now_s > state.last_s)
+		state.last_s = now_s;
+	return state;
+}
+
+static uint16_t add_one(uint16_t value)
+{
+	return value > UINT16_MAX - HEAT_ONE ? UINT16_MAX : (uint16_t)(value + HEAT_ONE);
+}
+
+struct heat_state heat_add(struct heat_state state, struct heat_scale scale, uint32_t now_s)
+{
+	state = heat_decay(state, scale, now_s);
+	state.fast = add_one(state.fast);
+	state.slow = add_one(state.slow);
+	return state;
+}
+
+double heat_rate(struct heat_state state, struct heat_scale scale, uint32_t now_s)
+{
+	/* A steady rate r settles at r * half_life / ln 2. */
+	double per_hour = 3600.0 * 0.6931471805599453 / scale.half_life_s / HEAT_ONE;
+
+	state = heat_decay(state, scale, now_s);
+	return per_hour * (0.75 * state.fast + 0.25 * state.slow / HEAT_LONG);
+}
+
+struct heat_state heat_mix(struct heat_state a, uint64_t a_bytes, struct heat_state b,
+			   uint64_t b_bytes, struct heat_scale scale)
+{
+	uint32_t now_s = a.last_s > b.last_s ? a.last_s : b.last_s;
+	double share = a_bytes + b_bytes ? (double)a_bytes / (double)(a_bytes + b_bytes) : 0;
+
+	a = heat_decay(a, scale, now_s);
+	b = heat_decay(b, scale, now_s);
+	return (struct heat_state){
+		.last_s = now_s,
+		.fast = (uint16_t)(share * a.fast + (1 - share) * b.fast),
+		.slow = (uint16_t)(share * a.slow + (1 - share) * b.slow),
+	};
+}
+
+int heat_new(struct heat **out, size_t max_frames, struct heat_scale scale)
 {
 	size_t nsets = 1;
 	struct heat *heat;
@@ -45,6 +93,7 @@ int heat_new(struct heat **out, size_t max_frames)
 	if (!heat)
 		return -ENOMEM;
 	heat->nsets = nsets;
+	heat->scale = scale;
 	pthread_mutex_init(&heat->lock, NULL);
 	*out = heat;
 	return 0;
@@ -56,6 +105,13 @@ void heat_free(struct heat *heat)
 		return;
 	pthread_mutex_destroy(&heat->lock);
 	free(heat);
+}
+
+void heat_rescale(struct heat *heat, struct heat_scale scale)
+{
+	pthread_mutex_lock(&heat->lock);
+	heat->scale = scale;
+	pthread_mutex_unlock(&heat->lock);
 }
 
 static struct slot *set_of(struct heat *heat, uint64_t frame)
@@ -79,25 +135,25 @@ static struct slot *coldest(struct heat *heat, uint64_t frame, uint32_t now_s)
 {
 	struct slot *set = set_of(heat, frame);
 	struct slot *best = set;
-	uint16_t least = UINT16_MAX;
+	double least = INFINITY;
 
 	for (unsigned i = 0; i < WAYS; i++) {
-		uint16_t value = heat_decay(set[i].state, now_s);
+		double rate;
 
 		if (!set[i].frame)
 			return &set[i];
-		if (value < least) {
-			least = value;
+		rate = heat_rate(set[i].state, heat->scale, now_s);
+		if (rate < least) {
+			least = rate;
 			best = &set[i];
 		}
 	}
 	return best;
 }
 
-uint32_t heat_touch(struct heat *heat, uint64_t frame, struct heat_state kept, uint32_t now_s)
+void heat_touch(struct heat *heat, uint64_t frame, struct heat_state kept, uint32_t now_s)
 {
 	struct slot *slot;
-	uint32_t since, value;
 
 	pthread_mutex_lock(&heat->lock);
 	slot = find(heat, frame);
@@ -105,17 +161,15 @@ uint32_t heat_touch(struct heat *heat, uint64_t frame, struct heat_state kept, u
 		slot = coldest(heat, frame, now_s);
 		*slot = (struct slot){.frame = frame, .state = kept};
 	}
-	since = now_s > slot->state.last_s ? now_s - slot->state.last_s : 0;
-	if (since < HEAT_SAME_TOUCH_S && slot->state.value) {
-		pthread_mutex_unlock(&heat->lock);
-		return UINT32_MAX;
+	if (now_s > slot->seen_s + HEAT_SAME_TOUCH_S ||
+	    now_s > slot->counted_s + HEAT_ONE_TOUCH_S) {
+		slot->state = heat_add(slot->state, heat->scale, now_s);
+		slot->counted_s = now_s;
+		slot->changed = true;
 	}
-	value = heat_decay(slot->state, now_s) + HEAT_ONE;
-	slot->state.value = (uint16_t)(value > UINT16_MAX ? UINT16_MAX : value);
-	slot->state.last_s = now_s;
-	slot->changed = true;
+	if (now_s > slot->seen_s)
+		slot->seen_s = now_s;
 	pthread_mutex_unlock(&heat->lock);
-	return since;
 }
 
 struct heat_state heat_of(struct heat *heat, uint64_t frame, struct heat_state kept)

@@ -8,8 +8,8 @@
  * target tier, and points the extents there. What was changed meanwhile stays as it is: an extent
  * is only redirected if it still points to the source.
  */
-#ifndef TERRACE_TIERS_MOVER_H
-#define TERRACE_TIERS_MOVER_H
+#ifndef TERRACE_ENGINE_MOVER_H
+#define TERRACE_ENGINE_MOVER_H
 
 #include <stddef.h>
 #include <stdint.h>

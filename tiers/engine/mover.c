@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tiers/mover.h"
+#include "tiers/engine/mover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -191,7 +191,7 @@ static bool wanted(struct move *move, const struct source *source, const struct 
 
 	if (move->only)
 		return idmap_get(move->only, user->object->id) != NULL;
-	pool_policy(move->pool, user->object->id, &policy);
+	pool_policy(move->pool, user->object->id, 0, &policy);
 	return policy.pin < 0 || policy.pin != source->record.tier;
 }
 
@@ -249,7 +249,7 @@ static int pack(struct move *move, const struct source *source, const struct use
 	struct frame_build **slot = slot_of(move, user->object);
 	struct object_policy policy;
 
-	pool_policy(move->pool, user->object->id, &policy);
+	pool_policy(move->pool, user->object->id, 0, &policy);
 	while (len) {
 		struct run run = {.source = source,
 				  .off = off,
