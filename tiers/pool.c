@@ -18,6 +18,7 @@
 #include <linux/magic.h>
 #include <unistd.h>
 
+#include "tiers/engine/engine.h"
 #include "tiers/flush.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
@@ -304,6 +305,7 @@ static void release(struct pool *pool)
 	free(pool->reap_ids);
 	space_free(pool->space);
 	heat_free(pool->heat);
+	events_free(pool->events);
 	if (pool->cache)
 		blockcache_free(pool->cache);
 	free(pool->ram_dir);
@@ -432,6 +434,8 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 	mallopt(M_TRIM_THRESHOLD, 8 << 20);
 	rc = config_copy(config, &pool->config);
 	if (rc == 0)
+		rc = events_new(&pool->events);
+	if (rc == 0)
 		rc = pool_start(pool, options);
 	if (rc < 0) {
 		/* A folder that is left empty was made in vain; one that holds data stays. */
@@ -450,6 +454,11 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 struct meta *pool_meta(struct pool *pool)
 {
 	return pool->meta;
+}
+
+struct events *pool_events(struct pool *pool)
+{
+	return pool->events;
 }
 
 const struct pool_config *pool_config(struct pool *pool)

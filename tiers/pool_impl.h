@@ -18,6 +18,7 @@
 
 #include "tiers/blockcache.h"
 #include "tiers/dirty.h"
+#include "tiers/engine/events.h"
 #include "tiers/engine/heat.h"
 #include "tiers/idmap.h"
 #include "tiers/keys.h"
@@ -145,6 +146,7 @@ struct pool {
 	struct workers *workers;
 	struct heat *heat;
 	struct space *space;
+	struct events *events; /* from before the first of recovery to after the last of closing */
 	struct pool_tier tiers[CONFIG_TIERS_MAX];
 	struct tier *space_tiers[CONFIG_TIERS_MAX]; /* the directory tiers, for space */
 	pthread_rwlock_t hooks_lock; /* held shared while a hook runs: who takes hooks away waits */

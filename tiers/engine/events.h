@@ -43,7 +43,8 @@ struct events;
 
 int events_new(struct events **out); /* -ENOMEM */
 void events_free(struct events *events);
-/* Called after every event that was added, by the thread that added it; NULL: nobody. */
+/* Called after every event that was added, by the thread that added it; NULL: nobody. When this
+ * returns, the function that was set before does not run any more: do not call it from there. */
 void events_wake_set(struct events *events, void (*wake)(void *arg), void *arg);
 
 void events_add(struct events *events, const struct event *event);
