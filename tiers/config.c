@@ -195,12 +195,12 @@ int config_set_key(struct pool_config *config, struct config_tier *tier, uint32_
 	char right[160];
 	int error;
 
-	if (!key || (tier && tier->kind == TIER_KIND_RAM && !key->ram)) {
+	if (!key || (tier && tier->kind == TIER_KIND_RAM && !(key->flags & CONFIG_RAM))) {
 		size_t used = (size_t)snprintf(why, cap, "%s '%.40s'; keys here:",
 					       key ? "the tier `ram` has no" : "unknown key", name);
 
 		for (; keys->name && used < cap; keys++) {
-			if (!tier || tier->kind != TIER_KIND_RAM || keys->ram)
+			if (!tier || tier->kind != TIER_KIND_RAM || keys->flags & CONFIG_RAM)
 				used += (size_t)snprintf(why + used, cap - used, " %s", keys->name);
 		}
 		return -EINVAL;

@@ -7,6 +7,7 @@
 #ifndef TERRACE_TIERS_CONFIG_H
 #define TERRACE_TIERS_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -88,6 +89,18 @@ int config_save_new(const struct pool_config *config, const char *file);
 void config_release(struct pool_config *config);
 /* A copy with strings of its own. -ENOMEM; *out is then empty. */
 int config_copy(const struct pool_config *config, struct pool_config *out);
+
+/* One key that differs. */
+struct config_change {
+	char name[48]; /* "run_interval", "ssd.high"; "tiers": their names or order, and then no
+			  key of a tier is compared */
+	char from[160], to[160]; /* as in the file, cut short if need be */
+	bool live;		 /* may change while the pool is mounted */
+};
+/* Compares two complete configurations of one pool, key by key. Ends with each()'s non-zero return.
+ */
+int config_changes(const struct pool_config *from, const struct pool_config *to,
+		   int (*each)(void *arg, const struct config_change *change), void *arg);
 
 /*
  * Adds a tier as `terrace create` takes it: "ssd:path=/a,path=/b,codec=zstd:3,size=80%" (the name,

@@ -30,12 +30,18 @@ enum config_kind {
 	CONFIG_UUID,
 };
 
+enum config_flag {
+	CONFIG_RAM = 1u << 0,	   /* tier keys: the RAM tier takes it too */
+	CONFIG_LIVE = 1u << 1,	   /* may change while the pool is mounted */
+	CONFIG_RAM_LIVE = 1u << 2, /* ... of the RAM tier */
+};
+
 struct config_key {
 	const char *name;
 	enum config_kind kind;
 	size_t at;	   /* offset of the field in its struct */
 	uint64_t min, max; /* of the number, in the field's unit */
-	bool ram;	   /* tier keys: the RAM tier takes it too */
+	unsigned flags;	   /* enum config_flag */
 	const char *help;  /* for the file that `terrace create` writes */
 };
 
@@ -55,6 +61,9 @@ int config_value_set(const struct config_key *key, void *base, const char *text,
 void config_value_print(const struct config_key *key, const void *base, uint32_t i, FILE *out);
 /* Are the two fields the same? (Not for CONFIG_PATHS.) */
 bool config_value_equal(const struct config_key *key, const void *a, const void *b);
+
+/* May the key change while the pool is mounted? tier NULL: a key of [pool]. */
+bool config_live(const struct config_key *key, const struct config_tier *tier);
 
 /* NULL when the path can stand in a configuration file as it is, else what is wrong with it. */
 const char *config_path_fault(const char *path);

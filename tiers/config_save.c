@@ -29,7 +29,7 @@ static void print_section(const struct config_key *key, const void *base, const 
 			    config_value_equal(key, base, defaults);
 		uint32_t i, n = paths ? tier->npaths : 1;
 
-		if (ram && !key->ram)
+		if (ram && !(key->flags & CONFIG_RAM))
 			continue;
 		if (same && !strncmp(key->name, "test_", 5))
 			continue; /* nobody needs to see these */

@@ -649,19 +649,29 @@ void flush_kick(struct pool *pool)
 	pthread_mutex_unlock(&pool->thread_lock);
 }
 
+/* As it is now: it may change while the thread waits, which wakes it. */
+static uint64_t flush_period(struct pool *pool)
+{
+	struct tunables now;
+
+	pool_tunables(pool, &now);
+	return now.commit_interval_ns / 2;
+}
+
 void *flush_thread(void *arg)
 {
 	struct pool *pool = arg;
-	uint64_t period = pool->config.commit_interval_ns / 2;
-	uint64_t due = clock_mono_ns() + period;
+	uint64_t began = clock_mono_ns();
 	bool failing = false;
 
 	for (;;) {
+		uint64_t due;
 		bool stop, timed;
 
 		pthread_mutex_lock(&pool->thread_lock);
-		while (!pool->stopping && !(pool->flush_urgent && !failing) &&
-		       clock_mono_ns() < due)
+		while (due = began + flush_period(pool),
+		       !pool->stopping && !(pool->flush_urgent && !failing) &&
+			       clock_mono_ns() < due)
 			thread_wait(pool, due);
 		stop = pool->stopping;
 		pool->flush_urgent = false;
@@ -674,7 +684,7 @@ void *flush_thread(void *arg)
 		if (timed) {
 			pool_cut(pool);
 			pool_reclaim(pool);
-			due = clock_mono_ns() + period;
+			began = clock_mono_ns();
 		}
 	}
 }

@@ -151,9 +151,14 @@ int frame_build_add(struct frame_build *build, uint64_t object, uint64_t off, ui
 	return 0;
 }
 
-static const struct codec_spec *build_codec(const struct frame_build *build, int tier)
+static struct codec_spec build_codec(const struct frame_build *build, int tier)
 {
-	return build->own_codec ? &build->codec : &build->pool->config.tiers[tier].codec;
+	struct tunables now;
+
+	if (build->own_codec)
+		return build->codec;
+	pool_tunables(build->pool, &now);
+	return now.tiers[tier].codec;
 }
 
 /* Encodes for one tier and appends there. */
@@ -161,14 +166,14 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 		    const uint8_t *raw, uint8_t *coded, size_t cap)
 {
 	const struct config_tier *config = &build->pool->config.tiers[tier];
-	const struct codec_spec *codec = build_codec(build, tier);
+	struct codec_spec codec = build_codec(build, tier);
 	struct frame_record record;
 	struct segment_loc loc;
 	uint32_t header_len, stored_len;
 	size_t stored;
 	int rc;
 
-	rc = frame_encode(scratch, codec, config->block_bytes, build->id, build->extents,
+	rc = frame_encode(scratch, &codec, config->block_bytes, build->id, build->extents,
 			  build->nextents, raw, build->raw_len, coded, cap, &stored);
 	if (rc == 0)
 		rc = frame_header_len(coded, stored, &header_len, &stored_len);
@@ -191,7 +196,7 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 		.last_access = (uint32_t)(clock_wall_ns() / 1000000000),
 		.tier = (uint8_t)tier,
 		.block_shift = (uint8_t)__builtin_ctz(config->block_bytes),
-		.codec = *codec,
+		.codec = codec,
 	};
 	placing_end(build, &record);
 	return 0;

@@ -63,12 +63,14 @@ static int ram_dir_make(struct pool *pool)
 	return 0;
 }
 
-static uint64_t ram_bytes(const struct pool *pool)
+static uint64_t ram_bytes(struct pool *pool)
 {
-	const struct config_tier *ram = &pool->config.tiers[0];
 	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t bytes = ram->size_percent ? memory / 100 * ram->size_percent : ram->size_bytes;
+	struct tunables now;
+	uint64_t bytes;
 
+	pool_tunables(pool, &now);
+	bytes = now.ram_percent ? memory / 100 * now.ram_percent : now.ram_bytes;
 	return bytes < RAM_MIN ? RAM_MIN : bytes;
 }
 
@@ -190,6 +192,7 @@ static void init_locks(struct pool *pool)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&pool->commit_lock, NULL);
 	pthread_rwlock_init(&pool->hooks_lock, NULL);
+	pthread_rwlock_init(&pool->tunables_lock, NULL);
 	pthread_mutex_init(&pool->objects_lock, NULL);
 	pthread_mutex_init(&pool->flush_lock, NULL);
 	pthread_cond_init(&pool->flush_done, NULL);
@@ -210,6 +213,7 @@ static void destroy_locks(struct pool *pool)
 {
 	pthread_mutex_destroy(&pool->commit_lock);
 	pthread_rwlock_destroy(&pool->hooks_lock);
+	pthread_rwlock_destroy(&pool->tunables_lock);
 	pthread_mutex_destroy(&pool->objects_lock);
 	pthread_mutex_destroy(&pool->flush_lock);
 	pthread_cond_destroy(&pool->flush_done);
@@ -435,6 +439,8 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 	rc = config_copy(config, &pool->config);
 	if (rc == 0)
 		rc = events_new(&pool->events);
+	if (rc == 0)
+		rc = pool_tunables_set(pool, config);
 	if (rc == 0)
 		rc = pool_start(pool, options);
 	if (rc < 0) {

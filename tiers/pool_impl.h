@@ -31,6 +31,7 @@
 #include "tiers/space.h"
 #include "tiers/synced.h"
 #include "tiers/tier.h"
+#include "tiers/tunables.h"
 #include "tiers/txn.h"
 #include "tiers/workers.h"
 
@@ -138,7 +139,10 @@ struct freed_queue { /* commit lock; grows at need: bounded by what one checkpoi
  */
 
 struct pool {
-	struct pool_config config;
+	struct pool_config config; /* as at the mount */
+	pthread_rwlock_t tunables_lock;
+	struct tunables tunables; /* what of it may change, as it is now */
+	_Atomic uint32_t heat_half_life_s;
 	struct meta *meta;
 	struct ramlog *log;
 	bool log_recovered; /* it was there: the last daemon died and the machine went on */
@@ -202,12 +206,14 @@ struct pool {
 	_Atomic uint64_t dirty_bytes, since_balance, ram_hits, ram_misses, parked_bytes;
 };
 
+/* Asked for at every read, so not under tunables_lock. */
 static inline struct heat_scale pool_heat_scale(const struct pool *pool)
 {
-	uint64_t s = pool->config.heat_half_life_ns / 1000000000;
-
-	return (struct heat_scale){.half_life_s = s ? (uint32_t)s : 1};
+	return (struct heat_scale){.half_life_s = pool->heat_half_life_s};
 }
+
+/* tunables.c: takes the run-time keys over, without telling anybody. */
+int pool_tunables_set(struct pool *pool, const struct pool_config *config);
 
 /* object.c */
 int object_load_locked(struct pool *pool, uint64_t id, struct object **out);

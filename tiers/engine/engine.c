@@ -53,12 +53,15 @@ static bool cancelled(const struct batch *batch)
 
 static void batch_run(struct batch *batch)
 {
-	uint64_t before = batch->moved, rate = batch->pool->config.move_bandwidth;
+	uint64_t before = batch->moved, rate;
 	uint64_t began = clock_mono_ns();
+	struct tunables tunables;
 	int rc;
 
 	if (!batch->count)
 		return;
+	pool_tunables(batch->pool, &tunables);
+	rate = tunables.move_bandwidth;
 	rc = move_frames(batch->pool, batch->frames, batch->count, batch->to, batch->only,
 			 batch->progress, &batch->moved);
 	if (rc < 0 && !batch->error)
@@ -232,17 +235,16 @@ static void tier_fill(struct pool *pool, uint32_t tier, uint64_t *size, uint64_t
 
 static int demote(struct pool *pool, uint32_t tier, struct move_progress *progress, uint64_t *moved)
 {
-	const struct config_tier *config = &pool->config.tiers[tier];
+	struct tunables tunables;
+	const struct tier_tunables *config = &tunables.tiers[tier];
 	struct batch batch = {
 		.pool = pool, .to = (int)tier + 1, .progress = progress, .throttled = true};
-	struct scan scan = {.pool = pool,
-			    .tier = tier,
-			    .min_age_s = (uint32_t)(config->min_age_ns / 1000000000u),
-			    .now = now_s(),
-			    .batch = &batch};
+	struct scan scan = {.pool = pool, .tier = tier, .now = now_s(), .batch = &batch};
 	uint64_t size, used, need, sum = 0;
 	int rc;
 
+	pool_tunables(pool, &tunables);
+	scan.min_age_s = (uint32_t)(config->min_age_ns / 1000000000u);
 	tier_fill(pool, tier, &size, &used);
 	if (used <= size / 100 * config->high_percent ||
 	    (!progress && clock_mono_ns() < pool->tiers[tier].demote_after_ns))
@@ -291,10 +293,12 @@ static int promote(struct pool *pool, struct move_progress *progress, uint64_t *
 {
 	struct batch batch = {.pool = pool, .to = 1, .progress = progress, .throttled = true};
 	uint64_t frames[sizeof(pool->promote) / sizeof(pool->promote[0])];
+	struct tunables tunables;
 	uint64_t size, used;
 	size_t n;
 	int rc = 0;
 
+	pool_tunables(pool, &tunables);
 	pthread_mutex_lock(&pool->promote_lock);
 	n = pool->npromote;
 	memcpy(frames, pool->promote, n * sizeof(*frames));
@@ -306,8 +310,7 @@ static int promote(struct pool *pool, struct move_progress *progress, uint64_t *
 		if (frame_record_get(pool, frames[i], &record) < 0 || record.tier <= 1)
 			continue;
 		tier_fill(pool, 1, &size, &used);
-		if (used + batch.raw + record.raw_len >
-		    size / 100 * pool->config.tiers[1].high_percent)
+		if (used + batch.raw + record.raw_len > size / 100 * tunables.tiers[1].high_percent)
 			break;
 		if (progress)
 			progress->bytes_total += record.raw_len;
@@ -352,17 +355,25 @@ int pool_run(struct pool *pool, struct move_progress *progress)
 	return rc;
 }
 
+static uint64_t run_interval(struct pool *pool)
+{
+	struct tunables tunables;
+
+	pool_tunables(pool, &tunables);
+	return tunables.run_interval_ns;
+}
+
 void *pool_engine(void *arg)
 {
 	struct pool *pool = arg;
 
 	for (;;) {
-		uint64_t due = clock_mono_ns() + pool->config.run_interval_ns;
+		uint64_t began = clock_mono_ns(), due;
 		uint64_t moved = 0;
 		bool stop;
 
 		pthread_mutex_lock(&pool->thread_lock);
-		while (!pool->stopping && clock_mono_ns() < due)
+		while (due = began + run_interval(pool), !pool->stopping && clock_mono_ns() < due)
 			thread_wait(pool, due);
 		stop = pool->stopping;
 		pthread_mutex_unlock(&pool->thread_lock);

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What differs between two configurations of one pool, key by key, and which keys may change while
+ * it is mounted. Pure functions. */
+#include "tiers/config_keys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool config_live(const struct config_key *key, const struct config_tier *tier)
+{
+	unsigned bit = tier && tier->kind == TIER_KIND_RAM ? CONFIG_RAM_LIVE : CONFIG_LIVE;
+
+	return key->flags & bit;
+}
+
+/* One line of text, cut short if it must be. */
+static void print_value(const struct config_key *key, const void *base, char *buf, size_t cap)
+{
+	const struct config_tier *tier = base;
+	uint32_t n = key->kind == CONFIG_PATHS ? tier->npaths : 1;
+	FILE *out = fmemopen(buf, cap, "w");
+
+	buf[0] = '\0';
+	if (!out)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		fputs(i ? "," : "", out);
+		config_value_print(key, base, i, out);
+	}
+	fclose(out);
+	buf[cap - 1] = '\0';
+}
+
+static bool same_paths(const struct config_tier *a, const struct config_tier *b)
+{
+	for (uint32_t i = 0; i < a->npaths && i < b->npaths; i++)
+		if (strcmp(a->paths[i], b->paths[i]) != 0)
+			return false;
+	return a->npaths == b->npaths;
+}
+
+struct comparison {
+	int (*each)(void *arg, const struct config_change *change);
+	void *arg;
+};
+
+static int compare_section(const struct comparison *comparison, const struct config_key *key,
+			   const void *from, const void *to, const struct config_tier *tier)
+{
+	struct config_change change;
+	int rc = 0;
+
+	for (; key->name && rc == 0; key++) {
+		bool ram = tier && tier->kind == TIER_KIND_RAM;
+
+		if (ram && !(key->flags & CONFIG_RAM))
+			continue;
+		if (key->kind == CONFIG_PATHS ? same_paths(from, to)
+					      : config_value_equal(key, from, to))
+			continue;
+		memset(&change, 0, sizeof(change));
+		snprintf(change.name, sizeof(change.name), "%s%s%s", tier ? tier->name : "",
+			 tier ? "." : "", key->name);
+		print_value(key, from, change.from, sizeof(change.from));
+		print_value(key, to, change.to, sizeof(change.to));
+		change.live = config_live(key, tier);
+		rc = comparison->each(comparison->arg, &change);
+	}
+	return rc;
+}
+
+static bool same_tiers(const struct pool_config *a, const struct pool_config *b)
+{
+	for (uint32_t t = 0; t < a->ntiers && t < b->ntiers; t++)
+		if (strcmp(a->tiers[t].name, b->tiers[t].name) != 0)
+			return false;
+	return a->ntiers == b->ntiers;
+}
+
+static void print_tiers(const struct pool_config *config, char *buf, size_t cap)
+{
+	size_t used = 0;
+
+	for (uint32_t t = 0; t < config->ntiers && used < cap; t++)
+		used += (size_t)snprintf(buf + used, cap - used, "%s%s", t ? "," : "",
+					 config->tiers[t].name);
+}
+
+int config_changes(const struct pool_config *from, const struct pool_config *to,
+		   int (*each)(void *arg, const struct config_change *change), void *arg)
+{
+	struct comparison comparison = {each, arg};
+	int rc = compare_section(&comparison, config_pool_keys, from, to, NULL);
+
+	if (rc == 0 && !same_tiers(from, to)) {
+		struct config_change change = {.name = "tiers"};
+
+		print_tiers(from, change.from, sizeof(change.from));
+		print_tiers(to, change.to, sizeof(change.to));
+		return each(arg, &change);
+	}
+	for (uint32_t t = 0; t < from->ntiers && rc == 0; t++)
+		rc = compare_section(&comparison, config_tier_keys, &from->tiers[t], &to->tiers[t],
+				     &from->tiers[t]);
+	return rc;
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Settings that change while the pool is mounted: one struct, copied whole under one lock, so that
+ * nobody sees half of a change. */
+#include "tiers/tunables.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tiers/pool_impl.h"
+
+int tunables_init(struct tunables *out, const struct pool_config *config)
+{
+	*out = (struct tunables){
+		.run_interval_ns = config->run_interval_ns,
+		.promote_window_ns = config->promote_window_ns,
+		.commit_interval_ns = config->commit_interval_ns,
+		.move_bandwidth = config->move_bandwidth,
+		.move_iops = config->move_iops,
+		.move_pressure = config->move_pressure,
+		.start_delay_ns = config->start_delay_ns,
+		.heat_half_life_ns = config->heat_half_life_ns,
+		.residency_ns = config->residency_ns,
+		.promote_gain = config->promote_gain,
+		.ram_bytes = config->tiers[0].size_bytes,
+		.ram_percent = config->tiers[0].size_percent,
+	};
+	for (uint32_t t = 0; t < config->ntiers; t++) {
+		const struct config_tier *tier = &config->tiers[t];
+
+		out->tiers[t] = (struct tier_tunables){.high_percent = tier->high_percent,
+						       .low_percent = tier->low_percent,
+						       .min_age_ns = tier->min_age_ns,
+						       .write_budget = tier->write_budget,
+						       .codec = tier->codec};
+	}
+	memset(&out->move_window, 0xff, sizeof(out->move_window)); /* always */
+	return 0;
+}
+
+void pool_tunables(struct pool *pool, struct tunables *out)
+{
+	pthread_rwlock_rdlock(&pool->tunables_lock);
+	*out = pool->tunables;
+	pthread_rwlock_unlock(&pool->tunables_lock);
+}
+
+int pool_tunables_set(struct pool *pool, const struct pool_config *config)
+{
+	struct tunables tunables;
+	uint64_t s = config->heat_half_life_ns / 1000000000;
+	int rc = tunables_init(&tunables, config);
+
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&pool->tunables_lock);
+	pool->tunables = tunables;
+	pthread_rwlock_unlock(&pool->tunables_lock);
+	pool->heat_half_life_s = s == 0 ? 1 : s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
+	return 0;
+}
+
+struct refusal {
+	char *message;
+	size_t cap;
+};
+
+static int refuse_fixed(void *arg, const struct config_change *change)
+{
+	struct refusal *refusal = arg;
+
+	if (change->live)
+		return 0;
+	snprintf(refusal->message, refusal->cap, "%s cannot change while the pool is mounted",
+		 change->name);
+	return -EINVAL;
+}
+
+int pool_reconfigure(struct pool *pool, const struct pool_config *config, char *message,
+		     size_t message_cap)
+{
+	struct refusal refusal = {message, message_cap};
+	int rc = config_changes(&pool->config, config, refuse_fixed, &refusal);
+
+	if (rc == 0)
+		rc = pool_tunables_set(pool, config);
+	if (rc < 0)
+		return rc;
+	heat_rescale(pool->heat, pool_heat_scale(pool));
+	pool_balance_ram(pool);
+	/* Threads count their intervals anew. */
+	pthread_mutex_lock(&pool->thread_lock);
+	pthread_cond_broadcast(&pool->thread_wake);
+	pthread_mutex_unlock(&pool->thread_lock);
+	return 0;
+}
