@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define SECOND	 UINT64_C(1000000000)
+#define RAM_MIN	 (16u << 20)
 #define RAM_NAME "ram"
 
 static void __attribute__((format(printf, 3, 4)))
@@ -266,6 +267,10 @@ static int check_tier(const struct pool_config *config, uint32_t t, char *why, s
 			say(why, cap, "the tier `ram` comes before all others");
 		else if (tier->npaths != 1)
 			say(why, cap, "the tier `ram` has one path, a folder on tmpfs");
+		else if (!tier->size_percent && tier->size_bytes < RAM_MIN)
+			say(why, cap, "the tier `ram` needs a size of at least 16M");
+		else if (tier->codec.id != CODEC_NONE && tier->codec.id != CODEC_LZ4)
+			say(why, cap, "the codec of the tier `ram` is none or lz4");
 		return why[0] ? -EINVAL : check_paths(config, t, why, cap);
 	}
 	if (!tier->npaths)

@@ -27,7 +27,8 @@ struct config_tier {
 				  medium */
 	uint32_t size_percent; /* 1..100 when `size=80%`: of the medium (RAM tier: of memory); else
 				  0 */
-	struct codec_spec codec; /* directory tiers; default lz4 on the first, zstd:12 below */
+	struct codec_spec codec; /* directory tiers; default lz4 on the first, zstd:12 below. RAM:
+				    none, the default, or lz4 */
 	uint32_t frame_bytes; /* raw bytes per frame: default 128 KiB on the first directory tier, 1
 				 MiB below */
 	uint32_t block_bytes; /* raw bytes per independently coded block: default 32 KiB, 1 MiB

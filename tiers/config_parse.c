@@ -160,7 +160,7 @@ const struct config_key config_tier_keys[] = {
 	 "a folder; may be given several times"},
 	{"size", CONFIG_QUOTA, 0, MIB, UINT64_MAX, CONFIG_RAM | CONFIG_RAM_LIVE,
 	 "bytes (64G) or part of the medium (80%)"},
-	{"codec", CONFIG_CODEC, TIER(codec), 0, 0, CONFIG_LIVE,
+	{"codec", CONFIG_CODEC, TIER(codec), 0, 0, CONFIG_RAM | CONFIG_LIVE | CONFIG_RAM_LIVE,
 	 "none, lz4[:N], zstd[:N], lzma[:N]"},
 	{"frame", CONFIG_SIZE32, TIER(frame_bytes), FRAME_BLOCK_MIN, FRAME_RAW_MAX, 0,
 	 "data is stored in runs of this many bytes"},
