@@ -467,6 +467,14 @@ struct events *pool_events(struct pool *pool)
 	return pool->events;
 }
 
+void pool_latency(struct pool *pool, uint32_t tier, struct latency_view *out)
+{
+	if (tier && tier < pool->config.ntiers)
+		latency_look(&pool->tiers[tier].tier->latency, out);
+	else
+		memset(out, 0, sizeof(*out));
+}
+
 const struct pool_config *pool_config(struct pool *pool)
 {
 	return &pool->config;

@@ -16,6 +16,7 @@
 #include "tiers/config.h"
 
 struct pool;
+struct latency_view;
 struct meta;
 struct object;
 
@@ -120,6 +121,9 @@ struct pool_usage {
 	struct tier_usage tiers[CONFIG_TIERS_MAX];
 };
 void pool_usage(struct pool *pool, struct pool_usage *out);
+/* What the medium of a tier has taken since the pool was opened (tiers/latency.h); all zero for the
+ * RAM tier, which has none. */
+void pool_latency(struct pool *pool, uint32_t tier, struct latency_view *out);
 
 /* Moves. --------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The wrappers of tier.h: the one place every call to a medium passes, so asserts on our own
- * mistakes stand here and an implementation only sees arguments that make sense.
+ * mistakes stand here, an implementation only sees arguments that make sense, and what a medium
+ * takes is measured here.
  */
 #include "tiers/tier.h"
 
@@ -35,25 +36,48 @@ int tier_segment_truncate(struct tier *tier, struct tier_segment seg, uint64_t l
 int tier_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
 	       uint64_t off, enum tier_hint hint)
 {
+	uint64_t begin;
+	int rc;
+
 	assert(seg.place < tier->nplaces);
 	assert(off + len >= off && off + len <= INT64_MAX);
-	return len ? tier->ops->write(tier, seg, buf, len, off, hint) : 0;
+	if (!len)
+		return 0;
+	begin = latency_begin(&tier->latency, LATENCY_WRITE);
+	rc = tier->ops->write(tier, seg, buf, len, off, hint);
+	latency_end(&tier->latency, LATENCY_WRITE, begin, len, rc);
+	return rc;
 }
 
 int tier_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
 	      enum tier_hint hint)
 {
+	enum latency_kind kind = hint == TIER_BULK ? LATENCY_BULK_READ : LATENCY_READ;
+	uint64_t begin;
+	int rc;
+
 	assert(seg.place < tier->nplaces);
 	/* An offset comes from stored bytes, so a wild one is the medium's fault, not ours. */
 	if (off + len < off || off + len > INT64_MAX)
 		return -ENODATA;
-	return len ? tier->ops->read(tier, seg, buf, len, off, hint) : 0;
+	if (!len)
+		return 0;
+	begin = latency_begin(&tier->latency, kind);
+	rc = tier->ops->read(tier, seg, buf, len, off, hint);
+	latency_end(&tier->latency, kind, begin, len, rc);
+	return rc;
 }
 
 int tier_sync(struct tier *tier, struct tier_segment seg)
 {
+	uint64_t begin;
+	int rc;
+
 	assert(seg.place < tier->nplaces);
-	return tier->ops->sync(tier, seg);
+	begin = latency_begin(&tier->latency, LATENCY_SYNC);
+	rc = tier->ops->sync(tier, seg);
+	latency_end(&tier->latency, LATENCY_SYNC, begin, 0, rc);
+	return rc;
 }
 
 int tier_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off)

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tiers/latency.h"
+
 enum tier_cap {
 	TIER_CAP_PUNCH = 1u << 0,  /* tier_punch() gives space back */
 	TIER_CAP_DIRECT = 1u << 1, /* bulk I/O goes round the page cache */
@@ -61,7 +63,8 @@ struct tier { /* base of every implementation, first member there */
 	const struct tier_ops *ops;
 	const char *name; /* "ssd"; owned by the implementation */
 	uint32_t nplaces;
-	uint32_t caps; /* enum tier_cap bits */
+	uint32_t caps;		/* enum tier_cap bits */
+	struct latency latency; /* counted by the wrappers below */
 };
 
 void tier_close(struct tier *tier);
