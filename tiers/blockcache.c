@@ -3,9 +3,9 @@
  * The block cache: shards, each an index, an S3-FIFO and a stock of buffers under one lock.
  *
  * Invariants:
- *  1. An entry in the index is resident (a block, in small or main), being filled (a block, in no
- *     queue) or a ghost (no block). An entry that was dropped while it was filled is in no index;
- *     its filler frees it.
+ *  1. An entry in the index is resident (a block, in small, main or pinned), being filled (a block,
+ *     in no queue) or a ghost (no block). An entry that was dropped while it was filled is in no
+ * index; its filler frees it.
  *  2. A block has one reference for being in its entry and one for each caller; with the last it
  *     goes into the stock. Its bytes do not change after it was filled.
  *  3. shard->bytes is all memory the shard has taken: entries, blocks in use or in stock, index.
@@ -14,58 +14,19 @@
  * Threads: any. One shard's lock at a time; it is never held while fill() runs. All references are
  * put before blockcache_free().
  */
-#include "tiers/blockcache.h"
-
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tiers/blockstock.h"
-#include "tiers/s3fifo.h"
+#include "tiers/blockcache_impl.h"
 
 #define SHARDS_MAX    8u
 #define SHARD_BYTES   (16u << 20) /* room enough for several of the largest blocks */
 #define INDEX_BYTES   (8u << 10)  /* one bucket for so many bytes of limit */
-#define KEEP_SHARE    8u	  /* a larger share of the limit is not kept */
 #define STOCK_ABOVE   2u	  /* classes: at most half as large again */
 #define STOCK_SHARE   16u	  /* of the limit may wait in stock for use */
 #define STOCK_ENTRIES 256u
-
-struct entry {
-	struct s3_node node; /* first */
-	struct entry *next;  /* in the bucket, or in stock */
-	struct cached_block *block;
-	uint64_t frame;
-	uint32_t index;
-	bool again;   /* being filled: it was a ghost */
-	bool dropped; /* being filled: not to be kept */
-};
-
-struct shard {
-	_Alignas(CACHE_LINE) pthread_mutex_t lock; /* guards the rest */
-	pthread_cond_t filled;
-	struct s3fifo fifo;
-	struct entry **buckets;
-	size_t nbuckets; /* a power of two */
-	size_t nentries; /* in the index */
-	uint64_t limit, bytes;
-
-	struct blockstock stock;
-	struct entry *stock_entries;
-	unsigned stock_nentries;
-
-	uint64_t hits, misses, evictions, reused, allocated;
-};
-
-struct blockcache {
-	_Atomic uint64_t limit;
-	unsigned nshards; /* a power of two; constant */
-	struct shard *shards;
-};
 
 /* ---- memory ---- */
 
@@ -128,7 +89,7 @@ static void entry_free(struct shard *shard, struct entry *entry)
 
 /* ---- index ---- */
 
-static uint64_t key_hash(uint64_t frame, uint32_t index)
+uint64_t blockcache_hash(uint64_t frame, uint32_t index)
 {
 	uint64_t h = frame * UINT64_C(0x9e3779b97f4a7c15) + index;
 
@@ -137,13 +98,12 @@ static uint64_t key_hash(uint64_t frame, uint32_t index)
 	return h ^ h >> 32;
 }
 
-static struct shard *shard_of(struct blockcache *cache, uint64_t hash)
+struct shard *blockcache_shard(struct blockcache *cache, uint64_t hash)
 {
 	return &cache->shards[hash >> 56 & (cache->nshards - 1)];
 }
 
-/* The link that points to the entry, or to NULL at the end of its bucket. */
-static struct entry **find(struct shard *shard, uint64_t hash, uint64_t frame, uint32_t index)
+struct entry **shard_find(struct shard *shard, uint64_t hash, uint64_t frame, uint32_t index)
 {
 	struct entry **link = &shard->buckets[hash & (shard->nbuckets - 1)];
 
@@ -154,8 +114,8 @@ static struct entry **find(struct shard *shard, uint64_t hash, uint64_t frame, u
 
 static void unindex(struct shard *shard, struct entry *entry)
 {
-	struct entry **link =
-		find(shard, key_hash(entry->frame, entry->index), entry->frame, entry->index);
+	struct entry **link = shard_find(shard, blockcache_hash(entry->frame, entry->index),
+					 entry->frame, entry->index);
 
 	assert(*link == entry);
 	*link = entry->next;
@@ -176,7 +136,7 @@ static void index_grow(struct shard *shard)
 		return;
 	for (size_t i = 0; i < shard->nbuckets; i++) {
 		while ((entry = shard->buckets[i]) != NULL) {
-			uint64_t hash = key_hash(entry->frame, entry->index);
+			uint64_t hash = blockcache_hash(entry->frame, entry->index);
 
 			shard->buckets[i] = entry->next;
 			entry->next = buckets[hash & (n - 1)];
@@ -266,8 +226,7 @@ static struct cached_block *block_new(struct shard *shard, size_t len)
 	return block;
 }
 
-/* Back under the limit; what is in stock goes first, it serves nobody. */
-static void shrink(struct shard *shard)
+void shard_shrink(struct shard *shard)
 {
 	stock_trim(shard, shard->limit / STOCK_SHARE);
 	while (shard->bytes > shard->limit)
@@ -283,7 +242,10 @@ static void entry_drop(struct shard *shard, struct entry *entry)
 		entry->dropped = true;
 		return;
 	}
-	s3fifo_remove(&shard->fifo, &entry->node);
+	if (entry->node.place == S3_PINNED)
+		entry_unpin(shard, entry, true);
+	else
+		s3fifo_remove(&shard->fifo, &entry->node);
 	if (entry->block)
 		block_unref_locked(shard, entry->block);
 	entry_free(shard, entry);
@@ -364,8 +326,8 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 		   int (*fill)(void *arg, void *buf, size_t len), void *arg,
 		   struct cached_block **out, int *hit)
 {
-	uint64_t hash = key_hash(frame, index);
-	struct shard *shard = shard_of(cache, hash);
+	uint64_t hash = blockcache_hash(frame, index);
+	struct shard *shard = blockcache_shard(cache, hash);
 	struct cached_block *block;
 	struct entry *entry, **link;
 	bool keep, there;
@@ -373,7 +335,7 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 
 	*out = NULL;
 	pthread_mutex_lock(&shard->lock);
-	link = find(shard, hash, frame, index);
+	link = shard_find(shard, hash, frame, index);
 	entry = *link;
 	there = entry && entry->block;
 	if (there) {
@@ -393,7 +355,7 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 					  KEEP_SHARE &&
 		       entry->node.cost <= shard->limit;
 		fill_done(shard, entry, err, keep);
-		shrink(shard);
+		shard_shrink(shard);
 	}
 	if (err) {
 		block_unref_locked(shard, block);
@@ -428,7 +390,7 @@ void cached_block_put(struct cached_block *block)
 	shard = block->shard;
 	pthread_mutex_lock(&shard->lock);
 	block_unref_locked(shard, block);
-	shrink(shard);
+	shard_shrink(shard);
 	pthread_mutex_unlock(&shard->lock);
 }
 
@@ -437,15 +399,15 @@ void cached_block_put(struct cached_block *block)
 void blockcache_drop(struct blockcache *cache, uint64_t frame, uint32_t nblocks)
 {
 	for (uint32_t index = 0; index < nblocks; index++) {
-		uint64_t hash = key_hash(frame, index);
-		struct shard *shard = shard_of(cache, hash);
+		uint64_t hash = blockcache_hash(frame, index);
+		struct shard *shard = blockcache_shard(cache, hash);
 		struct entry *entry;
 
 		pthread_mutex_lock(&shard->lock);
-		entry = *find(shard, hash, frame, index);
+		entry = *shard_find(shard, hash, frame, index);
 		if (entry) {
 			entry_drop(shard, entry);
-			shrink(shard);
+			shard_shrink(shard);
 		}
 		pthread_mutex_unlock(&shard->lock);
 	}
@@ -484,9 +446,10 @@ void blockcache_resize(struct blockcache *cache, uint64_t limit_bytes)
 		pthread_mutex_lock(&shard->lock);
 		shard->limit = limit_bytes / cache->nshards;
 		shard->fifo.limit = shard->limit;
+		shard_unpin_excess(shard);
 		while (expire_ghost(shard, false))
 			;
-		shrink(shard);
+		shard_shrink(shard);
 		pthread_mutex_unlock(&shard->lock);
 	}
 }
@@ -526,6 +489,8 @@ int blockcache_new(struct blockcache **out, uint64_t limit_bytes)
 		return -ENOMEM;
 	}
 	memset(cache->shards, 0, n * sizeof(struct shard));
+	for (unsigned i = 0; i < n; i++)
+		cache->shards[i].cache = cache;
 	while (cache->nshards < n) {
 		if (shard_init(&cache->shards[cache->nshards], limit_bytes / n) < 0) {
 			blockcache_free(cache);
@@ -556,14 +521,17 @@ void blockcache_free(struct blockcache *cache)
 
 void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out)
 {
-	*out = (struct blockcache_stats){.limit = atomic_load(&cache->limit)};
+	*out = (struct blockcache_stats){.limit = atomic_load(&cache->limit),
+					 .pinned = atomic_load(&cache->pinned),
+					 .unpinned = atomic_load(&cache->unpinned)};
 	for (unsigned i = 0; i < cache->nshards; i++) {
 		struct shard *shard = &cache->shards[i];
 		const struct s3_queue *queues = shard->fifo.queues;
 
 		pthread_mutex_lock(&shard->lock);
 		out->bytes += shard->bytes;
-		out->blocks += queues[S3_SMALL].count + queues[S3_MAIN].count;
+		out->blocks +=
+			queues[S3_SMALL].count + queues[S3_MAIN].count + queues[S3_PINNED].count;
 		out->hits += shard->hits;
 		out->misses += shard->misses;
 		out->evictions += shard->evictions;

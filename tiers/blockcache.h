@@ -3,7 +3,8 @@
  * Decoded hot blocks under one byte limit. Replacement: S3-FIFO (Yang et al., "FIFO queues are all
  * you need for cache eviction", SOSP 2023: small queue 10 %, main queue, ghost queue of keys). Keys
  * are (frame id, block index); frames never change, so an entry never goes stale; a freed frame's
- * entries are dropped to give the room back.
+ * entries are dropped to give the room back. What is pinned stays, up to three quarters of the
+ * limit; a limit that is lowered takes pins off, the oldest first.
  *
  * Sharded; any thread. One decode at a time per key: others who ask for it wait and share the
  * result. Memory: entries plus buffers never exceed the limit by more than the blocks now being
@@ -12,6 +13,7 @@
 #ifndef TERRACE_TIERS_BLOCKCACHE_H
 #define TERRACE_TIERS_BLOCKCACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,12 +38,26 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 const void *cached_block_data(const struct cached_block *block);
 void cached_block_put(struct cached_block *block);
 
+/*
+ * As blockcache_get(), and the block stays until blockcache_unpin() or a drop: it is not evicted.
+ * `mark` says in whose name; a later pin of the same block replaces it. -ENOSPC: pinned blocks
+ * would take more than three quarters of the limit, or the block is too large to be kept; nothing
+ * was filled then unless it was on the way.
+ */
+int blockcache_pin(struct blockcache *cache, uint64_t frame, uint32_t index, size_t raw_len,
+		   int (*fill)(void *arg, void *buf, size_t len), void *arg, uint16_t mark);
+/* Pinned blocks with another mark become ordinary ones. */
+void blockcache_unpin_others(struct blockcache *cache, uint16_t mark);
+bool blockcache_pinned(struct blockcache *cache, uint64_t frame, uint32_t index);
+
 /* Drops every block of a frame (blocks 0..nblocks-1). References held elsewhere stay valid. */
 void blockcache_drop(struct blockcache *cache, uint64_t frame, uint32_t nblocks);
 void blockcache_drop_all(struct blockcache *cache);
 
 struct blockcache_stats {
 	uint64_t limit, bytes, blocks, hits, misses, evictions, reused, allocated;
+	uint64_t pinned;   /* bytes */
+	uint64_t unpinned; /* pins that a lower limit has taken off, ever */
 };
 void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out);
 

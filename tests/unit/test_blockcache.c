@@ -381,6 +381,124 @@ static void test_reuse(void **state)
 	}
 }
 
+/* ---- pins ---- */
+
+static int pin(struct blockcache *cache, uint64_t frame, size_t len, uint16_t mark)
+{
+	struct key key = {frame, 0, 0};
+
+	return blockcache_pin(cache, frame, 0, len, fill_key, &key, mark);
+}
+
+/* Scans of any length and any number of other hot blocks leave them where they are. */
+static void test_pins_stay(void **state)
+{
+	const unsigned pinned = 8 * MIB / BLOCK / 2;
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < pinned; i++)
+		assert_int_equal(pin(cache, i, BLOCK, 1), 0);
+	for (unsigned i = 0; i < 20 * pinned; i++)
+		touch(cache, 100000 + i);
+	for (unsigned round = 0; round < 8; round++)
+		for (unsigned i = 0; i < 2 * pinned; i++)
+			touch(cache, 200000 + i);
+	for (unsigned i = 0; i < pinned; i++) {
+		assert_true(blockcache_pinned(cache, i, 0));
+		assert_int_equal(touch(cache, i), 1);
+	}
+	assert_true(stats(cache).bytes <= 8 * MIB);
+	assert_in_range(stats(cache).pinned, 4 * MIB, 4 * MIB + pinned * 256);
+	blockcache_free(cache);
+}
+
+/* The others go on: hot ones among them are kept in what pins leave. */
+static void test_pins_leave_room(void **state)
+{
+	struct blockcache *cache;
+	unsigned n = 0, kept = 0;
+
+	(void)state;
+	for (unsigned size = 8; size <= 64; size *= 8) {
+		assert_int_equal(blockcache_new(&cache, size * MIB), 0);
+		for (n = 0; pin(cache, n, BLOCK, 1) == 0;)
+			n++;
+		assert_int_equal(pin(cache, n, BLOCK, 1), -ENOSPC);
+		assert_true(stats(cache).pinned <= size * MIB / 4 * 3);
+		assert_true(stats(cache).pinned >= size * MIB / 10 * 7);
+		atomic_store(&fills, 0);
+		assert_int_equal(pin(cache, n, BLOCK, 1), -ENOSPC);
+		assert_int_equal(atomic_load(&fills), 0);
+		for (unsigned round = 0; round < 4; round++)
+			for (unsigned i = 0; i < size; i++)
+				touch(cache, 50000 + i);
+		for (unsigned i = 0; i < 100 * size; i++)
+			touch(cache, 100000 + i);
+		for (unsigned i = kept = 0; i < size; i++)
+			kept += (unsigned)touch(cache, 50000 + i);
+		assert_int_equal(kept, size);
+		assert_true(stats(cache).bytes <= size * MIB);
+		blockcache_free(cache);
+	}
+}
+
+static void test_pins_go_by_mark(void **state)
+{
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(pin(cache, i, BLOCK, 1), 0);
+	for (unsigned i = 0; i < 100; i += 2)
+		assert_int_equal(pin(cache, i, BLOCK, 2), 0);
+	blockcache_unpin_others(cache, 2);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(blockcache_pinned(cache, i, 0), i % 2 == 0);
+		assert_int_equal(touch(cache, i), 1);
+	}
+	blockcache_resize(cache, MIB / 5 * 6);
+	assert_in_range(stats(cache).blocks, 50, MIB / 5 * 6 / BLOCK);
+	assert_int_equal(touch(cache, 1), 0);
+	assert_int_equal(touch(cache, 2), 1);
+	blockcache_resize(cache, 8 * MIB);
+	/* Dropped: the room is there again. */
+	for (unsigned i = 0; i < 100; i++)
+		blockcache_drop(cache, i, 1);
+	assert_int_equal(stats(cache).pinned, 0);
+	assert_int_equal(pin(cache, 5, MIB, 3), 0);
+	blockcache_drop_all(cache);
+	assert_int_equal(stats(cache).pinned, 0);
+	assert_int_equal(pin(cache, 6, MIB + 64, 3), -ENOSPC);
+	blockcache_free(cache);
+}
+
+/* A lower limit keeps the bound, and takes off no more than it must. */
+static void test_pins_and_resize(void **state)
+{
+	struct blockcache *cache;
+	unsigned left = 0;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 128 * MIB), 0);
+	for (unsigned i = 0; i < 64 * MIB / BLOCK; i++)
+		assert_int_equal(pin(cache, i, BLOCK, 1), 0);
+	blockcache_resize(cache, 96 * MIB);
+	assert_int_equal(stats(cache).unpinned, 0);
+	blockcache_resize(cache, 64 * MIB);
+	assert_true(stats(cache).pinned <= 48 * MIB);
+	assert_true(stats(cache).pinned >= 45 * MIB);
+	assert_true(stats(cache).bytes <= 64 * MIB);
+	for (unsigned i = 0; i < 64 * MIB / BLOCK; i++)
+		left += blockcache_pinned(cache, i, 0);
+	assert_int_equal(left + stats(cache).unpinned, 64 * MIB / BLOCK);
+	blockcache_resize(cache, 0);
+	assert_int_equal(stats(cache).pinned, 0);
+	blockcache_free(cache);
+}
+
 /* ---- threads ---- */
 
 struct slow {
@@ -516,6 +634,11 @@ static void *hammer_main(void *arg)
 				     &held[slot], NULL);
 		if (err && (err != -EIO || held[slot]))
 			hammer->bad++;
+		if (i % 13 == 0)
+			blockcache_pin(hammer->cache, key->frame, key->index, len, fill_key, key,
+				       (uint16_t)(i / 500));
+		if (i % 499 == 0)
+			blockcache_unpin_others(hammer->cache, (uint16_t)(i / 500));
 		if (i % 97 == 0)
 			blockcache_drop(hammer->cache, (unsigned)rand_r(&hammer->seed) % 200, 4);
 		if (i % 1999 == 0)
@@ -548,6 +671,9 @@ static void test_hammer(void **state)
 	assert_int_equal(bad, 0);
 	blockcache_resize(cache, 4 * MIB);
 	assert_true(stats(cache).bytes <= 4 * MIB);
+	assert_true(stats(cache).pinned <= 3 * MIB);
+	blockcache_drop_all(cache);
+	assert_int_equal(stats(cache).pinned, 0);
 	blockcache_free(cache);
 }
 
@@ -568,6 +694,10 @@ int main(void)
 		cmocka_unit_test(test_held_beyond_the_limit),
 		cmocka_unit_test(test_drop_and_resize),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_pins_stay),
+		cmocka_unit_test(test_pins_leave_room),
+		cmocka_unit_test(test_pins_go_by_mark),
+		cmocka_unit_test(test_pins_and_resize),
 		cmocka_unit_test(test_single_flight),
 		cmocka_unit_test(test_drop_while_filling),
 		cmocka_unit_test(test_hammer),
