@@ -10,6 +10,7 @@
  *  3. `failed` never goes back: the kernel reports a lost page once and then calls it clean, so a
  *     later success would be a lie.
  *  4. used[place] is the sum of `disk` over that place's files, in the table or not.
+ *  5. A root, once set, is never freed before the cache: who reads it holds no lock.
  *
  * Locks: cache->lock guards table, lists and all fields of a file but those marked; no I/O under
  * it. file->account orders fstat() and the update that follows; cache->lock is taken inside it.
@@ -20,11 +21,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tiers/io.h"
+#include "tiers/medium.h"
 
 #define BUCKETS	   512u
 #define SUBFOLDERS 256u
@@ -46,8 +49,14 @@ struct segfile {
 	uint64_t disk; /* st_blocks * 512 at the last look */
 };
 
+struct root { /* a place's directory, and those it had before, until the cache is freed */
+	struct root *next;
+	char path[];
+};
+
 struct place {
-	char *root;
+	_Atomic(struct root *) root;
+	struct medium *medium;
 	uint64_t used;
 	bool folder_durable[SUBFOLDERS]; /* the sub-folder's own name was synced */
 };
@@ -57,31 +66,56 @@ struct filecache {
 	struct segfile *buckets[BUCKETS];
 	struct segfile *oldest, *newest; /* idle: no references, clean */
 	unsigned fds, most_fds;
-	uint32_t nplaces;
-	struct place places[];
+	uint64_t used_all;
+	struct place places[TIER_PLACES_MAX];
 };
 
-int filecache_new(struct filecache **out, const char *const *roots, uint32_t nroots,
-		  unsigned most_fds)
+int filecache_new(struct filecache **out, unsigned most_fds)
 {
-	struct filecache *cache = calloc(1, sizeof(*cache) + nroots * sizeof(cache->places[0]));
-	uint32_t i;
+	struct filecache *cache = calloc(1, sizeof(*cache));
 
-	*out = NULL;
+	*out = cache;
 	if (!cache)
 		return -ENOMEM;
 	pthread_mutex_init(&cache->lock, NULL);
 	cache->most_fds = most_fds;
-	cache->nplaces = nroots;
-	for (i = 0; i < nroots; i++) {
-		cache->places[i].root = strdup(roots[i]);
-		if (!cache->places[i].root) {
-			filecache_free(cache);
-			return -ENOMEM;
-		}
-	}
-	*out = cache;
 	return 0;
+}
+
+const char *filecache_root(struct filecache *cache, uint32_t place)
+{
+	struct root *root = cache->places[place].root;
+
+	return root ? root->path : NULL;
+}
+
+int filecache_place_add(struct filecache *cache, uint32_t index, const char *path,
+			struct medium *medium)
+{
+	struct place *place = &cache->places[index];
+	size_t len = strlen(path) + 1;
+	struct root *root = malloc(sizeof(*root) + len);
+
+	if (!root)
+		return -ENOMEM;
+	memcpy(root->path, path, len);
+	pthread_mutex_lock(&cache->lock);
+	root->next = place->root;
+	place->root = root;
+	place->medium = medium;
+	memset(place->folder_durable, 0, sizeof(place->folder_durable));
+	pthread_mutex_unlock(&cache->lock);
+	return 0;
+}
+
+static void used_locked(struct filecache *cache, uint32_t index, int64_t change)
+{
+	struct place *place = &cache->places[index];
+
+	place->used += (uint64_t)change;
+	cache->used_all += (uint64_t)change;
+	if (place->medium)
+		medium_used_add(place->medium, change);
 }
 
 static void segfile_free(struct segfile *file)
@@ -110,25 +144,34 @@ void filecache_free(struct filecache *cache)
 			segfile_free(file);
 		}
 	}
-	for (i = 0; i < cache->nplaces; i++)
-		free(cache->places[i].root);
+	for (i = 0; i < TIER_PLACES_MAX; i++) {
+		struct root *root = cache->places[i].root;
+
+		used_locked(cache, i, -(int64_t)cache->places[i].used);
+		while (root) {
+			struct root *before = root->next;
+
+			free(root);
+			root = before;
+		}
+	}
 	pthread_mutex_destroy(&cache->lock);
 	free(cache);
 }
 
-static int folder_path(const struct filecache *cache, struct tier_segment seg, char *buf,
-		       size_t cap)
+static int folder_path(struct filecache *cache, struct tier_segment seg, char *buf, size_t cap)
 {
-	int len = snprintf(buf, cap, "%s/segments/%02x", cache->places[seg.place].root,
+	int len = snprintf(buf, cap, "%s/segments/%02x", filecache_root(cache, seg.place),
 			   (unsigned)(seg.id & 0xff));
 
 	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
 }
 
-int filecache_path(const struct filecache *cache, struct tier_segment seg, char *buf, size_t cap)
+int filecache_path(struct filecache *cache, struct tier_segment seg, char *buf, size_t cap)
 {
-	int len = snprintf(buf, cap, "%s/segments/%02x/%016llx.seg", cache->places[seg.place].root,
-			   (unsigned)(seg.id & 0xff), (unsigned long long)seg.id);
+	int len =
+		snprintf(buf, cap, "%s/segments/%02x/%016llx.seg", filecache_root(cache, seg.place),
+			 (unsigned)(seg.id & 0xff), (unsigned long long)seg.id);
 
 	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
 }
@@ -313,7 +356,7 @@ static int file_get(struct filecache *cache, struct tier_segment seg, bool creat
 	} else {
 		cache->fds += fds_of(fresh);
 		if (create)
-			cache->places[seg.place].used += fresh->disk;
+			used_locked(cache, seg.place, (int64_t)fresh->disk);
 	}
 	pthread_cond_broadcast(&fresh->changed);
 	dead = evict_locked(cache);
@@ -373,13 +416,44 @@ int filecache_remove(struct filecache *cache, struct tier_segment seg)
 		if (!file->removed) {
 			unhash_locked(cache, file);
 			file->removed = true;
-			cache->places[seg.place].used -= file->disk;
+			used_locked(cache, seg.place, -(int64_t)file->disk);
 		}
 		pthread_mutex_unlock(&cache->lock);
 		pthread_mutex_unlock(&file->account);
 	}
 	filecache_close(cache, file);
 	return error;
+}
+
+void filecache_place_remove(struct filecache *cache, uint32_t place)
+{
+	struct segfile *dead = NULL;
+	unsigned i;
+
+	pthread_mutex_lock(&cache->lock);
+	for (i = 0; i < BUCKETS; i++) {
+		struct segfile **at = &cache->buckets[i], *file;
+
+		while ((file = *at)) {
+			if (file->seg.place != place) {
+				at = &file->chain;
+				continue;
+			}
+			*at = file->chain;
+			file->removed = true; /* who holds it frees it */
+			idle_remove_locked(cache, file);
+			if (file->refs) {
+				file->chain = NULL;
+				continue;
+			}
+			cache->fds -= fds_of(file);
+			file->chain = dead;
+			dead = file;
+		}
+	}
+	used_locked(cache, place, -(int64_t)cache->places[place].used);
+	pthread_mutex_unlock(&cache->lock);
+	free_chain(dead);
 }
 
 int segfile_fd(const struct segfile *file)
@@ -426,8 +500,8 @@ void segfile_account(struct filecache *cache, struct segfile *file)
 	if (!io_stat(file->fd, &st)) {
 		pthread_mutex_lock(&cache->lock);
 		if (!file->removed)
-			cache->places[file->seg.place].used +=
-				(uint64_t)st.st_blocks * 512 - file->disk;
+			used_locked(cache, file->seg.place,
+				    (int64_t)st.st_blocks * 512 - (int64_t)file->disk);
 		file->disk = (uint64_t)st.st_blocks * 512;
 		pthread_mutex_unlock(&cache->lock);
 	}
@@ -538,6 +612,16 @@ uint64_t filecache_used(struct filecache *cache, uint32_t place)
 void filecache_used_add(struct filecache *cache, uint32_t place, uint64_t bytes)
 {
 	pthread_mutex_lock(&cache->lock);
-	cache->places[place].used += bytes;
+	used_locked(cache, place, (int64_t)bytes);
 	pthread_mutex_unlock(&cache->lock);
+}
+
+uint64_t filecache_used_all(struct filecache *cache)
+{
+	uint64_t used;
+
+	pthread_mutex_lock(&cache->lock);
+	used = cache->used_all;
+	pthread_mutex_unlock(&cache->lock);
+	return used;
 }

@@ -20,15 +20,22 @@
 #include "tiers/tier.h"
 
 struct filecache;
+struct medium;
 struct segfile; /* a reference to an open segment file */
 
-/* roots[0..nroots): the places' directories, copied. */
-int filecache_new(struct filecache **out, const char *const *roots, uint32_t nroots,
-		  unsigned most_fds);
+int filecache_new(struct filecache **out, unsigned most_fds);
 void filecache_free(struct filecache *cache);
 
+/* A place's directory, copied, and the medium whose account is kept. -ENOMEM. */
+int filecache_place_add(struct filecache *cache, uint32_t place, const char *root,
+			struct medium *medium);
+/* Lets go of the files of a place that nobody uses any more. Who still holds one goes on. */
+void filecache_place_remove(struct filecache *cache, uint32_t place);
+/* As given to filecache_place_add(); valid until filecache_free(). */
+const char *filecache_root(struct filecache *cache, uint32_t place);
+
 /* "ROOT/segments/XX/XXXXXXXXXXXXXXXX.seg" into buf. -ENAMETOOLONG. */
-int filecache_path(const struct filecache *cache, struct tier_segment seg, char *buf, size_t cap);
+int filecache_path(struct filecache *cache, struct tier_segment seg, char *buf, size_t cap);
 
 /* -ENOENT no such file. */
 int filecache_open(struct filecache *cache, struct tier_segment seg, struct segfile **out);
@@ -57,6 +64,7 @@ int segfile_sync(struct filecache *cache, struct segfile *file, bool *led);
 
 /* Bytes of disk (st_blocks * 512) of a place's files: what was added plus what changed since. */
 uint64_t filecache_used(struct filecache *cache, uint32_t place);
+uint64_t filecache_used_all(struct filecache *cache); /* of all places */
 void filecache_used_add(struct filecache *cache, uint32_t place, uint64_t bytes);
 
 #endif

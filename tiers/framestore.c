@@ -34,6 +34,7 @@ static void placing_begin(struct frame_build *build, int tier)
 
 	pthread_mutex_lock(&pool->builds_lock);
 	build->placing = tier;
+	build->placing_no = ++pool->placings;
 	if (!build->listed) {
 		build->listed = true;
 		build->older = pool->builds;
@@ -102,6 +103,30 @@ bool frame_builds_in(struct pool *pool, uint32_t tier, uint64_t segment)
 	for (struct frame_build *build = pool->builds; build && !found; build = build->older)
 		found = build->placing == (int)tier ||
 			(build->record.tier == tier && build->record.segment == segment);
+	pthread_mutex_unlock(&pool->builds_lock);
+	return found;
+}
+
+uint64_t frame_builds_mark(struct pool *pool)
+{
+	uint64_t mark;
+
+	pthread_mutex_lock(&pool->builds_lock);
+	mark = pool->placings;
+	pthread_mutex_unlock(&pool->builds_lock);
+	return mark;
+}
+
+bool frame_builds_place(struct pool *pool, uint32_t tier, uint32_t place, uint64_t mark)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&pool->builds_lock);
+	for (struct frame_build *build = pool->builds; build && !found; build = build->older) {
+		found = (build->placing == (int)tier && build->placing_no <= mark) ||
+			(build->record.tier == tier && build->record.place == place &&
+			 build->record.stored_len);
+	}
 	pthread_mutex_unlock(&pool->builds_lock);
 	return found;
 }

@@ -40,6 +40,7 @@ struct frame_build {
 	struct frame_build *newer, *older; /* in pool.builds, from the first append on */
 	bool listed;
 	int placing; /* tier of the append under way, 0 = none */
+	uint64_t placing_no;
 };
 
 int frame_build_new(struct frame_build **out, struct pool *pool, int tier);
@@ -74,6 +75,9 @@ struct freed;
 void frame_builds_avoid(struct pool *pool, const struct freed *item, uint64_t *off, uint64_t *end);
 /* May bytes of a build lie in this segment, which takes no more appends? */
 bool frame_builds_in(struct pool *pool, uint32_t tier, uint64_t segment);
+/* May bytes of a build that was begun up to the mark lie in this place, which takes no more? */
+uint64_t frame_builds_mark(struct pool *pool);
+bool frame_builds_place(struct pool *pool, uint32_t tier, uint32_t place, uint64_t mark);
 
 int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out);
 

@@ -556,14 +556,12 @@ void pool_usage(struct pool *pool, struct pool_usage *out)
 	pthread_mutex_unlock(&pool->commit_lock);
 	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
 		struct tier_usage *tier = &out->tiers[t];
+		struct tier_space room;
 
-		for (uint32_t place = 0; place < pool->tiers[t].tier->nplaces; place++) {
-			struct tier_space space;
-
-			if (tier_space(pool->tiers[t].tier, place, &space) < 0)
-				continue;
-			tier->size += space.total;
-			tier->used += space.used;
+		if (tier_room(pool->tiers[t].tier, &room) == 0) {
+			tier->size = room.total;
+			tier->free = room.free;
+			tier->used = room.used;
 		}
 		tier->hits = pool->tiers[t].reads;
 	}

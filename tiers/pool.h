@@ -97,7 +97,9 @@ void pool_space(struct pool *pool, struct pool_space *out);
 
 /* Accounts, exact to the byte. Index 0 is the RAM tier. */
 struct tier_usage {
-	uint64_t size; /* what the tier may hold */
+	uint64_t size; /* what the tier may hold: the quota or its media, each once */
+	uint64_t free; /* what can still be written there: less than size - used where others use
+			  the media too */
 	uint64_t used; /* what it takes: directory tiers: disk blocks of its files; RAM: log and
 			  cache */
 	uint64_t live; /* stored bytes of frames that something points to (RAM: written data not yet

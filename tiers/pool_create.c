@@ -6,42 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <dirent.h>
 #include <unistd.h>
 
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
-/* `size=80%` is of the media that the paths are on. */
-static uint64_t percent_bytes(const struct config_tier *tier)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < tier->npaths; i++) {
-		struct statvfs fs;
-
-		if (statvfs(tier->paths[i], &fs) == 0)
-			bytes += (uint64_t)fs.f_blocks * fs.f_frsize / 100 * tier->size_percent;
-	}
-	return bytes;
-}
-
 void pool_tier_options(const struct pool_config *config, uint32_t t, struct tier_dir_options *out)
 {
 	const struct config_tier *tier = &config->tiers[t];
 
-	*out = (struct tier_dir_options){
-		.name = tier->name,
-		.pool_uuid = config->uuid,
-		.tier_id = t,
-		.paths = (const char *const *)tier->paths,
-		.npaths = tier->npaths,
-		.quota_bytes = tier->size_percent && tier->size_percent < 100 ? percent_bytes(tier)
-									      : tier->size_bytes,
-		.delay_ns = tier->delay_ns,
-		.bandwidth = tier->bandwidth,
-		.direct = tier->direct};
+	*out = (struct tier_dir_options){.name = tier->name,
+					 .pool_uuid = config->uuid,
+					 .tier_id = t,
+					 .paths = (const char *const *)tier->paths,
+					 .npaths = tier->npaths,
+					 .quota_bytes = tier->size_percent ? 0 : tier->size_bytes,
+					 .quota_percent =
+						 tier->size_percent < 100 ? tier->size_percent : 0,
+					 .delay_ns = tier->delay_ns,
+					 .bandwidth = tier->bandwidth,
+					 .direct = tier->direct};
 }
 
 static int put_first_records(struct meta *meta)

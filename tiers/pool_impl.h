@@ -198,6 +198,7 @@ struct pool {
 
 	pthread_mutex_t builds_lock; /* a leaf */
 	struct frame_build *builds;  /* whose bytes no record points to yet (framestore.h) */
+	uint64_t placings;	     /* appends begun, ever; numbers them */
 
 	pthread_mutex_t promote_lock;
 	uint64_t promote[1024]; /* frames that asked to come up; full: further ones are dropped */

@@ -55,6 +55,26 @@ static int load_segments(struct pool *pool)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* A directory may be missing from the configuration when nothing is in it. */
+static int check_places(struct pool *pool)
+{
+	struct segment *segment;
+	size_t at = 0;
+
+	while ((segment = idmap_each(&pool->segments, &at))) {
+		const struct segment_record *record = &segment->record;
+
+		if (tier_has_place(pool->tiers[record->tier].tier, record->place))
+			continue;
+		log_error("%s: directory %u of tier %s is missing, and data is in it: put its "
+			  "path back (`terrace evacuate` and `terrace config remove` take one out)",
+			  pool->config.file, record->place + 1,
+			  pool->config.tiers[record->tier].name);
+		return -ENOENT;
+	}
+	return 0;
+}
+
 struct leftover {
 	struct tier_segment segment;
 	uint64_t keep; /* bytes; 0 = the file goes */
@@ -113,11 +133,16 @@ int recover_segments(struct pool *pool)
 {
 	int rc = load_segments(pool);
 
+	if (rc == 0)
+		rc = check_places(pool);
 	for (uint32_t t = 1; t < pool->config.ntiers && rc == 0; t++) {
 		struct tier *tier = pool->tiers[t].tier;
 
 		for (uint32_t place = 0; place < tier->nplaces && rc == 0; place++) {
 			struct leftovers left = {.pool = pool, .tier = t};
+
+			if (!tier_has_place(tier, place))
+				continue;
 
 			rc = tier_list(tier, place, each_file, &left);
 			for (size_t i = 0; i < left.count; i++) {

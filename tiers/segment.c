@@ -9,6 +9,8 @@
  *     durable block is never shared with a write still on its way.
  *  3. A range whose write failed is a hole that nothing refers to; its segment is sealed.
  *  4. One sync per segment at a time; whoever finds one running waits and then looks again.
+ *  5. Whether a place is closed is changed, and looked at before a range is reserved, under the
+ *     lock: who closes it then waits for the ranges reserved before.
  *
  * Threads: any. appender->lock guards everything here; no I/O and no callback under it.
  */
@@ -27,7 +29,6 @@
 #include "tiers/log.h"
 
 #define SEGMENT_VERSION 1u
-#define MOST_PLACES	64u
 #define FAILED_OUT_NS	30000000000u /* a place with a failed medium is not the first choice */
 #define FULL_OUT_NS	1000000000u  /* nor one that was full although it claimed to have room */
 
@@ -78,8 +79,7 @@ struct appender {
 	uint64_t failures;	  /* syncs that failed, ever */
 	uint64_t told;		  /* failures that appender_sync() has returned */
 	int last_error;
-	uint32_t nplaces;
-	struct appender_place places[];
+	struct appender_place places[TIER_PLACES_MAX];
 };
 
 /* Header --------------------------------------------------------------------------------------- */
@@ -241,6 +241,12 @@ out:
 
 /* Choosing a place ----------------------------------------------------------------------------- */
 
+static bool place_usable(const struct appender *appender, uint32_t place)
+{
+	return tier_has_place(appender->options.tier, place) &&
+	       !tier_place_closed(appender->options.tier, place);
+}
+
 /* Rounding up to a block, and a header if a new segment is due. */
 static bool has_room(const struct tier_space *space, size_t len)
 {
@@ -260,7 +266,7 @@ static int place_choose(struct appender *appender, const struct tier_space *spac
 	uint32_t i;
 
 	pthread_mutex_lock(&appender->lock);
-	for (i = 0; i < appender->nplaces; i++) {
+	for (i = 0; i < TIER_PLACES_MAX; i++) {
 		struct appender_place *place = &appender->places[i];
 
 		if (tried >> i & 1 || !has_room(&spaces[i], len))
@@ -288,15 +294,19 @@ static void place_out(struct appender *appender, uint32_t place, int error)
 	pthread_mutex_lock(&appender->lock);
 	appender->places[place].out_until_ns = until;
 	pthread_mutex_unlock(&appender->lock);
-	if (error != -ENOSPC)
-		log_warning("tier %s: path %u failed and is left out of new writes for %u s",
-			    appender->options.tier->name, place + 1,
+	if (error != -ENOSPC) {
+		const char *path = tier_place_path(appender->options.tier, place);
+
+		log_warning("tier %s: %s failed and is left out of new writes for %u s",
+			    appender->options.tier->name, path ? path : "a path",
 			    (unsigned)(FAILED_OUT_NS / 1000000000u));
+	}
 }
 
 /* Appending ------------------------------------------------------------------------------------ */
 
-/* The place's open segment with room for len, made if need be. Takes the lock, keeps it on 0. */
+/* The place's open segment with room for len, made if need be. Takes the lock, keeps it on 0.
+ * -ESHUTDOWN: the place has been closed. */
 static int segment_ready(struct appender *appender, uint32_t index, size_t len, bool *fault,
 			 struct segment **out)
 {
@@ -306,6 +316,10 @@ static int segment_ready(struct appender *appender, uint32_t index, size_t len, 
 
 	pthread_mutex_lock(&appender->lock);
 	for (;;) {
+		if (!place_usable(appender, index)) {
+			pthread_mutex_unlock(&appender->lock);
+			return -ESHUTDOWN;
+		}
 		segment = place->open;
 		if (segment && segment->end + len > appender->options.segment_bytes &&
 		    segment->end > SEGMENT_HEADER_LEN) {
@@ -383,17 +397,19 @@ int appender_append(struct appender *appender, const void *buf, size_t len, enum
 		    struct segment_loc *out)
 {
 	struct tier *tier = appender->options.tier;
-	struct tier_space spaces[MOST_PLACES];
+	struct tier_space spaces[TIER_PLACES_MAX];
 	bool fault, full = false;
-	uint64_t tried = 0;
+	uint64_t tried = ~(tier->present & ~tier->closed);
 	int place, error = 0, result = -ENOSPC;
 	uint32_t i;
 
 	if (!len)
 		return -EINVAL;
-	for (i = 0; i < appender->nplaces; i++) {
-		error = tier_space(tier, i, &spaces[i]);
-		if (error) { /* a place that cannot even be asked is no choice */
+	for (i = 0; i < TIER_PLACES_MAX; i++) {
+		error = tried >> i & 1 ? 0 : tier_space(tier, i, &spaces[i]);
+		if (tried >> i & 1) {
+			continue;
+		} else if (error) { /* a place that cannot even be asked is no choice */
 			result = error;
 			tried |= (uint64_t)1 << i;
 		} else if (!has_room(&spaces[i], len)) {
@@ -406,6 +422,8 @@ int appender_append(struct appender *appender, const void *buf, size_t len, enum
 		error = append_at(appender, (uint32_t)place, buf, len, hint, out, &fault);
 		if (!error)
 			return 0;
+		if (error == -ESHUTDOWN)
+			continue;
 		if (!fault) /* not this place's doing: no memory, no id */
 			return error;
 		place_out(appender, (uint32_t)place, error);
@@ -515,23 +533,60 @@ int appender_sync_since(struct appender *appender, uint64_t mark)
 
 /* The rest ------------------------------------------------------------------------------------- */
 
+/* Seals the place's open segment. */
+static void roll(struct appender *appender, uint32_t place)
+{
+	struct segment *segment, *empty = NULL;
+
+	pthread_mutex_lock(&appender->lock);
+	segment = appender->places[place].open;
+	if (segment) {
+		segment->refs++;
+		seal_locked(appender, segment);
+		empty = segment_put_locked(appender, segment);
+	}
+	pthread_mutex_unlock(&appender->lock);
+	segment_discard(appender, empty);
+}
+
 void appender_roll(struct appender *appender)
 {
 	uint32_t i;
 
-	for (i = 0; i < appender->nplaces; i++) {
-		struct segment *segment, *empty = NULL;
+	for (i = 0; i < TIER_PLACES_MAX; i++)
+		roll(appender, i);
+}
 
-		pthread_mutex_lock(&appender->lock);
-		segment = appender->places[i].open;
-		if (segment) {
-			segment->refs++;
-			seal_locked(appender, segment);
-			empty = segment_put_locked(appender, segment);
-		}
-		pthread_mutex_unlock(&appender->lock);
-		segment_discard(appender, empty);
-	}
+/* Is anybody writing there, or about to? */
+static bool place_busy_locked(const struct appender *appender, uint32_t place)
+{
+	const struct segment *segment = appender->segments;
+
+	while (segment &&
+	       (segment->seg.place != place || !(segment->inflight[0] || segment->inflight[1])))
+		segment = segment->next;
+	return appender->places[place].creating || segment;
+}
+
+void appender_place_close(struct appender *appender, uint32_t place)
+{
+	assert(place < TIER_PLACES_MAX);
+	pthread_mutex_lock(&appender->lock);
+	atomic_fetch_or(&appender->options.tier->closed, (uint64_t)1 << place);
+	while (place_busy_locked(appender, place))
+		pthread_cond_wait(&appender->changed, &appender->lock);
+	pthread_mutex_unlock(&appender->lock);
+	roll(appender, place);
+}
+
+void appender_place_open(struct appender *appender, uint32_t place)
+{
+	assert(place < TIER_PLACES_MAX);
+	pthread_mutex_lock(&appender->lock);
+	atomic_fetch_and(&appender->options.tier->closed, ~((uint64_t)1 << place));
+	appender->places[place].out_until_ns = 0;
+	appender->places[place].credit = 0;
+	pthread_mutex_unlock(&appender->lock);
 }
 
 int appender_is_open(struct appender *appender, uint64_t segment_id)
@@ -550,19 +605,17 @@ int appender_is_open(struct appender *appender, uint64_t segment_id)
 
 int appender_new(struct appender **out, const struct appender_options *options)
 {
-	uint32_t nplaces = options->tier->nplaces;
 	struct appender *appender;
 
 	*out = NULL;
-	if (!nplaces || nplaces > MOST_PLACES || !options->next_id)
+	if (!options->tier->nplaces || !options->next_id)
 		return -EINVAL;
-	appender = calloc(1, sizeof(*appender) + nplaces * sizeof(appender->places[0]));
+	appender = calloc(1, sizeof(*appender));
 	if (!appender)
 		return -ENOMEM;
 	appender->options = *options;
 	memcpy(appender->pool_uuid, options->pool_uuid, sizeof(appender->pool_uuid));
 	appender->options.pool_uuid = appender->pool_uuid;
-	appender->nplaces = nplaces;
 	pthread_mutex_init(&appender->lock, NULL);
 	pthread_cond_init(&appender->changed, NULL);
 	*out = appender;

@@ -42,15 +42,15 @@ struct segment_loc {
 	uint64_t off; /* of the first byte, from the start of the file */
 };
 
-/* At most 64 places. -EINVAL, -ENOMEM. The uuid is copied. */
+/* Learns of places that come and go from the tier. -EINVAL, -ENOMEM. The uuid is copied. */
 int appender_new(struct appender **out, const struct appender_options *options);
 void appender_free(struct appender *appender); /* no sync */
 
 /*
  * Appends buf as one piece. Places take turns in proportion to their free space, so that appends
- * side by side use several disks; -ENOSPC when none has room, after trying each. A place whose
- * medium fails is left out for a while and the next is tried; the error is returned when all fail.
- * A piece longer than a segment gets one of its own.
+ * side by side use several disks; -ENOSPC when none that is open has room, after trying each. A
+ * place whose medium fails is left out for a while and the next is tried; the error is returned
+ * when all fail. A piece longer than a segment gets one of its own.
  */
 int appender_append(struct appender *appender, const void *buf, size_t len, enum tier_hint hint,
 		    struct segment_loc *out);
@@ -68,6 +68,14 @@ int appender_sync_since(struct appender *appender, uint64_t mark);
 
 /* Closes the open segments: the next append starts new ones. */
 void appender_roll(struct appender *appender);
+/*
+ * Closes a place, or opens it again. Nothing is appended to a closed one: when the call returns,
+ * all appends that were on their way there have ended, and the segment that was open is sealed.
+ * What they appended may not be synced yet, nor the records that point there committed. The tier
+ * says which are closed (tier_place_closed()), so that their room is not counted on.
+ */
+void appender_place_close(struct appender *appender, uint32_t place);
+void appender_place_open(struct appender *appender, uint32_t place);
 /* True while appends may still go to this segment, or are on their way. */
 int appender_is_open(struct appender *appender, uint64_t segment_id);
 

@@ -4,12 +4,24 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define REFRESH_NS     (500u * 1000 * 1000)
 #define HEADROOM_MAX   (64u << 20)
 #define HEADROOM_SHIFT 5 /* 1/32 of a small medium */
+
+struct medium_room {
+	uint64_t device, total, free;
+	uint64_t left;	/* while adding up */
+	uint32_t users; /* tiers with an open place here */
+};
+
+struct place_room { /* a directory */
+	uint32_t tier, medium;
+	bool open;
+};
 
 struct space {
 	struct tier *const *tiers;
@@ -19,6 +31,11 @@ struct space {
 	uint64_t reserved; /* raw bytes */
 	uint64_t taken;
 	uint64_t asked_ns;
+	/* as last asked; room for all that there can be */
+	struct medium_room *media;
+	struct place_room *places;
+	uint64_t *quotas, *quotas_left; /* per tier; UINT64_MAX = none */
+	uint32_t nmedia, nplaces;
 };
 
 static uint64_t now_ns(void)
@@ -35,24 +52,113 @@ static uint64_t with_overhead(uint64_t bytes)
 	return bytes + bytes / 64 + 256;
 }
 
-static void ask_locked(struct space *space)
+static uint64_t less_headroom(uint64_t free, uint64_t total)
 {
-	space->total = space->free = 0;
-	for (uint32_t t = 0; t < space->ntiers; t++) {
-		for (uint32_t place = 0; place < space->tiers[t]->nplaces; place++) {
-			struct tier_space room;
-			uint64_t headroom;
+	uint64_t headroom = total >> HEADROOM_SHIFT;
 
-			if (tier_space(space->tiers[t], place, &room) < 0)
-				continue;
-			headroom = room.total >> HEADROOM_SHIFT;
-			if (headroom > HEADROOM_MAX)
-				headroom = HEADROOM_MAX;
-			space->total += room.total;
-			if (room.free > headroom)
-				space->free += room.free - headroom;
+	if (headroom > HEADROOM_MAX)
+		headroom = HEADROOM_MAX;
+	return free > headroom ? free - headroom : 0;
+}
+
+static uint32_t medium_index(struct space *space, const struct tier_space *room)
+{
+	uint32_t i;
+
+	for (i = 0; i < space->nmedia && space->media[i].device != room->device; i++)
+		;
+	if (i == space->nmedia)
+		space->media[space->nmedia++] = (struct medium_room){
+			.device = room->device,
+			.total = room->medium_total,
+			.free = less_headroom(room->medium_free, room->medium_total)};
+	return i;
+}
+
+static void ask_tier_locked(struct space *space, uint32_t t)
+{
+	struct tier *tier = space->tiers[t];
+	uint32_t first = space->nplaces;
+	uint64_t used = 0, quota = 0;
+
+	for (uint32_t i = 0; i < tier->nplaces; i++) {
+		bool open = !tier_place_closed(tier, i);
+		struct tier_space room;
+		uint32_t medium, k;
+
+		if (!tier_has_place(tier, i) || tier_space(tier, i, &room) < 0)
+			continue;
+		used += room.used;
+		quota = room.quota;
+		medium = medium_index(space, &room);
+		for (k = first; k < space->nplaces && space->places[k].medium != medium; k++)
+			;
+		if (k == space->nplaces) /* the first of this tier on this medium */
+			space->places[space->nplaces++] =
+				(struct place_room){.tier = t, .medium = medium};
+		if (open && !space->places[k].open) {
+			space->places[k].open = true;
+			space->media[medium].users++;
 		}
 	}
+	space->quotas[t] = quota ? quota : UINT64_MAX;
+	space->quotas_left[t] = UINT64_MAX;
+	if (quota)
+		space->quotas_left[t] = less_headroom(quota > used ? quota - used : 0, quota);
+}
+
+/* Gives the tier up to `limit` bytes of its media: of those it has alone, or of those it shares. */
+static uint64_t take_locked(struct space *space, uint32_t t, bool open, bool alone, uint64_t limit)
+{
+	uint64_t got = 0;
+
+	for (uint32_t i = 0; i < space->nplaces; i++) {
+		struct medium_room *medium = &space->media[space->places[i].medium];
+		uint64_t some = medium->left < limit - got ? medium->left : limit - got;
+
+		if (space->places[i].tier != t || (open && !space->places[i].open) ||
+		    alone != (medium->users < 2))
+			continue;
+		medium->left -= some;
+		got += some;
+	}
+	return got;
+}
+
+/*
+ * What fits, each medium counted once and no tier beyond its quota. Tiers with a quota first take
+ * what others do not use; where several of them share several media that may be less than the best
+ * one could do, never more than there is.
+ */
+static uint64_t add_up_locked(struct space *space, const uint64_t *limits, bool open)
+{
+	uint64_t sum = 0;
+
+	for (unsigned pass = 0; pass < 2; pass++) {
+		for (uint32_t t = 0; t < space->ntiers; t++) {
+			uint64_t got;
+
+			if ((limits[t] == UINT64_MAX) != (pass == 1))
+				continue;
+			got = take_locked(space, t, open, true, limits[t]);
+			got += take_locked(space, t, open, false, limits[t] - got);
+			sum += got;
+		}
+	}
+	return sum;
+}
+
+static void ask_locked(struct space *space)
+{
+	space->nmedia = space->nplaces = 0;
+	for (uint32_t t = 0; t < space->ntiers; t++)
+		ask_tier_locked(space, t);
+	for (uint32_t i = 0; i < space->nmedia; i++)
+		space->media[i].left = space->media[i].total;
+	space->total = add_up_locked(space, space->quotas, false);
+	for (uint32_t i = 0; i < space->nmedia; i++)
+		space->media[i].left = space->media[i].free;
+	space->free = add_up_locked(space, space->quotas_left, true);
 	space->taken = 0;
 	space->asked_ns = now_ns();
 }
@@ -60,12 +166,21 @@ static void ask_locked(struct space *space)
 int space_new(struct space **out, struct tier *const *tiers, uint32_t ntiers)
 {
 	struct space *space = calloc(1, sizeof(*space));
+	size_t most = (size_t)ntiers * TIER_PLACES_MAX;
 
 	if (!space)
 		return -ENOMEM;
+	pthread_mutex_init(&space->lock, NULL);
 	space->tiers = tiers;
 	space->ntiers = ntiers;
-	pthread_mutex_init(&space->lock, NULL);
+	space->media = calloc(most, sizeof(*space->media));
+	space->places = calloc(most, sizeof(*space->places));
+	space->quotas = calloc(ntiers, sizeof(*space->quotas));
+	space->quotas_left = calloc(ntiers, sizeof(*space->quotas_left));
+	if (!space->media || !space->places || !space->quotas || !space->quotas_left) {
+		space_free(space);
+		return -ENOMEM;
+	}
 	ask_locked(space);
 	*out = space;
 	return 0;
@@ -76,6 +191,10 @@ void space_free(struct space *space)
 	if (!space)
 		return;
 	pthread_mutex_destroy(&space->lock);
+	free(space->media);
+	free(space->places);
+	free(space->quotas);
+	free(space->quotas_left);
 	free(space);
 }
 

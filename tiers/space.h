@@ -2,6 +2,9 @@
 /*
  * Room: a write is accepted only when some directory tier can take it raw (promise 3).
  *
+ * Directories on one medium, also of different tiers, share its free bytes: they are counted once.
+ * A quota is one for all directories of its tier. Closed directories are not counted on.
+ *
  * reserved = bytes accepted and not yet in a frame; taken = bytes appended since the media were
  * last asked. A reservation succeeds when reserved + taken + what it asks for fits into the media's
  * free bytes less a headroom, which deletes and metadata may use. Any thread.

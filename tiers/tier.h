@@ -9,14 +9,22 @@
  * never overlap. Calls block for the medium. Errors: negative errno, -EIO / -ENOSPC / -EROFS as the
  * medium gave them, logged once here with tier, path and offset. EINTR and short transfers are
  * handled here.
+ *
+ * Places have indexes that stay: an index is in the label of the directory and in the records of
+ * segments. There may be gaps (-ENODEV from every call that names one), and places come and go
+ * while the tier is in use: tier_place_add(), tier_place_remove().
  */
 #ifndef TERRACE_TIERS_TIER_H
 #define TERRACE_TIERS_TIER_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "tiers/latency.h"
+
+#define TIER_PLACES_MAX 64u
 
 enum tier_cap {
 	TIER_CAP_PUNCH = 1u << 0,  /* tier_punch() gives space back */
@@ -32,9 +40,14 @@ struct tier_segment { /* where a segment is */
 
 struct tier_space {	/* bytes, of one place */
 	uint64_t total; /* what Terrace may use here at most: the quota or the medium */
-	uint64_t free;	/* what can still be written: min(quota - used, medium's free) */
+	uint64_t free;	/* what can still be written: min(quota - used by all places, medium's
+			   free); of a closed place too */
 	uint64_t used;	/* what Terrace's own files really take here (st_blocks * 512), without
 			   folders */
+	/* For sums over places: a medium that several share counts once, and so does the quota. */
+	uint64_t device; /* st_dev of the medium */
+	uint64_t medium_total, medium_free;
+	uint64_t quota; /* of the tier, all places together; 0 = none */
 };
 
 enum tier_hint {
@@ -57,17 +70,56 @@ struct tier_ops {
 		    int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk),
 		    void *arg);
 	int (*space)(struct tier *tier, uint32_t place, struct tier_space *out);
+	int (*place_add)(struct tier *tier, const char *path, uint32_t place);
+	int (*place_remove)(struct tier *tier, uint32_t place);
+	const char *(*place_path)(struct tier *tier, uint32_t place);
 };
 
 struct tier { /* base of every implementation, first member there */
 	const struct tier_ops *ops;
-	const char *name; /* "ssd"; owned by the implementation */
-	uint32_t nplaces;
-	uint32_t caps;		/* enum tier_cap bits */
-	struct latency latency; /* counted by the wrappers below */
+	const char *name;	  /* "ssd"; owned by the implementation */
+	_Atomic uint32_t nplaces; /* all indexes are below; grows only */
+	_Atomic uint32_t caps;	  /* enum tier_cap bits */
+	_Atomic uint64_t present; /* bit per place; the others are gaps */
+	_Atomic uint64_t closed;  /* bit per place: nothing new is put there (segment.h) */
+	struct latency latency;	  /* counted by the wrappers below */
 };
 
 void tier_close(struct tier *tier);
+
+static inline bool tier_has_place(const struct tier *tier, uint32_t place)
+{
+	return place < TIER_PLACES_MAX && tier->present >> place & 1;
+}
+static inline bool tier_place_closed(const struct tier *tier, uint32_t place)
+{
+	return place < TIER_PLACES_MAX && tier->closed >> place & 1;
+}
+/* For implementations: the place is ready for use. */
+void tier_place_announce(struct tier *tier, uint32_t place);
+
+/*
+ * Makes a directory this tier's place number `place` (label and folders, durable) and takes it into
+ * use, closed. The caller answers for the index: a free one that nothing refers to. -EEXIST the
+ * index is in use, or the directory is some tier's already (what was left here by the removal of a
+ * place of this same tier is taken over); -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOTSUP
+ * the medium cannot. What was made is taken back on error.
+ */
+int tier_place_add(struct tier *tier, const char *path, uint32_t place);
+/* Takes a place out of use and removes its label and its empty folders. The caller answers for its
+ * being closed and empty. An error says what could not be removed; the place is gone all the same.
+ */
+int tier_place_remove(struct tier *tier, uint32_t place);
+/* Stays valid until tier_close(). NULL: a gap. */
+const char *tier_place_path(struct tier *tier, uint32_t place);
+
+/*
+ * Sums over the places that are there, each medium once and the quota once: total is what the tier
+ * may hold at most, free what can still be written to places that are not closed, used what its
+ * files take. So used + free < total where others use the medium too. -ENODEV no place could be
+ * asked.
+ */
+int tier_room(struct tier *tier, struct tier_space *out);
 
 /* Creates an empty segment file; -EEXIST. Durable (with its name) only after tier_sync(). */
 int tier_segment_create(struct tier *tier, struct tier_segment seg);
@@ -103,7 +155,9 @@ struct tier_dir_options {
 	uint32_t tier_id;	  /* stored in the label; 0..63 */
 	const char *const *paths; /* one place each; must exist */
 	uint32_t npaths;
-	uint64_t quota_bytes; /* for all places together, shared evenly; 0 = the medium */
+	uint64_t quota_bytes;	/* for all places together; 0 = the media */
+	uint32_t quota_percent; /* 1..99: of the media that the places are on; then quota_bytes is 0
+				 */
 	uint64_t delay_ns;  /* test setting: added to every request (per request, not summed over a
 			       queue) */
 	uint64_t bandwidth; /* test setting: bytes/s; 0 = no limit */
@@ -119,10 +173,11 @@ struct tier_dir_options {
 int tier_dir_format(const struct tier_dir_options *options);
 /* Takes back what tier_dir_format() has made, when making the pool failed later on. */
 void tier_dir_unformat(const struct tier_dir_options *options);
-/* Opens formatted paths, in the order they were formatted in. -ENOENT missing directory, -ENODATA
- * no label, -ENOTUNIQ the label of another pool, tier or place, -EBADMSG a damaged one, -ENOTSUP
- * newer format, -EACCES, -EROFS. One clear log line each (what, where, what to do). Counts the
- * space taken by asking for every segment's size once. */
+/* Opens formatted paths, in any order: the label says which place each is. A place that no path
+ * leads to is a gap. -ENOENT missing directory, -ENODATA no label, -ENOTUNIQ the label of another
+ * pool or tier, or of the same place as another one's, -EBADMSG a damaged one, -ENOTSUP newer
+ * format, -EACCES, -EROFS. One clear log line each (what, where, what to do). Counts the space
+ * taken by asking for every segment's size once. */
 int tier_dir_open(struct tier **out, const struct tier_dir_options *options);
 
 #endif

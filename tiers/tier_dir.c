@@ -5,12 +5,14 @@
  * layout; descriptors and durability are filecache.c, transfers round the page cache bulkio.c.
  *
  * Invariants:
- *  1. Nothing is written below a path whose label is not this pool's, tier's and place's.
+ *  1. Nothing is written below a path whose label is not this pool's and tier's; the label says
+ *     which place it is.
  *  2. Files in the directory that are not ours by name are neither counted nor touched.
  *  3. After a failed sync a segment takes no more writes and never syncs again (filecache.c, 3).
  *  4. `used` counts label and segment files, not the folders.
  *
- * Threads: any. dir->lock guards the cached statvfs only; a write is not held up by another's I/O.
+ * Threads: any. A place's fields are set before it is announced (tier.h) and stay as they are until
+ * the index is used again; places are added and removed by one thread at a time (places_lock).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,42 +23,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <time.h>
 
 #include "tiers/bulkio.h"
 #include "tiers/filecache.h"
 #include "tiers/io.h"
 #include "tiers/log.h"
+#include "tiers/medium.h"
 #include "tiers/throttle.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
 #define MOST_FDS       256u
-#define STATVFS_NS     1000000000u /* how old a cached answer may be */
 #define PUNCH_BLOCK    4096u
 #define NAME_DIGITS    16u
 #define SEGMENT_SUFFIX ".seg"
 
 struct dir_place {
-	char *path;
+	_Atomic(struct medium *) medium;
 	struct throttle throttle;
-	bool direct; /* the medium takes O_DIRECT, and the tier's setting wants it */
-	bool memory; /* tmpfs: dropping its cache would drop nothing */
-	/* dir->lock guards the rest */
-	uint64_t stat_at_ns; /* 0: ask again */
-	uint64_t stat_free, stat_total;
-	uint64_t stat_used; /* our own bytes when the medium was asked */
+	_Atomic bool direct; /* the medium takes O_DIRECT, and the tier's setting wants it */
+	_Atomic bool memory; /* tmpfs: dropping its cache would drop nothing */
 };
 
 struct dir_tier {
 	struct tier base;
 	char *name;
+	uint8_t pool_uuid[16];
+	uint32_t tier_id;
+	int direct; /* as asked for */
 	struct filecache *files;
 	struct bulkio *bulk;
-	uint64_t quota; /* of each place; 0 = the medium */
-	pthread_mutex_t lock;
-	struct dir_place places[];
+	uint32_t quota_percent;
+	_Atomic uint64_t quota; /* of all places together; 0 = the media */
+	pthread_mutex_t places_lock;
+	struct dir_place places[TIER_PLACES_MAX];
 };
 
 static struct dir_tier *dir_of(struct tier *tier)
@@ -79,63 +79,50 @@ static int dir_failed(struct dir_tier *dir, struct tier_segment seg, const char 
 
 /* Space ---------------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void space_forget(struct dir_tier *dir, uint32_t place)
 {
-	pthread_mutex_lock(&dir->lock);
-	dir->places[place].stat_at_ns = 0;
-	pthread_mutex_unlock(&dir->lock);
+	medium_forget(dir->places[place].medium);
 }
 
 static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 {
 	struct dir_tier *dir = dir_of(tier);
-	struct dir_place *place = &dir->places[index];
-	uint64_t used = filecache_used(dir->files, index), now = now_ns();
-	uint64_t medium_free, grown;
-	struct statvfs fs;
-	bool fresh;
+	struct medium *medium = dir->places[index].medium;
+	const char *path = filecache_root(dir->files, index);
+	int error;
 
-	pthread_mutex_lock(&dir->lock);
-	fresh = place->stat_at_ns && now - place->stat_at_ns < STATVFS_NS;
-	pthread_mutex_unlock(&dir->lock);
-	if (!fresh) {
-		if (statvfs(place->path, &fs)) {
-			log_error("tier %s: cannot ask %s for its space: %s", dir->name,
-				  place->path, strerror(errno));
-			return -errno;
-		}
-		pthread_mutex_lock(&dir->lock);
-		place->stat_at_ns = now;
-		place->stat_free = (uint64_t)fs.f_bavail * fs.f_frsize;
-		place->stat_total = (uint64_t)fs.f_blocks * fs.f_frsize;
-		place->stat_used = used;
-		pthread_mutex_unlock(&dir->lock);
+	*out = (struct tier_space){.device = medium_device(medium),
+				   .used = filecache_used(dir->files, index),
+				   .quota = dir->quota};
+	error = medium_space(medium, path, &out->medium_total, &out->medium_free);
+	if (error) {
+		log_error("tier %s: cannot ask %s for its space: %s", dir->name, path,
+			  strerror(-error));
+		return error;
 	}
-	pthread_mutex_lock(&dir->lock);
-	/* What we wrote since the medium was asked is gone already. */
-	grown = used > place->stat_used ? used - place->stat_used : 0;
-	medium_free = place->stat_free > grown ? place->stat_free - grown : 0;
-	out->total = place->stat_total;
-	pthread_mutex_unlock(&dir->lock);
-	out->used = used;
-	out->free = medium_free;
-	if (dir->quota) {
-		uint64_t left = dir->quota > used ? dir->quota - used : 0;
+	out->total = out->medium_total;
+	out->free = out->medium_free;
+	if (out->quota) {
+		uint64_t used = filecache_used_all(dir->files);
+		uint64_t left = out->quota > used ? out->quota - used : 0;
 
-		if (out->total > dir->quota)
-			out->total = dir->quota;
+		if (out->total > out->quota)
+			out->total = out->quota;
 		if (out->free > left)
 			out->free = left;
 	}
 	return 0;
+}
+
+/* `size=80%` is of the media that the places are on. */
+static void quota_update(struct dir_tier *dir)
+{
+	struct tier_space room;
+
+	if (!dir->quota_percent)
+		return;
+	if (!tier_room(&dir->base, &room))
+		dir->quota = room.medium_total / 100 * dir->quota_percent;
 }
 
 /* Transfers ------------------------------------------------------------------------------------ */
@@ -153,7 +140,7 @@ static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf
 	error = segfile_error(dir->files, file);
 	if (error) /* logged when its sync failed */
 		goto out;
-	if (dir->quota && filecache_used(dir->files, seg.place) + len > dir->quota) {
+	if (dir->quota && filecache_used_all(dir->files) + len > dir->quota) {
 		error = -ENOSPC;
 		goto out;
 	}
@@ -309,8 +296,8 @@ static int list_folder(struct dir_tier *dir, uint32_t place, unsigned folder,
 	DIR *open_dir;
 	int error = 0;
 
-	if (snprintf(path, sizeof(path), "%s/segments/%02x", dir->places[place].path, folder) >=
-	    (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/segments/%02x", filecache_root(dir->files, place),
+		     folder) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	open_dir = opendir(path);
 	if (!open_dir && errno == ENOENT)
@@ -361,27 +348,17 @@ static void dir_close(struct tier *tier)
 
 	filecache_free(dir->files);
 	bulkio_free(dir->bulk);
-	for (i = 0; i < dir->base.nplaces; i++) {
+	for (i = 0; i < TIER_PLACES_MAX; i++)
 		throttle_release(&dir->places[i].throttle);
-		free(dir->places[i].path);
-	}
-	pthread_mutex_destroy(&dir->lock);
+	pthread_mutex_destroy(&dir->places_lock);
 	free(dir->name);
 	free(dir);
 }
 
-static const struct tier_ops dir_ops = {
-	.close = dir_close,
-	.segment_create = dir_create,
-	.segment_remove = dir_remove,
-	.segment_truncate = dir_truncate,
-	.write = dir_write,
-	.read = dir_read,
-	.sync = dir_sync,
-	.punch = dir_punch,
-	.list = dir_list,
-	.space = dir_space,
-};
+static const char *dir_place_path(struct tier *tier, uint32_t place)
+{
+	return filecache_root(dir_of(tier)->files, place);
+}
 
 static int count_segment(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk)
 {
@@ -393,21 +370,20 @@ static int count_segment(void *arg, struct tier_segment seg, uint64_t len, uint6
 }
 
 /* What one place's medium can do, and what our files take there now. */
-static int place_open(struct dir_tier *dir, uint32_t index, int direct)
+static int place_probe(struct dir_tier *dir, uint32_t index, const char *path)
 {
 	struct dir_place *place = &dir->places[index];
 	char label[PATH_MAX];
 	struct stat st = {0};
 	int fd, error;
 
-	if (snprintf(label, sizeof(label), "%s/" TIER_LABEL_NAME, place->path) >=
-	    (int)sizeof(label))
+	if (snprintf(label, sizeof(label), "%s/" TIER_LABEL_NAME, path) >= (int)sizeof(label))
 		return -ENAMETOOLONG;
-	place->direct = direct != 0 && bulkio_probe(label);
+	place->direct = dir->direct != 0 && bulkio_probe(label);
 	place->memory = !bulkio_medium(label);
-	if (direct == 1 && !place->direct)
+	if (dir->direct == 1 && !place->direct)
 		log_warning("tier %s: %s takes no direct I/O, using the page cache", dir->name,
-			    place->path);
+			    path);
 	if (place->direct)
 		dir->base.caps |= TIER_CAP_DIRECT;
 	fd = io_open(label, O_RDWR, 0);
@@ -424,64 +400,119 @@ static int place_open(struct dir_tier *dir, uint32_t index, int direct)
 	return dir_list(&dir->base, index, count_segment, dir);
 }
 
-static struct tier_label label_of(const struct tier_dir_options *options, uint32_t place)
+/* Takes a labelled directory into use. */
+static int place_open(struct dir_tier *dir, uint32_t index, const char *path)
 {
-	struct tier_label label = {
-		.tier_id = options->tier_id, .place = place, .nplaces = options->npaths};
+	struct medium *medium;
+	int error = medium_of(path, &medium);
 
-	memcpy(label.pool_uuid, options->pool_uuid, sizeof(label.pool_uuid));
-	return label;
+	if (!error)
+		error = filecache_place_add(dir->files, index, path, medium);
+	if (!error) {
+		dir->places[index].medium = medium;
+		error = place_probe(dir, index, path);
+		if (error)
+			filecache_place_remove(dir->files, index);
+	}
+	if (error)
+		log_error("tier %s: cannot open %s: %s", dir->name, path, strerror(-error));
+	else
+		tier_place_announce(&dir->base, index);
+	return error;
+}
+
+/* Which place each path is: from their labels. */
+static int places_find(const struct tier_dir_options *options, uint32_t *indexes)
+{
+	uint32_t i, k;
+
+	for (i = 0; i < options->npaths; i++) {
+		struct tier_label label;
+		int error = tier_label_check(options->paths[i], options->pool_uuid,
+					     options->tier_id, &label);
+
+		if (error)
+			return error;
+		indexes[i] = label.place;
+		for (k = 0; k < i && indexes[k] != indexes[i]; k++)
+			;
+		if (k == i)
+			continue;
+		log_error("tier directory %s: has the label of directory %u of its tier, and so "
+			  "has %s: one is a copy of the other, or both are one",
+			  options->paths[i], label.place + 1, options->paths[k]);
+		return -ENOTUNIQ;
+	}
+	return 0;
+}
+
+static int dir_place_add(struct tier *tier, const char *path, uint32_t index);
+static int dir_place_remove(struct tier *tier, uint32_t index);
+
+static const struct tier_ops dir_ops = {
+	.close = dir_close,
+	.segment_create = dir_create,
+	.segment_remove = dir_remove,
+	.segment_truncate = dir_truncate,
+	.write = dir_write,
+	.read = dir_read,
+	.sync = dir_sync,
+	.punch = dir_punch,
+	.list = dir_list,
+	.space = dir_space,
+	.place_add = dir_place_add,
+	.place_remove = dir_place_remove,
+	.place_path = dir_place_path,
+};
+
+static struct dir_tier *dir_new(const struct tier_dir_options *options)
+{
+	struct dir_tier *dir = calloc(1, sizeof(*dir));
+	uint32_t i;
+
+	if (!dir)
+		return NULL;
+	pthread_mutex_init(&dir->places_lock, NULL);
+	for (i = 0; i < TIER_PLACES_MAX; i++)
+		throttle_init(&dir->places[i].throttle, options->delay_ns, options->bandwidth);
+	dir->base.ops = &dir_ops;
+	dir->base.caps = TIER_CAP_PUNCH;
+	memcpy(dir->pool_uuid, options->pool_uuid, sizeof(dir->pool_uuid));
+	dir->tier_id = options->tier_id;
+	dir->direct = options->direct;
+	dir->quota = options->quota_bytes;
+	dir->quota_percent = options->quota_bytes ? 0 : options->quota_percent;
+	dir->base.name = dir->name = strdup(options->name);
+	return dir;
 }
 
 int tier_dir_open(struct tier **out, const struct tier_dir_options *options)
 {
-	struct dir_tier *dir = NULL;
-	struct tier_label label;
-	uint32_t i;
-	int error = 0;
+	uint32_t indexes[TIER_PLACES_MAX], i;
+	struct dir_tier *dir;
+	int error;
 
 	*out = NULL;
-	if (!options->npaths || options->tier_id > 63)
+	if (!options->npaths || options->npaths > TIER_PLACES_MAX || options->tier_id > 63)
 		return -EINVAL;
-	for (i = 0; i < options->npaths; i++) {
-		label = label_of(options, i);
-		error = tier_label_check(options->paths[i], &label);
-		if (error)
-			return error;
-	}
-	dir = calloc(1, sizeof(*dir) + options->npaths * sizeof(dir->places[0]));
+	error = places_find(options, indexes);
+	if (error)
+		return error;
+	dir = dir_new(options);
 	if (!dir)
 		return -ENOMEM;
-	pthread_mutex_init(&dir->lock, NULL);
-	dir->base.ops = &dir_ops;
-	dir->base.caps = TIER_CAP_PUNCH;
-	dir->quota = options->quota_bytes / options->npaths;
-	error = -ENOMEM;
-	dir->base.name = dir->name = strdup(options->name);
-	if (!dir->name)
-		goto out;
-	for (i = 0; i < options->npaths; i++) {
-		dir->places[i].path = strdup(options->paths[i]);
-		if (!dir->places[i].path)
-			goto out;
-		throttle_init(&dir->places[i].throttle, options->delay_ns, options->bandwidth);
-		dir->base.nplaces = i + 1;
-	}
-	error = filecache_new(&dir->files, options->paths, options->npaths, MOST_FDS);
+	error = dir->name ? filecache_new(&dir->files, MOST_FDS) : -ENOMEM;
 	if (!error)
 		error = bulkio_new(&dir->bulk);
-	for (i = 0; i < options->npaths && !error; i++) {
-		error = place_open(dir, i, options->direct);
-		if (error)
-			log_error("tier %s: cannot open %s: %s", dir->name, options->paths[i],
-				  strerror(-error));
-	}
-out:
-	if (error)
+	for (i = 0; i < options->npaths && !error; i++)
+		error = place_open(dir, indexes[i], options->paths[i]);
+	if (error) {
 		dir_close(&dir->base);
-	else
-		*out = &dir->base;
-	return error;
+		return error;
+	}
+	quota_update(dir);
+	*out = &dir->base;
+	return 0;
 }
 
 /* Undoes what tier_dir_format() made in a path; what was there before stays. */
@@ -514,19 +545,29 @@ static int place_format(const char *path, const struct tier_label *label)
 	return error;
 }
 
+static struct tier_label label_of(const uint8_t *pool_uuid, uint32_t tier_id, uint32_t place,
+				  uint32_t nplaces)
+{
+	struct tier_label label = {.tier_id = tier_id, .place = place, .nplaces = nplaces};
+
+	memcpy(label.pool_uuid, pool_uuid, sizeof(label.pool_uuid));
+	return label;
+}
+
 int tier_dir_format(const struct tier_dir_options *options)
 {
 	uint32_t i;
 	int error = 0;
 
-	if (!options->npaths || options->tier_id > 63)
+	if (!options->npaths || options->npaths > TIER_PLACES_MAX || options->tier_id > 63)
 		return -EINVAL;
 	for (i = 0; i < options->npaths && !error; i++)
 		error = tier_label_absent(options->paths[i]);
 	if (error)
 		return error;
 	for (i = 0; i < options->npaths && !error; i++) {
-		struct tier_label label = label_of(options, i);
+		struct tier_label label =
+			label_of(options->pool_uuid, options->tier_id, i, options->npaths);
 
 		/* Again: the same directory may have been given twice. */
 		error = tier_label_absent(options->paths[i]);
@@ -543,4 +584,83 @@ void tier_dir_unformat(const struct tier_dir_options *options)
 {
 	for (uint32_t i = 0; i < options->npaths; i++)
 		place_unformat(options->paths[i], true);
+}
+
+/* Adding and removing while in use ------------------------------------------------------------- */
+
+/* The same directory may be known by another path. */
+static int place_twice(struct dir_tier *dir, const char *path)
+{
+	struct stat st, other;
+	uint32_t i;
+
+	if (stat(path, &st))
+		return -errno;
+	for (i = 0; i < dir->base.nplaces; i++) {
+		const char *root = tier_place_path(&dir->base, i);
+
+		if (!root || stat(root, &other) || st.st_dev != other.st_dev ||
+		    st.st_ino != other.st_ino)
+			continue;
+		log_error("tier directory %s: is %s, which tier %s has already", path, root,
+			  dir->name);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+static int dir_place_add(struct tier *tier, const char *path, uint32_t index)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct tier_label label = label_of(dir->pool_uuid, dir->tier_id, index, tier->nplaces + 1);
+	int error;
+
+	pthread_mutex_lock(&dir->places_lock);
+	error = tier_label_free(path, dir->pool_uuid, dir->tier_id);
+	if (!error)
+		error = place_twice(dir, path);
+	if (!error)
+		error = place_format(path, &label);
+	if (!error) {
+		error = place_open(dir, index, path);
+		if (error)
+			place_unformat(path, true);
+	}
+	if (!error)
+		quota_update(dir);
+	pthread_mutex_unlock(&dir->places_lock);
+	return error;
+}
+
+/* The label goes first: without it the directory is nobody's, whatever else is left in it. */
+static int dir_place_remove(struct tier *tier, uint32_t index)
+{
+	struct dir_tier *dir = dir_of(tier);
+	const char *path = filecache_root(dir->files, index);
+	char name[PATH_MAX];
+	unsigned folder;
+	int error = 0;
+
+	pthread_mutex_lock(&dir->places_lock);
+	filecache_place_remove(dir->files, index);
+	if (snprintf(name, sizeof(name), "%s/" TIER_LABEL_NAME, path) >= (int)sizeof(name))
+		error = -ENAMETOOLONG;
+	if (!error)
+		error = io_remove(name);
+	if (!error)
+		error = io_sync_folder(path);
+	for (folder = 0; folder <= 256 && !error; folder++) {
+		int len = folder < 256
+				  ? snprintf(name, sizeof(name), "%s/segments/%02x", path, folder)
+				  : snprintf(name, sizeof(name), "%s/segments", path);
+
+		if (len < (int)sizeof(name))
+			(void)remove(name); /* what holds files of others stays */
+	}
+	quota_update(dir);
+	pthread_mutex_unlock(&dir->places_lock);
+	if (error)
+		log_warning("tier %s: cannot remove the label in %s: %s", dir->name, path,
+			    strerror(-error));
+	return error;
 }

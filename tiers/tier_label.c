@@ -16,6 +16,7 @@
 #include "compress/checksum.h"
 #include "tiers/io.h"
 #include "tiers/log.h"
+#include "tiers/tier.h"
 
 #define LABEL_VERSION 1u
 
@@ -214,26 +215,37 @@ int tier_label_absent(const char *path)
 	return error ? label_refuse(path, error) : 0;
 }
 
-int tier_label_check(const char *path, const struct tier_label *want)
+int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
+		     struct tier_label *out)
 {
-	struct tier_label found;
-	int error = tier_label_read(path, &found);
+	int error = tier_label_read(path, out);
 
 	if (error)
 		return error;
-	if (memcmp(found.pool_uuid, want->pool_uuid, sizeof(found.pool_uuid)) != 0)
+	if (memcmp(out->pool_uuid, pool_uuid, sizeof(out->pool_uuid)) != 0)
 		log_error("tier directory %s: belongs to another pool: check the paths in the "
 			  "configuration",
 			  path);
-	else if (found.tier_id != want->tier_id)
+	else if (out->tier_id != tier_id)
 		log_error("tier directory %s: belongs to tier number %u of this pool, not %u: "
 			  "check the paths in the configuration",
-			  path, found.tier_id, want->tier_id);
-	else if (found.place != want->place || found.nplaces != want->nplaces)
-		log_error("tier directory %s: is path %u of %u of its tier, not %u of %u: list all "
-			  "paths in the order they were created with",
-			  path, found.place + 1, found.nplaces, want->place + 1, want->nplaces);
+			  path, out->tier_id, tier_id);
+	else if (out->place >= TIER_PLACES_MAX)
+		log_error("tier directory %s: says it is directory %u of its tier, of which there "
+			  "are at most %u: the label is damaged, or of a newer version of Terrace",
+			  path, out->place, TIER_PLACES_MAX);
 	else
 		return 0;
 	return -ENOTUNIQ;
+}
+
+int tier_label_free(const char *path, const uint8_t *pool_uuid, uint32_t tier_id)
+{
+	struct tier_label label;
+	int error = label_load(path, &label);
+
+	if (error == -ENODATA || (!error && label.tier_id == tier_id &&
+				  !memcmp(label.pool_uuid, pool_uuid, sizeof(label.pool_uuid))))
+		return 0;
+	return label_refuse(path, !error || error == -EBADMSG ? -EEXIST : error);
 }

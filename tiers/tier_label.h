@@ -20,7 +20,7 @@ struct tier_label {
 	uint8_t pool_uuid[16];
 	uint32_t tier_id;
 	uint32_t place;	  /* index of this directory among the tier's */
-	uint32_t nplaces; /* of the tier, when the label was written */
+	uint32_t nplaces; /* of the tier, when the label was written; informative */
 };
 
 /* buf has TIER_LABEL_LEN bytes. */
@@ -34,7 +34,10 @@ int tier_label_write(const char *path, const struct tier_label *label);
 int tier_label_read(const char *path, struct tier_label *out);
 /* 0 no label in the directory, -EEXIST there is one, -ENOENT, -ENOTDIR, -EACCES, -EROFS. */
 int tier_label_absent(const char *path);
-/* As tier_label_read(), and the label is `want`; else -ENOTUNIQ. */
-int tier_label_check(const char *path, const struct tier_label *want);
+/* As tier_label_read(), and it is that of a place of this pool and tier; else -ENOTUNIQ. */
+int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
+		     struct tier_label *out);
+/* As tier_label_absent(), but what is left of a place of this same pool and tier does not count. */
+int tier_label_free(const char *path, const uint8_t *pool_uuid, uint32_t tier_id);
 
 #endif

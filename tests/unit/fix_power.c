@@ -371,8 +371,33 @@ static int power_space(struct tier *tier, uint32_t place, struct tier_space *out
 	out->used = place_used(power, place);
 	out->total = power->capacity;
 	out->free = power->capacity > out->used ? power->capacity - out->used : 0;
+	out->device = place;
+	out->medium_total = out->total;
+	out->medium_free = out->free;
+	out->quota = 0;
 	pthread_mutex_unlock(&power->lock);
 	return error;
+}
+
+static int power_place_add(struct tier *tier, const char *path, uint32_t place)
+{
+	(void)path;
+	tier_place_announce(tier, place);
+	return 0;
+}
+
+static int power_place_remove(struct tier *tier, uint32_t place)
+{
+	(void)tier;
+	(void)place;
+	return 0;
+}
+
+static const char *power_place_path(struct tier *tier, uint32_t place)
+{
+	(void)tier;
+	(void)place;
+	return "/power";
 }
 
 static const struct tier_ops power_ops = {
@@ -386,6 +411,9 @@ static const struct tier_ops power_ops = {
 	.punch = power_punch,
 	.list = power_list,
 	.space = power_space,
+	.place_add = power_place_add,
+	.place_remove = power_place_remove,
+	.place_path = power_place_path,
 };
 
 /* The double itself ---------------------------------------------------------------------------- */
@@ -397,7 +425,8 @@ struct power *power_new(const char *name, uint32_t nplaces, uint64_t capacity)
 	snprintf(power->name, sizeof(power->name), "%s", name);
 	power->base.ops = &power_ops;
 	power->base.name = power->name;
-	power->base.nplaces = nplaces;
+	for (uint32_t i = 0; i < nplaces; i++)
+		tier_place_announce(&power->base, i);
 	power->base.caps = TIER_CAP_PUNCH;
 	power->capacity = capacity;
 	pthread_mutex_init(&power->lock, NULL);

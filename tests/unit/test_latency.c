@@ -239,7 +239,7 @@ static void test_the_wrappers_of_a_tier_measure(void **state)
 
 	(void)state;
 	tier->ops = &ops;
-	tier->nplaces = 1;
+	tier_place_announce(tier, 0);
 	assert_int_equal(tier_write(tier, seg, buf, 100, 0, TIER_BULK), 0);
 	assert_int_equal(tier_read(tier, seg, buf, 100, 0, TIER_FOREGROUND), 0);
 	assert_int_equal(tier_read(tier, seg, buf, 60, 0, TIER_FOREGROUND), 0);

@@ -101,10 +101,10 @@ static void expect_open(const struct tier_dir_options *options, int error, const
 		fail_msg("no log line says \"%s\"", words);
 }
 
-static void test_label_of_another_pool_tier_or_place_is_refused(void **state)
+static void test_label_of_another_pool_or_tier_is_refused(void **state)
 {
 	struct tier_dir_options options = options_for(2);
-	const char *swapped[] = {fixture.paths[1], fixture.paths[0]};
+	const char *twice[] = {fixture.paths[1], fixture.paths[1]};
 	struct tier *tier = open_new(&options);
 
 	(void)state;
@@ -115,10 +115,8 @@ static void test_label_of_another_pool_tier_or_place_is_refused(void **state)
 	options.tier_id = 2;
 	expect_open(&options, -ENOTUNIQ, "tier number 1 of this pool, not 2");
 	options = options_for(2);
-	options.paths = swapped;
-	expect_open(&options, -ENOTUNIQ, "is path 2 of 2");
-	options = options_for(1);
-	expect_open(&options, -ENOTUNIQ, "not 1 of 1");
+	options.paths = twice;
+	expect_open(&options, -ENOTUNIQ, "directory 2 of its tier");
 }
 
 static void test_missing_empty_and_occupied_directories(void **state)
@@ -388,25 +386,32 @@ static void test_used_is_what_the_files_take(void **state)
 	free(buf);
 }
 
-static void test_quota_is_shared_by_the_places_and_kept(void **state)
+static void test_quota_is_of_all_places_and_kept(void **state)
 {
 	struct tier_dir_options options = options_for(2);
-	struct tier_segment seg = {.id = 1, .place = 0};
-	struct tier_space space;
+	struct tier_segment seg = {.id = 1, .place = 0}, two = {.id = 2, .place = 1};
+	struct tier_space space, room;
 	uint8_t *buf = calloc(1, 1 << 20);
 	struct tier *tier;
 
 	(void)state;
 	options.quota_bytes = 2 << 20;
 	tier = open_new(&options);
-	assert_int_equal(tier_space(tier, 0, &space), 0);
-	assert_int_equal(space.total, 1 << 20);
-	assert_int_equal(space.free, (1 << 20) - space.used);
+	assert_int_equal(tier_room(tier, &room), 0);
+	assert_int_equal(room.total, 2 << 20);
+	assert_int_equal(room.free, (2 << 20) - room.used);
 	assert_int_equal(tier_segment_create(tier, seg), 0);
-	assert_int_equal(tier_write(tier, seg, buf, 600000, 0, TIER_FOREGROUND), 0);
-	assert_int_equal(tier_write(tier, seg, buf, 600000, 600000, TIER_FOREGROUND), -ENOSPC);
+	assert_int_equal(tier_segment_create(tier, two), 0);
+	/* More than half of it in one place: the other has what is left. */
+	assert_int_equal(tier_write(tier, seg, buf, 1 << 20, 0, TIER_FOREGROUND), 0);
+	assert_int_equal(tier_write(tier, seg, buf, 300000, 1 << 20, TIER_FOREGROUND), 0);
+	assert_int_equal(tier_write(tier, two, buf, 600000, 0, TIER_FOREGROUND), 0);
+	assert_int_equal(tier_write(tier, two, buf, 600000, 600000, TIER_FOREGROUND), -ENOSPC);
+	assert_int_equal(tier_write(tier, seg, buf, 600000, 1 << 21, TIER_FOREGROUND), -ENOSPC);
 	assert_int_equal(tier_space(tier, 0, &space), 0);
-	assert_true(space.free < 500000);
+	assert_true(space.free < 300000);
+	assert_int_equal(tier_room(tier, &room), 0);
+	assert_int_equal(room.free, space.free);
 	tier_close(tier);
 	free(buf);
 }
@@ -1027,7 +1032,7 @@ static void test_format_with_every_call_failing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_DISK(test_label_of_another_pool_tier_or_place_is_refused),
+		ON_DISK(test_label_of_another_pool_or_tier_is_refused),
 		ON_DISK(test_missing_empty_and_occupied_directories),
 		ON_DISK(test_format_is_all_or_nothing),
 		ON_DISK(test_damaged_and_newer_labels_are_refused),
@@ -1038,7 +1043,7 @@ int main(void)
 		IN_MEMORY(test_memory_says_it_has_no_direct_io),
 		ON_DISK(test_used_is_what_the_files_take),
 		IN_MEMORY(test_used_is_what_the_files_take),
-		ON_DISK(test_quota_is_shared_by_the_places_and_kept),
+		ON_DISK(test_quota_is_of_all_places_and_kept),
 		ON_DISK(test_full_medium_is_enospc_and_room_comes_back),
 		ON_DISK(test_punch_gives_back_whole_blocks_only),
 		IN_MEMORY(test_punch_gives_back_whole_blocks_only),

@@ -221,16 +221,14 @@ static int scan_tier(struct scan *scan, bool count)
 
 static void tier_fill(struct pool *pool, uint32_t tier, uint64_t *size, uint64_t *used)
 {
-	*size = *used = 0;
-	for (uint32_t place = 0; place < pool->tiers[tier].tier->nplaces; place++) {
-		struct tier_space space;
+	struct tier_space room;
 
-		if (tier_space(pool->tiers[tier].tier, place, &space) < 0)
-			continue;
-		*size += space.total;
-		/* On a shared medium others take room too: what is not free is used. */
-		*used += space.total - (space.free < space.total ? space.free : space.total);
-	}
+	*size = *used = 0;
+	if (tier_room(pool->tiers[tier].tier, &room) < 0)
+		return;
+	*size = room.total;
+	/* On a shared medium others take room too: what is not free is used. */
+	*used = room.total - (room.free < room.total ? room.free : room.total);
 }
 
 static int demote(struct pool *pool, uint32_t tier, struct move_progress *progress, uint64_t *moved)
