@@ -81,6 +81,8 @@ void config_release(struct pool_config *config)
 	free(config->file);
 	free(config->name);
 	free(config->meta_path);
+	free(config->move_window);
+	config_rules_release(config);
 	memset(config, 0, sizeof(*config));
 }
 
@@ -95,7 +97,9 @@ int config_copy(const struct pool_config *config, struct pool_config *out)
 	int rc = 0;
 
 	*out = *config;
-	out->file = out->name = out->meta_path = NULL;
+	out->file = out->name = out->meta_path = out->move_window = NULL;
+	out->rules = NULL;
+	out->nrules = 0;
 	for (uint32_t t = 0; t < config->ntiers; t++) {
 		out->tiers[t].name = NULL;
 		memset(out->tiers[t].paths, 0, sizeof(out->tiers[t].paths));
@@ -113,6 +117,10 @@ int config_copy(const struct pool_config *config, struct pool_config *out)
 		rc = copy_string(config->name, &out->name);
 	if (!rc)
 		rc = copy_string(config->meta_path, &out->meta_path);
+	if (!rc)
+		rc = copy_string(config->move_window, &out->move_window);
+	if (!rc)
+		rc = config_rules_copy(config, out);
 	if (rc)
 		config_release(out);
 	return rc;
@@ -188,30 +196,44 @@ static void follow(struct config_tier *tier, uint32_t seen)
 		tier->block_bytes = tier->frame_bytes;
 }
 
-int config_set_key(struct pool_config *config, struct config_tier *tier, uint32_t *seen,
-		   const char *name, const char *value, char *why, size_t cap)
+static int say_keys(const struct config_key *keys, bool ram, const char *name, char *why,
+		    size_t cap)
 {
-	const struct config_key *keys = tier ? config_tier_keys : config_pool_keys;
+	size_t used = (size_t)snprintf(
+		why, cap, "%s '%.40s'; keys here:",
+		ram && config_key_find(keys, name) ? "the tier `ram` has no" : "unknown key", name);
+
+	for (; keys->name && used < cap; keys++)
+		if (!ram || keys->flags & CONFIG_RAM)
+			used += (size_t)snprintf(why + used, cap - used, " %s", keys->name);
+	return -EINVAL;
+}
+
+static bool may_repeat(enum config_kind kind)
+{
+	return kind == CONFIG_PATHS || kind == CONFIG_MATCHES || kind == CONFIG_NEVER;
+}
+
+int config_set_key(const struct config_section *section, uint32_t *seen, const char *name,
+		   const char *value, char *why, size_t cap)
+{
+	struct config_tier *tier = section->tier;
+	const struct config_key *keys = tier		? config_tier_keys
+					: section->rule ? config_rule_keys
+							: config_pool_keys;
+	void *base = tier ? (void *)tier : section->rule ? (void *)section->rule : section->pool;
 	const struct config_key *key = config_key_find(keys, name);
+	bool ram = tier && tier->kind == TIER_KIND_RAM;
 	char right[160];
 	int error;
 
-	if (!key || (tier && tier->kind == TIER_KIND_RAM && !(key->flags & CONFIG_RAM))) {
-		size_t used = (size_t)snprintf(why, cap, "%s '%.40s'; keys here:",
-					       key ? "the tier `ram` has no" : "unknown key", name);
-
-		for (; keys->name && used < cap; keys++) {
-			if (!tier || tier->kind != TIER_KIND_RAM || keys->flags & CONFIG_RAM)
-				used += (size_t)snprintf(why + used, cap - used, " %s", keys->name);
-		}
-		return -EINVAL;
-	}
-	if (*seen & 1u << (key - keys) && key->kind != CONFIG_PATHS) {
+	if (!key || (ram && !(key->flags & CONFIG_RAM)))
+		return say_keys(keys, ram, name, why, cap);
+	if (*seen & 1u << (key - keys) && !may_repeat(key->kind)) {
 		say(why, cap, "%s is set twice; keep one", name);
 		return -EINVAL;
 	}
-	error = config_value_set(key, tier ? (void *)tier : (void *)config, value, right,
-				 sizeof(right));
+	error = config_value_set(key, base, value, right, sizeof(right));
 	if (error) {
 		say(why, cap, "%s '%.100s': %s", name, value,
 		    error == -ENOMEM ? "out of memory" : right);
@@ -382,7 +404,8 @@ static int add_tier_key(struct config_tier *tier, uint32_t *seen, char *key, cha
 			return -errno;
 		}
 	}
-	error = config_set_key(NULL, tier, seen, key, path ? path : equals, why, cap);
+	error = config_set_key(&(struct config_section){.tier = tier}, seen, key,
+			       path ? path : equals, why, cap);
 	free(path);
 	return error;
 }
@@ -455,5 +478,10 @@ int config_finish(struct pool_config *config, char *message, size_t message_cap)
 		say(message, message_cap, "tier %s: %s", config->tiers[where].name, why);
 	else if (error)
 		say(message, message_cap, "%s", why);
+	if (error)
+		return error;
+	error = config_check_rules(config, &where, why, sizeof(why));
+	if (error)
+		say(message, message_cap, "rule %s: %s", config->rules[where].name, why);
 	return error;
 }

@@ -13,8 +13,12 @@
 
 #include "compress/codec.h"
 
-#define CONFIG_TIERS_MAX 16u
-#define CONFIG_PATHS_MAX 64u
+#define CONFIG_TIERS_MAX     16u
+#define CONFIG_PATHS_MAX     64u
+#define CONFIG_RULES_MAX     256u
+#define CONFIG_MATCHES_MAX   64u /* patterns of one rule */
+#define CONFIG_RULE_NAME_MAX 32u
+#define CONFIG_TIER_NAME_CAP 17u
 
 enum tier_kind { TIER_KIND_RAM, TIER_KIND_DIR };
 
@@ -44,6 +48,25 @@ struct config_tier {
 	uint64_t bandwidth;
 };
 
+/* [rule NAME]: what to do with files and data that all its conditions hold for. */
+struct config_rule {
+	char *name; /* 1 to CONFIG_RULE_NAME_MAX of a-z A-Z 0-9 . _ -, unique */
+	char *matches[CONFIG_MATCHES_MAX]; /* tiers/glob.h: any of them; none: every path */
+	uint32_t nmatches;
+	uint64_t min_age_ns;	     /* data not used for so long */
+	uint64_t min_size, max_size; /* of the file; UINT64_MAX = no limit */
+	char *owner;		     /* as written: a user's name or number; NULL = anybody */
+	uint32_t uid;		     /* ... what it was when the file was read */
+	char tier_name[CONFIG_TIER_NAME_CAP];
+	int tier; /* its index, -1 = anywhere; set when the whole file has been read */
+	bool has_codec;
+	struct codec_spec codec;
+	char never_names[CONFIG_TIERS_MAX][CONFIG_TIER_NAME_CAP];
+	uint32_t nnever;
+	uint32_t never_tiers; /* bit per index; as tier */
+	bool ignore;
+};
+
 struct pool_config {
 	char *file; /* where it was read from */
 	char *name; /* for messages: the file's name without .conf */
@@ -70,6 +93,8 @@ struct pool_config {
 	unsigned threads;	    /* encoding and decoding; 0 = one per processor */
 	struct config_tier tiers[CONFIG_TIERS_MAX]; /* fastest first; [0] is the RAM tier */
 	uint32_t ntiers;
+	struct config_rule *rules; /* in order: the first that matches counts */
+	uint32_t nrules;
 };
 
 /*
@@ -93,8 +118,8 @@ int config_copy(const struct pool_config *config, struct pool_config *out);
 
 /* One key that differs. */
 struct config_change {
-	char name[48]; /* "run_interval", "ssd.high"; "tiers": their names or order, and then no
-			  key of a tier is compared */
+	char name[48]; /* "run_interval", "ssd.high"; "rules": any of them; "tiers": their names
+			  or order, and then nothing below [pool] is compared */
 	char from[160], to[160]; /* as in the file, cut short if need be */
 	bool live;		 /* may change while the pool is mounted */
 };

@@ -87,6 +87,43 @@ static void print_tiers(const struct pool_config *config, char *buf, size_t cap)
 					 config->tiers[t].name);
 }
 
+/* All rules as text; NULL: no memory. */
+static char *print_rules(const struct pool_config *config)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	for (uint32_t i = 0; i < config->nrules; i++) {
+		fprintf(out, "[%s]%u\n", config->rules[i].name, config->rules[i].uid);
+		config_rule_print(&config->rules[i], out);
+	}
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static int compare_rules(const struct comparison *comparison, const struct pool_config *from,
+			 const struct pool_config *to)
+{
+	struct config_change change = {.name = "rules", .live = true};
+	char *before = print_rules(from), *after = print_rules(to);
+	int rc = before && after ? 0 : -ENOMEM;
+
+	if (rc == 0 && strcmp(before, after) != 0) {
+		snprintf(change.from, sizeof(change.from), "%u rules", from->nrules);
+		snprintf(change.to, sizeof(change.to), "%u rules", to->nrules);
+		rc = comparison->each(comparison->arg, &change);
+	}
+	free(before);
+	free(after);
+	return rc;
+}
+
 int config_changes(const struct pool_config *from, const struct pool_config *to,
 		   int (*each)(void *arg, const struct config_change *change), void *arg)
 {
@@ -103,5 +140,5 @@ int config_changes(const struct pool_config *from, const struct pool_config *to,
 	for (uint32_t t = 0; t < from->ntiers && rc == 0; t++)
 		rc = compare_section(&comparison, config_tier_keys, &from->tiers[t], &to->tiers[t],
 				     &from->tiers[t]);
-	return rc;
+	return rc ? rc : compare_rules(&comparison, from, to);
 }

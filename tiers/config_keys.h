@@ -26,8 +26,16 @@ enum config_kind {
 	CONFIG_CODEC,
 	CONFIG_SWITCH, /* yes, no, auto: 1, 0, -1 */
 	CONFIG_PATH,   /* char * */
-	CONFIG_PATHS,  /* one more of a tier's paths; the only kind that may be repeated */
+	CONFIG_PATHS,  /* one more of a tier's paths; may be repeated */
 	CONFIG_UUID,
+	CONFIG_WINDOW, /* char *; NULL = always */
+	/* Of rules; `at` is not used: */
+	CONFIG_MATCHES, /* one more of a rule's patterns; may be repeated */
+	CONFIG_OWNER,
+	CONFIG_TIER,  /* the name of a tier */
+	CONFIG_NEVER, /* one more; may be repeated */
+	CONFIG_RULE_CODEC,
+	CONFIG_YES, /* yes, no */
 };
 
 enum config_flag {
@@ -47,6 +55,8 @@ struct config_key {
 
 extern const struct config_key config_pool_keys[]; /* end: name NULL */
 extern const struct config_key config_tier_keys[];
+extern const struct config_key config_rule_keys[];
+extern const char config_codec_right[]; /* what would be right for a codec */
 
 /* Row of this name, or NULL. */
 const struct config_key *config_key_find(const struct config_key *keys, const char *name);
@@ -65,6 +75,8 @@ bool config_value_equal(const struct config_key *key, const void *a, const void 
 /* May the key change while the pool is mounted? tier NULL: a key of [pool]. */
 bool config_live(const struct config_key *key, const struct config_tier *tier);
 
+/* Would what comes after some blank be a comment in a configuration file? */
+bool config_comment_in(const char *text);
 /* NULL when the path can stand in a configuration file as it is, else what is wrong with it. */
 const char *config_path_fault(const char *path);
 
@@ -72,16 +84,36 @@ void config_pool_defaults(struct pool_config *config);
 /* first: the tier is the first directory tier. */
 void config_tier_defaults(struct config_tier *tier, enum tier_kind kind, bool first);
 
+/* Rules (config_rule.c), like the functions for tiers. */
+const char *config_rule_fault(const struct pool_config *config, const char *name);
+int config_rule_new(struct pool_config *config, const char *name, struct config_rule **out);
+void config_rules_release(struct pool_config *config);
+int config_rules_copy(const struct pool_config *from, struct pool_config *to); /* -ENOMEM */
+/* The kinds of rules: config_value_set() calls it. */
+int config_rule_value_set(const struct config_key *key, struct config_rule *rule, const char *text,
+			  char *why, size_t cap);
+/* The lines of a rule's section that say something. */
+void config_rule_print(const struct config_rule *rule, FILE *out);
+/* Finds the tiers that rules name and checks each rule; *where: the rule at fault. After
+ * config_check(). */
+int config_check_rules(struct pool_config *config, uint32_t *where, char *why, size_t cap);
+
 /* NULL when a tier of this name can be added, else why not. */
 const char *config_tier_fault(const struct pool_config *config, const char *name);
 /* Adds an empty tier with its defaults at the end; the name has been checked. 0, -ENOMEM. */
 int config_tier_new(struct pool_config *config, const char *name, struct config_tier **out);
+/* Where a key belongs: one of these is set. */
+struct config_section {
+	struct pool_config *pool;
+	struct config_tier *tier;
+	struct config_rule *rule;
+};
 /*
- * Sets one key of a tier, or of [pool] when tier is NULL. `seen` has a bit per row of the table.
- * On an error, why holds key, value and what would be right. 0, -EINVAL, -ENOMEM.
+ * Sets one key of a section. `seen` has a bit per row of its table. On an error, why holds key,
+ * value and what would be right. 0, -EINVAL, -ENOMEM.
  */
-int config_set_key(struct pool_config *config, struct config_tier *tier, uint32_t *seen,
-		   const char *name, const char *value, char *why, size_t cap);
+int config_set_key(const struct config_section *section, uint32_t *seen, const char *name,
+		   const char *value, char *why, size_t cap);
 /*
  * Adds the RAM tier and the metadata's folder when they are not set, and checks what one key alone
  * cannot tell. *where: the tier at fault, or ntiers for the pool. 0, -EINVAL, -ENOMEM.

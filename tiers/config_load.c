@@ -37,10 +37,11 @@ struct reader {
 	const char *file, *at, *end;
 	int line;
 	struct pool_config *config;
-	struct config_tier *tier; /* of the open section; NULL in [pool] */
-	bool in_pool, seen_pool;
+	struct config_section section; /* the open one; all NULL: none */
+	bool seen_pool;
 	uint32_t seen;			 /* bit per row of the open section's table */
 	int tier_line[CONFIG_TIERS_MAX]; /* where its section begins */
+	int rule_line[CONFIG_RULES_MAX];
 	uint32_t seen_pool_keys;
 	int error;
 	char *message;
@@ -66,37 +67,54 @@ fail(struct reader *reader, int error, int line, const char *format, ...)
 		snprintf(reader->message, reader->cap, "%s: %s", reader->file, text);
 }
 
+static void begin_tier(struct reader *reader, const char *name)
+{
+	struct pool_config *config = reader->config;
+	const char *fault = config_tier_fault(config, name);
+
+	if (fault)
+		fail(reader, -EINVAL, reader->line, "[tier %.40s]: %s", name, fault);
+	else if (config_tier_new(config, name, &reader->section.tier))
+		fail(reader, -ENOMEM, reader->line, "out of memory");
+	else
+		reader->tier_line[config->ntiers - 1] = reader->line;
+}
+
+static void begin_rule(struct reader *reader, const char *name)
+{
+	struct pool_config *config = reader->config;
+	const char *fault = config_rule_fault(config, name);
+
+	if (fault)
+		fail(reader, -EINVAL, reader->line, "[rule %.40s]: %s", name, fault);
+	else if (config_rule_new(config, name, &reader->section.rule))
+		fail(reader, -ENOMEM, reader->line, "out of memory");
+	else
+		reader->rule_line[config->nrules - 1] = reader->line;
+}
+
 /* "[tier ssd]" has begun. Called by the line reader, since libinih does not tell empty sections. */
 static void begin_section(struct reader *reader, const char *name)
 {
-	struct pool_config *config = reader->config;
-	const char *fault;
+	const char *rest = name + strcspn(name, " \t");
 
+	rest += strspn(rest, " \t");
 	reader->seen = 0;
-	reader->tier = NULL;
-	reader->in_pool = !strcmp(name, "pool");
-	if (reader->in_pool) {
+	reader->section = (struct config_section){.pool = NULL};
+	if (!strcmp(name, "pool")) {
+		reader->section.pool = reader->config;
 		if (reader->seen_pool)
 			fail(reader, -EINVAL, reader->line, "[pool] comes twice; keep one");
 		reader->seen_pool = true;
-		return;
-	}
-	if (strncmp(name, "tier ", 5)) {
+	} else if (!strncmp(name, "tier ", 5)) {
+		begin_tier(reader, rest);
+	} else if (!strncmp(name, "rule ", 5)) {
+		begin_rule(reader, rest);
+	} else {
 		fail(reader, -EINVAL, reader->line,
-		     "unknown section [%.40s]; there are [pool] and [tier NAME]", name);
-		return;
+		     "unknown section [%.40s]; there are [pool], [tier NAME] and [rule NAME]",
+		     name);
 	}
-	name += 5 + strspn(name + 5, " \t");
-	fault = config_tier_fault(config, name);
-	if (fault) {
-		fail(reader, -EINVAL, reader->line, "[tier %.40s]: %s", name, fault);
-		return;
-	}
-	if (config_tier_new(config, name, &reader->tier)) {
-		fail(reader, -ENOMEM, reader->line, "out of memory");
-		return;
-	}
-	reader->tier_line[config->ntiers - 1] = reader->line;
 }
 
 /* libinih's fgets(): one line, without indentation; NULL at the end and after an error. */
@@ -131,7 +149,7 @@ static char *read_line(char *buf, int cap, void *arg)
 	close = buf[0] == '[' ? strchr(buf, ']') : NULL;
 	if (buf[0] == '[' && !close) {
 		fail(reader, -EINVAL, reader->line,
-		     "'[' without ']'; a section is [pool] or [tier NAME]");
+		     "'[' without ']'; a section is [pool], [tier NAME] or [rule NAME]");
 		return NULL;
 	}
 	if (close) {
@@ -153,15 +171,14 @@ static int on_key(void *arg, const char *section, const char *name, const char *
 	(void)section;
 	if (reader->error)
 		return 0;
-	if (!reader->in_pool && !reader->tier) {
+	if (!reader->section.pool && !reader->section.tier && !reader->section.rule) {
 		fail(reader, -EINVAL, reader->line, "'%.40s' stands before any section", name);
 		return 0;
 	}
-	error = config_set_key(reader->config, reader->tier, &reader->seen, name, value, why,
-			       sizeof(why));
+	error = config_set_key(&reader->section, &reader->seen, name, value, why, sizeof(why));
 	if (error)
 		fail(reader, error, reader->line, "%s", why);
-	else if (reader->in_pool)
+	else if (reader->section.pool)
 		reader->seen_pool_keys = reader->seen;
 	return !error;
 }
@@ -210,6 +227,12 @@ static void check_read(struct reader *reader, int bad_line)
 	if (error)
 		fail(reader, error, where < CONFIG_TIERS_MAX ? reader->tier_line[where] : 0, "%s",
 		     why);
+	if (error)
+		return;
+	error = config_check_rules(reader->config, &where, why, sizeof(why));
+	if (error)
+		fail(reader, error, reader->rule_line[where], "[rule %s]: %s",
+		     reader->config->rules[where].name, why);
 }
 
 int config_parse_text(const char *file, const char *text, size_t len, struct pool_config *out,

@@ -119,6 +119,9 @@ static void print_number(uint64_t value, const struct unit *unit, FILE *out)
 	fprintf(out, "%" PRIu64 "%s", value / unit->factor, unit->name);
 }
 
+const char config_codec_right[] =
+	"should be none, lz4[:1..12], zstd[:-5..22] or lzma[:0..9], like zstd:12";
+
 #define POOL(field) offsetof(struct pool_config, field)
 #define TIER(field) offsetof(struct config_tier, field)
 
@@ -142,6 +145,8 @@ const struct config_key config_pool_keys[] = {
 	 "frames per second of background moves; 0 = no limit"},
 	{"move_pressure", CONFIG_PERCENT, POOL(move_pressure), 0, 100, CONFIG_LIVE,
 	 "moves wait while the machine stalls on I/O or memory more than this; 0 = never"},
+	{"move_window", CONFIG_WINDOW, POOL(move_window), 0, 0, CONFIG_LIVE,
+	 "when background moves may run, like Mon-Fri 22:00-06:00,Sat,Sun; always"},
 	{"start_delay", CONFIG_TIME, POOL(start_delay_ns), 0, DAY, CONFIG_LIVE,
 	 "after mounting, background moves come up to speed over this time"},
 	{"heat_half_life", CONFIG_TIME, POOL(heat_half_life_ns), SECOND, 365 * DAY, CONFIG_LIVE,
@@ -191,6 +196,17 @@ const struct config_key *config_key_find(const struct config_key *keys, const ch
 	return NULL;
 }
 
+bool config_comment_in(const char *text)
+{
+	const char *c;
+
+	for (c = text; *c; c++)
+		/* libinih takes a ';' after a blank for a comment. */
+		if (*c == ';' && (c == text || isspace((unsigned char)c[-1])))
+			return true;
+	return false;
+}
+
 const char *config_path_fault(const char *path)
 {
 	const unsigned char *c = (const unsigned char *)path;
@@ -202,10 +218,9 @@ const char *config_path_fault(const char *path)
 	for (; *c; c++) {
 		if (iscntrl(*c))
 			return "has a control character";
-		/* libinih takes a ';' after a blank for a comment. */
-		if (*c == ';' && isspace(c[-1]))
-			return "has ' ;', which begins a comment in a configuration file";
 	}
+	if (config_comment_in(path))
+		return "has ' ;', which begins a comment in a configuration file";
 	return NULL;
 }
 
@@ -347,6 +362,27 @@ static int set_number(const struct config_key *key, void *field, const char *tex
 	return 0;
 }
 
+/* The grammar is checked where it is known, in tiers/engine/window.c. */
+static int set_window(char **field, const char *text, char *why, size_t cap)
+{
+	char *copy = NULL;
+
+	if (text[strspn(text,
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:,- ")]) {
+		snprintf(why, cap,
+			 "should be times like 22:00-06:00, days like Sat-Sun, both, or always");
+		return -EINVAL;
+	}
+	if (strcasecmp(text, "always") != 0) {
+		copy = strdup(text);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
 static void say_range(const struct config_key *key, const char *what, char *why, size_t cap)
 {
 	const struct unit *units = key->kind == CONFIG_TIME ? time_units : size_units;
@@ -395,8 +431,7 @@ static void say_right(const struct config_key *key, char *why, size_t cap)
 		say_range(key, "a size like 64G or a part like 80%", why, cap);
 		break;
 	case CONFIG_CODEC:
-		snprintf(why, cap,
-			 "should be none, lz4[:1..12], zstd[:-5..22] or lzma[:0..9], like zstd:12");
+		snprintf(why, cap, "%s", config_codec_right);
 		break;
 	case CONFIG_SWITCH:
 		snprintf(why, cap, "should be yes, no or auto");
@@ -404,9 +439,8 @@ static void say_right(const struct config_key *key, char *why, size_t cap)
 	case CONFIG_UUID:
 		snprintf(why, cap, "should be 32 hexadecimal digits, not all 0");
 		break;
-	case CONFIG_PATH:
-	case CONFIG_PATHS:
-		break; /* set_path() has said it */
+	default:
+		break; /* whoever refused it has said why */
 	}
 }
 
@@ -440,6 +474,10 @@ int config_value_set(const struct config_key *key, void *base, const char *text,
 	case CONFIG_PATH:
 	case CONFIG_PATHS:
 		return set_path(key, base, text, why, why_cap);
+	case CONFIG_WINDOW:
+		return set_window(field, text, why, why_cap);
+	default:
+		return config_rule_value_set(key, base, text, why, why_cap);
 	}
 	if (error == -EINVAL)
 		say_right(key, why, why_cap);
@@ -493,6 +531,11 @@ void config_value_print(const struct config_key *key, const void *base, uint32_t
 	case CONFIG_PATHS:
 		fputs(tier->paths[i], out);
 		break;
+	case CONFIG_WINDOW:
+		fputs(*(char *const *)field ? *(char *const *)field : "always", out);
+		break;
+	default: /* config_rule_print() */
+		break;
 	}
 }
 
@@ -519,10 +562,11 @@ bool config_value_equal(const struct config_key *key, const void *a, const void 
 	case CONFIG_UUID:
 		return !memcmp(left, right, 16);
 	case CONFIG_PATH:
+	case CONFIG_WINDOW:
 		text_a = *(char *const *)left;
 		text_b = *(char *const *)right;
 		return text_a && text_b ? !strcmp(text_a, text_b) : text_a == text_b;
-	case CONFIG_PATHS:
+	default:
 		break;
 	}
 	return false;

@@ -61,8 +61,8 @@ int config_print(const struct pool_config *config, char **text, size_t *len)
 	memset(&pool, 0, sizeof(pool));
 	config_pool_defaults(&pool);
 	fputs("# A Terrace pool; see terrace.conf(5). Tiers stand in order, fastest first.\n"
-	      "# A value after '#' is the default. Changes count from the next mount "
-	      "on.\n\n[pool]\n",
+	      "# A value after '#' is the default. Changes count from the next mount on, or when\n"
+	      "# terracefs is told (systemctl reload, or SIGHUP).\n\n[pool]\n",
 	      out);
 	print_section(config_pool_keys, config, &pool, false, out);
 	for (i = 0; i < config->ntiers; i++) {
@@ -73,6 +73,10 @@ int config_print(const struct pool_config *config, char **text, size_t *len)
 		first = first && here->kind == TIER_KIND_RAM;
 		fprintf(out, "\n[tier %s]\n", here->name);
 		print_section(config_tier_keys, here, &tier, here->kind == TIER_KIND_RAM, out);
+	}
+	for (i = 0; i < config->nrules; i++) {
+		fprintf(out, "\n[rule %s]\n", config->rules[i].name);
+		config_rule_print(&config->rules[i], out);
 	}
 	failed = ferror(out);
 	if (fclose(out) || failed) {

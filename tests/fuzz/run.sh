@@ -20,7 +20,7 @@ flags="$flags -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize
 # One archive of both layers, so that each target draws what it needs.
 build_layers() {
 	local source
-	for source in "$top"/compress/*.c "$top"/tiers/*.c; do
+	for source in "$top"/compress/*.c "$top"/tiers/*.c "$top"/tiers/*/*.c; do
 		printf '%s\0' "$source"
 	done | xargs -0 -P 2 -I{} sh -c '
 		out=$1/$(basename "$(dirname "$2")")-$(basename "$2" .c).o

@@ -20,6 +20,7 @@
 
 #define UUID "uuid = 00112233-4455-6677-8899-aabbccddeeff\n"
 #define POOL "[pool]\n" UUID
+#define SSD  "[tier ssd]\npath = /a\n"
 #define SEC  UINT64_C(1000000000)
 
 static char folder[] = "/tmp/terrace-config-XXXXXX";
@@ -41,19 +42,55 @@ static int parse(const char *text, struct pool_config *out, char message[512])
 	return config_parse_text("/etc/terrace/home.conf", text, strlen(text), out, message, 512);
 }
 
+static void check_rules(const struct pool_config *config)
+{
+	const struct config_rule *rule = config->rules;
+
+	assert_int_equal(config->nrules, 3);
+	assert_string_equal(rule->name, "photos.1");
+	assert_int_equal(rule->nmatches, 2);
+	assert_string_equal(rule->matches[0], "/photos/**/*.jpg");
+	assert_string_equal(rule->matches[1], "*.png");
+	assert_int_equal(rule->min_age_ns, 30 * 86400 * SEC);
+	assert_int_equal(rule->min_size, 1 << 20);
+	assert_int_equal(rule->max_size, 1 << 30);
+	assert_string_equal(rule->owner, "root");
+	assert_int_equal(rule->uid, 0);
+	assert_int_equal(rule->tier, 2);
+	assert_true(rule->has_codec);
+	assert_int_equal(rule->codec.id, CODEC_LZMA);
+	assert_int_equal(rule->never_tiers, 0);
+	assert_false(rule->ignore);
+	rule++;
+	assert_string_equal(rule->name, "rest");
+	assert_int_equal(rule->nmatches, 0);
+	assert_int_equal(rule->uid, 4711);
+	assert_int_equal(rule->tier, -1);
+	assert_int_equal(rule->never_tiers, 1 << 1);
+	assert_true(rule->ignore);
+	assert_false(rule->has_codec);
+	assert_true(rule->max_size == UINT64_MAX);
+	assert_null(rule[1].owner);
+}
+
 static void test_every_key(void **state)
 {
 	static const char text[] =
 		"\xef\xbb\xbf; a comment\n" POOL
 		"meta = /nvme/meta/\ncommit_interval = 500ms\n  checkpoint_interval=1min\n"
 		"journal_size = 64M\nrun_interval: 2h\npromote_window = 0\nmove_bandwidth = 1.5G\n"
-		"threads = 3\n"
+		"threads = 3\nmove_iops = 100\nmove_pressure = 25%\nmove_window = Mon-Fri "
+		"22:00-06:00\n"
+		"start_delay = 2min\nheat_half_life = 30min\nresidency = 3h\npromote_gain = 150%\n"
 		"[tier ram]\nsize = 25%\npath = /dev/shm/terrace\n"
 		"[tier ssd]\npath = /nvme/t\nsize = 80%\ncodec = zstd:-5\nframe = 256K\nblock = "
 		"4K\n"
 		"segment = 16MiB\nhigh = 95%\nlow = 10\nmin_age = 0\ndirect = yes\n"
 		"[tier hdd-1_x]\npath = /d1/a b\npath = /d2/t ; mine\nsize = 2T\ndirect = no\n"
-		"test_delay = 8ms\r\ntest_bandwidth = 100M";
+		"test_delay = 8ms\r\ntest_bandwidth = 100M\nwrite_budget = 20G\n"
+		"[rule photos.1]\nmatch = /photos/**/*.jpg\nmatch = *.png\nmin_age = 30d\n"
+		"min_size = 1M\nmax_size = 1G\nowner = root\ntier = hdd-1_x\ncodec = lzma:6\n"
+		"[rule rest]\nowner = 4711\nnever = ssd\nignore = yes\n[rule none]\n";
 	struct pool_config config;
 	char message[512];
 
@@ -96,6 +133,15 @@ static void test_every_key(void **state)
 	assert_int_equal(config.tiers[2].direct, 0);
 	assert_int_equal(config.tiers[2].delay_ns, SEC / 125);
 	assert_int_equal(config.tiers[2].bandwidth, 100 << 20);
+	assert_int_equal(config.tiers[2].write_budget, 20ull << 30);
+	assert_int_equal(config.move_iops, 100);
+	assert_int_equal(config.move_pressure, 25);
+	assert_string_equal(config.move_window, "Mon-Fri 22:00-06:00");
+	assert_int_equal(config.start_delay_ns, 120 * SEC);
+	assert_int_equal(config.heat_half_life_ns, 1800 * SEC);
+	assert_int_equal(config.residency_ns, 3 * 3600 * SEC);
+	assert_int_equal(config.promote_gain, 150);
+	check_rules(&config);
 	config_release(&config);
 	config_release(&config); /* harmless */
 }
@@ -138,7 +184,6 @@ static void test_defaults(void **state)
 /* Each wrong file, where it is wrong, and a word that must be in the message. */
 static void test_what_is_wrong_is_told_with_its_line(void **state)
 {
-#define SSD "[tier ssd]\npath = /a\n"
 	static const struct {
 		const char *text;
 		int line; /* 0: the file as a whole */
@@ -149,8 +194,35 @@ static void test_what_is_wrong_is_told_with_its_line(void **state)
 		{POOL, 0, "tier on a disk"},
 		{POOL "[tier ram]\nsize=1G\n", 0, "tier on a disk"},
 		{"x = 1\n" POOL SSD, 1, "before any section"},
-		{POOL SSD "[rule a]\n", 5, "unknown section [rule a]"},
-		{POOL SSD "[Pool]\n", 5, "unknown section"},
+		{POOL SSD "[rules a]\n", 5, "unknown section [rules a]"},
+		{POOL SSD "[rule]\n", 5, "[rule NAME]"},
+		{POOL SSD "[rule ]\n", 5, "1 to 32"},
+		{POOL SSD "[rule -a]\n", 5, "begins with a letter"},
+		{POOL SSD "[rule a/b]\n", 5, "1 to 32"},
+		{POOL SSD "[rule a]\n[rule a]\n", 6, "of this name already"},
+		{POOL SSD "[rule a]\nmatch =\n", 6, "match '': is empty"},
+		{POOL SSD "[rule a]\nmatch = /a[\n", 6, "'[' without ']'"},
+		{POOL SSD "[rule a]\nmatch = /a\nhigh = 90\n", 7,
+		 "unknown key 'high'; keys here: match min_age"},
+		{POOL SSD "[rule a]\nreplicas = 2\n", 6, "unknown key 'replicas'"},
+		{POOL SSD "[rule a]\ntier = hdd\n", 5, "no such tier; there are: ssd"},
+		{POOL SSD "[rule a]\ntier = ram\n", 6, "a tier on a disk"},
+		{POOL SSD "[rule a]\nnever = hdd\n", 5, "never 'hdd': there is no such tier"},
+		{POOL SSD "[rule a]\nnever = ssd\n", 5, "never names every tier"},
+		{POOL SSD "[rule a]\nnever = x\nnever = x\n", 7, "twice"},
+		{POOL SSD "[tier hdd]\npath=/h\n[rule a]\ntier = hdd\nnever = hdd\n", 7,
+		 "tier and never both name hdd"},
+		{POOL SSD "[rule a]\ntier = ssd\ntier = ssd\n", 7, "set twice"},
+		{POOL SSD "[rule a]\nowner = nobody-knows-me\n", 6, "a user of this machine"},
+		{POOL SSD "[rule a]\nowner = 4294967295\n", 6, "a user of this machine"},
+		{POOL SSD "[rule a]\nowner =\n", 6, "a user of this machine"},
+		{POOL SSD "[rule a]\ncodec = best\n", 6, "zstd:12"},
+		{POOL SSD "[rule a]\nignore = auto\n", 6, "yes or no"},
+		{POOL SSD "[rule a]\nmin_size = 2M\nmax_size = 1M\n", 5, "min_size is above"},
+		{POOL SSD "[rule a]\nmin_age = -1\n", 6, "a time like"},
+		{POOL "move_window = 22:00_06:00\n" SSD, 3, "like 22:00-06:00"},
+		{POOL SSD "write_budget = a lot\n", 5, "a size like"},
+		{POOL SSD "[Pool]\n", 5, "[pool], [tier NAME] and [rule NAME]"},
 		{POOL "[pool]\n" SSD, 3, "twice"},
 		{POOL "fast = yes\n" SSD, 3, "unknown key 'fast'; keys here: uuid meta"},
 		{POOL SSD "Codec = lz4\n", 5, "unknown key 'Codec'"},
@@ -272,13 +344,41 @@ static void test_too_many(void **state)
 	assert_int_equal(parse(text, &config, message), -EINVAL);
 	assert_non_null(strstr(message, "home.conf:35: [tier u]: a pool has at most 16"));
 	rewind(out);
+	fputs(POOL SSD, out);
+	for (i = 0; i < 256; i++)
+		fprintf(out, "[rule r%d]\n", i);
+	fflush(out);
+	assert_int_equal(parse(text, &config, message), 0);
+	assert_int_equal(config.nrules, 256);
+	config_release(&config);
+	fputs("[rule one-more]\n", out);
+	fflush(out);
+	assert_int_equal(parse(text, &config, message), -EINVAL);
+	assert_non_null(strstr(message, "home.conf:261: [rule one-more]: there are at most 256"));
+	rewind(out);
+	fputs(POOL SSD "[rule x]\n", out);
+	for (i = 0; i < 65; i++)
+		fprintf(out, "match=/p%d\n", i);
+	fputc('\0', out);
+	fflush(out);
+	assert_int_equal(parse(text, &config, message), -EINVAL);
+	assert_non_null(strstr(message, "home.conf:70: match '/p64': one rule has at most 64"));
+	rewind(out);
 	fputs(POOL "[tier x]\n", out);
 	for (i = 0; i < 65; i++)
 		fprintf(out, "path=/p%d\n", i);
+	fputc('\0', out);
 	fclose(out);
 	assert_int_equal(parse(text, &config, message), -EINVAL);
 	assert_non_null(strstr(message, "home.conf:68: path '/p64': one tier has at most 64"));
 	free(text);
+}
+
+static int no_change(void *arg, const struct config_change *change)
+{
+	(void)arg;
+	fail_msg("%s: %s is not %s", change->name, change->from, change->to);
+	return 1;
 }
 
 static void same_config(const struct pool_config *a, const struct pool_config *b)
@@ -301,6 +401,7 @@ static void same_config(const struct pool_config *a, const struct pool_config *b
 		for (j = 0; j < left->npaths; j++)
 			assert_string_equal(left->paths[j], right->paths[j]);
 	}
+	assert_int_equal(config_changes(a, b, no_change, NULL), 0);
 }
 
 static void test_from_command_line_to_file_and_back(void **state)
@@ -335,6 +436,86 @@ static void test_from_command_line_to_file_and_back(void **state)
 	config_release(&back);
 	config_release(&config);
 	unlink(file);
+}
+
+#define WITH_RULES                                                                                \
+	POOL "move_window = Sat, Sun\n" SSD "[tier hdd]\npath = /b\n"                             \
+	     "[rule a]\nmatch = /x y/[a-c]*\\?\nmatch = **\ntier = hdd\nmin_age = 90s\n"          \
+	     "[rule b]\nnever = hdd\nowner = 0\ncodec = zstd:19\nmax_size = 0\n[rule c]\nignore " \
+	     "= yes\n"
+
+static void test_rules_are_written_and_copied(void **state)
+{
+	struct pool_config config, back, copy;
+	char message[512], *text;
+	size_t len;
+
+	(void)state;
+	if (parse(WITH_RULES, &config, message))
+		fail_msg("%s", message);
+	assert_int_equal(config_print(&config, &text, &len), 0);
+	if (parse(text, &back, message))
+		fail_msg("%s", message);
+	same_config(&config, &back);
+	assert_string_equal(back.rules[0].matches[0], "/x y/[a-c]*\\?");
+	assert_string_equal(back.rules[0].matches[1], "**");
+	assert_int_equal(back.rules[1].max_size, 0);
+	assert_true(back.rules[2].ignore);
+	assert_int_equal(config_copy(&config, &copy), 0);
+	config_release(&config);
+	same_config(&copy, &back);
+	config_release(&copy);
+	config_release(&back);
+	free(text);
+}
+
+struct seen_changes {
+	char names[256];
+	unsigned fixed;
+};
+
+static int note_change(void *arg, const struct config_change *change)
+{
+	struct seen_changes *seen = arg;
+
+	strcat(seen->names, change->name);
+	strcat(seen->names, " ");
+	seen->fixed += !change->live;
+	if (!strcmp(change->name, "ssd.high")) {
+		assert_string_equal(change->from, "90%");
+		assert_string_equal(change->to, "95%");
+	}
+	return 0;
+}
+
+static void changes(const char *from, const char *to, const char *names, unsigned fixed)
+{
+	struct seen_changes seen = {"", 0};
+	struct pool_config before, after;
+	char message[512];
+
+	assert_int_equal(parse(from, &before, message), 0);
+	assert_int_equal(parse(to, &after, message), 0);
+	assert_int_equal(config_changes(&before, &after, note_change, &seen), 0);
+	assert_string_equal(seen.names, names);
+	assert_int_equal(seen.fixed, fixed);
+	config_release(&before);
+	config_release(&after);
+}
+
+static void test_changes(void **state)
+{
+	(void)state;
+	changes(POOL SSD, POOL SSD, "", 0);
+	changes(POOL SSD, POOL SSD "high = 95\n", "ssd.high ", 0);
+	changes(POOL SSD, POOL "run_interval = 1h\n[tier ram]\nsize=1G\n" SSD "size = 80%\n",
+		"run_interval ram.size ssd.size ", 1);
+	changes(POOL SSD, POOL "threads = 7\nmove_window = Sat\n" SSD "path=/c\n",
+		"move_window threads ssd.path ", 2);
+	changes(POOL SSD, POOL SSD "[tier hdd]\npath=/b\nhigh=1\n", "tiers ", 1);
+	changes(POOL SSD, POOL SSD "[rule a]\n", "rules ", 0);
+	changes(POOL SSD "[rule a]\n[rule b]\n", POOL SSD "[rule b]\n[rule a]\n", "rules ", 0);
+	changes(WITH_RULES, WITH_RULES, "", 0);
 }
 
 static void test_wrong_tiers_on_the_command_line(void **state)
@@ -506,6 +687,8 @@ int main(void)
 		cmocka_unit_test(test_bytes_that_are_no_text),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_from_command_line_to_file_and_back),
+		cmocka_unit_test(test_rules_are_written_and_copied),
+		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_wrong_tiers_on_the_command_line),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_saving_is_all_or_nothing),

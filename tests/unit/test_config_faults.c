@@ -19,7 +19,8 @@
 
 static const char text[] =
 	"[pool]\nuuid = 00112233445566778899aabbccddeeff\n"
-	"[tier ssd]\npath = /a\npath = /b\ncodec = zstd:3\n[tier hdd]\npath = /c\n";
+	"[tier ssd]\npath = /a\npath = /b\ncodec = zstd:3\n[tier hdd]\npath = /c\n"
+	"[rule a]\nmatch = /x/**\nmatch = *.y\nowner = 12\ntier = hdd\n[rule b]\nnever = hdd\n";
 
 /* Each gives 0, or a negative errno, and leaves nothing allocated. */
 static int run_parse(char *message, size_t cap)
