@@ -24,17 +24,20 @@ struct reread;
 int reread_new(struct reread **out); /* -ENOMEM */
 void reread_free(struct reread *reread);
 
-/* Notes the read and says whether it is evidence: the piece at `off` of the object was read between
- * HEAT_SAME_TOUCH_S and window_s seconds ago. `scan`: it belongs to one; noted all the same, never
- * evidence. */
+/* Notes the read and says whether it is evidence: the piece at `off` of the object was read more
+ * than HEAT_SAME_TOUCH_S and at most window_s seconds ago. `scan`: it belongs to one; noted all the
+ * same where that pushes out nothing that could still become evidence, and never evidence. */
 bool reread_note(struct reread *reread, uint64_t object, uint64_t off, bool scan, uint32_t now_s,
 		 uint32_t window_s);
 
 /* Where an object's reads are; one per open object, guarded by the caller. */
 struct reread_run {
-	uint64_t end, len;
+	uint64_t end, len; /* bytes read of the run, */
+	uint64_t gap;	   /* and left out: len + gap bytes end at `end` */
 };
-/* Pure: takes a read into the run, says whether it is part of a scan by now. */
+/* Pure: takes a read into the run, says whether it is part of a scan by now. Reads of a scan may
+ * come out of order, as the kernel's read-ahead does: up to REREAD_SCAN_BYTES may be left out for a
+ * while; who reads what he has read begins a new run. */
 bool reread_is_scan(struct reread_run *run, uint64_t off, uint64_t len);
 
 #endif
