@@ -17,7 +17,8 @@
 #define BLOCK_BYTES  131072 /* st_blksize: a frame of the fast tier */
 #define FOLDER_BYTES 4096   /* st_size of a folder; some programs take 0 for "cannot be read" */
 
-_Static_assert(4 + 5 * 4 + 2 * 8 + 4 * 12 + 8 == ATTR_LEN, "layout of version 1");
+_Static_assert(4 + 5 * 4 + 2 * 8 + 4 * 12 + 8 == ATTR_LEN_MIN && ATTR_LEN_MIN + 8 == ATTR_LEN,
+	       "layout of version 1");
 
 static uint8_t *put_time(uint8_t *p, struct attr_time time)
 {
@@ -50,13 +51,14 @@ void attr_encode(const struct attr *attr, uint8_t buf[static ATTR_LEN])
 	p = put_time(p, attr->ctime);
 	p = put_time(p, attr->btime);
 	put_le64(p, (uint64_t)attr->stamp_ns);
+	put_le64(p + 8, attr->cookie);
 }
 
 int attr_decode(const void *buf, size_t len, struct attr *out)
 {
 	const uint8_t *p = buf;
 
-	if (len < ATTR_LEN || get_le32(p) != ATTR_VERSION)
+	if (len < ATTR_LEN_MIN || get_le32(p) != ATTR_VERSION)
 		return -EUCLEAN;
 	out->mode = get_le32(p + 4);
 	out->uid = get_le32(p + 8);
@@ -70,6 +72,7 @@ int attr_decode(const void *buf, size_t len, struct attr *out)
 	p = get_time(p, &out->ctime);
 	p = get_time(p, &out->btime);
 	out->stamp_ns = (int64_t)get_le64(p);
+	out->cookie = len >= ATTR_LEN ? get_le64(p + 8) : 0;
 	return 0;
 }
 

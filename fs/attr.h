@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#define ATTR_LEN 96u /* stored bytes of version 1 */
+#define ATTR_LEN     104u /* stored bytes of version 1 */
+#define ATTR_LEN_MIN 96u  /* ... as older programs wrote it */
 
 enum attr_flag { /* so that the common inode costs no look-up; may say yes when
 		    there is no more */
@@ -33,12 +34,15 @@ struct attr {
 	uint32_t flags;	  /* enum attr_flag */
 	uint64_t special; /* device number; length of a symlink's target */
 	uint64_t parent;  /* the folder it was made in, linked or moved to last; 0 = not known */
+	uint64_t cookie;  /* of its name there (fs/dir.h), a hint: 0 = not known; the entry may be
+			     gone or another's */
 	struct attr_time atime, mtime, ctime, btime;
 	int64_t stamp_ns; /* object_write_time() up to this is contained in mtime and ctime */
 };
 
 void attr_encode(const struct attr *attr, uint8_t buf[static ATTR_LEN]);
-/* -EUCLEAN: too short, or a version this program does not know. */
+/* Takes attributes without a cookie too. -EUCLEAN: too short, or a version this program does not
+ * know. */
 int attr_decode(const void *buf, size_t len, struct attr *out);
 
 /* Everything of st but st_size and st_blocks of regular files. */

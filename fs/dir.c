@@ -94,6 +94,26 @@ int dir_find(const struct dir *dir, const struct dir_name *name, struct dir_slot
 	}
 }
 
+int dir_at(const struct dir *dir, uint64_t cookie, char buf[static DIR_NAME_MAX],
+	   struct dir_entry *out)
+{
+	uint8_t value[VALUE_MAX];
+	size_t len;
+	int r = slot_get(dir, cookie, value, &len);
+
+	if (!r && !get_le64(value))
+		r = -ENOENT;
+	if (r)
+		return r;
+	*out = (struct dir_entry){.name = buf,
+				  .name_len = len - VALUE_HEAD,
+				  .cookie = cookie,
+				  .id = get_le64(value),
+				  .type = value[8]};
+	memcpy(buf, value + VALUE_HEAD, out->name_len);
+	return 0;
+}
+
 static int entry_put(struct txn *txn, const struct dir *dir, uint64_t cookie,
 		     const struct dir_name *name, uint64_t id, uint8_t type)
 {

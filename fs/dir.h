@@ -74,6 +74,9 @@ struct dir_entry {
 	uint64_t cookie, id;
 	uint8_t type;
 };
+/* The entry at a cookie, its name in buf: -ENOENT. */
+int dir_at(const struct dir *dir, uint64_t cookie, char buf[static DIR_NAME_MAX],
+	   struct dir_entry *out);
 /* Entries with a cookie beyond `after`, in order, without "." and "..". A non-zero return of each()
  * ends the walk and is returned. */
 int dir_walk(const struct dir *dir, uint64_t after,

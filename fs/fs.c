@@ -29,7 +29,8 @@
 #define INODE_BYTES    1024u /* room that one more small file takes, for df -i */
 #define TIGHT_BYTES    (64ull << 20)
 #define TIGHT_FRACTION 100u
-#define PATH_DEPTH_MAX 64u
+#define PATH_DEPTH_MAX 2048u /* of one-letter names in 4096 bytes; a rename half way must end it \
+			      */
 
 static int make_root(struct fs *fs, struct object *root)
 {
@@ -381,29 +382,45 @@ static int name_matches(void *arg, const struct dir_entry *entry)
 	return 1;
 }
 
-/* Builds from the end: parents are known, names must be searched for in them. */
+int fs_name(struct fs *fs, uint64_t id, const struct attr *attr, char buf[static DIR_NAME_MAX],
+	    size_t *len)
+{
+	struct name_of of = {.id = id, .buf = buf};
+	struct dir dir = fs_dir(fs, attr->parent);
+	struct dir_entry entry;
+
+	if (!attr->parent)
+		return -ENOENT;
+	if (attr->cookie && !dir_at(&dir, attr->cookie, buf, &entry) && entry.id == id) {
+		*len = entry.name_len;
+		return 0;
+	}
+	if (dir_walk(&dir, 0, name_matches, &of) != 1)
+		return -ENOENT;
+	*len = of.len;
+	return 0;
+}
+
+/* Builds from the end: parents are known. */
 void fs_path(struct fs *fs, uint64_t id, char *buf, size_t cap)
 {
 	char path[4096], name[DIR_NAME_MAX];
-	size_t at = sizeof(path) - 1;
+	size_t at = sizeof(path) - 1, len;
 	uint64_t child = id;
 	unsigned depth;
 
 	path[at] = '\0';
 	for (depth = 0; child != OBJECT_ID_ROOT && depth < PATH_DEPTH_MAX; depth++) {
-		struct name_of of = {.id = child, .buf = name};
 		struct object *object;
 		struct attr attr;
-		struct dir dir;
 
 		if (fs_load(fs, child, &object, &attr))
 			break;
 		object_put(object);
-		dir = fs_dir(fs, attr.parent);
-		if (!attr.parent || dir_walk(&dir, 0, name_matches, &of) != 1 || of.len + 1 > at)
+		if (fs_name(fs, child, &attr, name, &len) || len + 1 > at)
 			break;
-		at -= of.len;
-		memcpy(path + at, name, of.len);
+		at -= len;
+		memcpy(path + at, name, len);
 		path[--at] = '/';
 		child = attr.parent;
 	}

@@ -169,7 +169,11 @@ int fs_strip_privileges(struct fs *fs, struct object *object, bool kill);
 int fs_stage_delete(struct fs *fs, struct txn *txn, struct object *object, const struct attr *attr);
 /* After the commit of that. */
 void fs_deleted(struct fs *fs, uint64_t id, const struct attr *attr);
-/* Path from the root ("/a/b"), for messages; "object N" when it cannot be found. Slow. */
+/* The last name of an inode with these attributes: -ENOENT when its folder is not known or has no
+ * such name. Slow only for inodes that an older program made. */
+int fs_name(struct fs *fs, uint64_t id, const struct attr *attr, char buf[static DIR_NAME_MAX],
+	    size_t *len);
+/* Path from the root ("/a/b"), for messages; "object N" when it cannot be found. */
 void fs_path(struct fs *fs, uint64_t id, char *buf, size_t cap);
 /* The inode at a path from the root; symlinks are not followed. */
 int fs_resolve(struct fs *fs, const char *path, uint64_t *id);

@@ -145,6 +145,7 @@ static int make(struct fs *fs, uint64_t parent, const char *name, uint32_t umask
 		goto out;
 	}
 	birth->attr.parent = parent;
+	birth->attr.cookie = slot.vacant;
 	birth->attr.nlink = S_ISDIR(birth->attr.mode) ? 2 : 1;
 	birth->attr.atime = birth->attr.mtime = birth->attr.ctime = birth->attr.btime = now;
 	if (S_ISDIR(birth->attr.mode) && folder.attr.nlink++ >= FS_LINK_MAX) {
@@ -283,6 +284,7 @@ int fs_link(struct fs *fs, uint64_t id, uint64_t parent, const char *name, struc
 	attr.nlink++;
 	attr.ctime = now;
 	attr.parent = parent;
+	attr.cookie = slot.vacant;
 	r = fs_store(txn, object, &attr);
 	if (!r)
 		r = dir_insert(txn, &folder.dir, &slot, &key, id, (uint8_t)IFTODT(attr.mode));

@@ -102,11 +102,13 @@ static int stage_names(struct move *move)
 	uint8_t type = type_of(&move->attr);
 	int r;
 
+	move->attr.cookie = move->victim.object ? to->slot.cookie : to->slot.vacant;
 	if (move->victim.object) {
 		r = dir_replace(move->txn, &to->folder->dir, &to->slot, &to->name, id, type);
 	} else if (from->folder == to->folder &&
 		   dir_same_group(from->slot.cookie, to->slot.vacant)) {
 		/* One group: the new name takes the old one's place. */
+		move->attr.cookie = from->slot.cookie;
 		return dir_replace(move->txn, &to->folder->dir, &from->slot, &to->name, id, type);
 	} else {
 		r = dir_insert(move->txn, &to->folder->dir, &to->slot, &to->name, id, type);
@@ -127,6 +129,8 @@ static int stage_exchange(struct move *move)
 				type_of(&other->attr));
 	other->attr.ctime = move->now;
 	other->attr.parent = from->folder->dir.id;
+	other->attr.cookie = from->slot.cookie;
+	move->attr.cookie = to->slot.cookie;
 	return r ? r : fs_store(move->txn, other->object, &other->attr);
 }
 
@@ -196,7 +200,8 @@ int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_par
 	else
 		r = txn_commit(move.txn);
 	victim_end(fs, &move.victim, !r && !same);
-	if (!r && parent != new_parent &&
+	/* Also within one folder: its path is part of what rules were asked. */
+	if (!r && !same &&
 	    (S_ISDIR(move.attr.mode) || (move.victim.object && S_ISDIR(move.victim.attr.mode))))
 		policy_moved(fs->policy);
 	if (move.object)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "fs/dir.h"
 #include "fs/inode.h"
 #include "tests/unit/fix_fs.h"
 #include "tiers/object.h"
@@ -268,6 +269,72 @@ static void paths(void **state)
 	assert_int_equal(fs_resolve(fix->fs, "/d/none", &id), -ENOENT);
 }
 
+/* The path is right, and was found without walking the folder. */
+static void hinted(struct fix_fs *fix, uint64_t id, const char *path)
+{
+	struct object *object;
+	struct dir_entry entry;
+	struct attr attr;
+	struct dir dir;
+	char buf[256];
+
+	fs_path(fix->fs, id, buf, sizeof(buf));
+	assert_string_equal(buf, path);
+	assert_int_equal(fs_load(fix->fs, id, &object, &attr), 0);
+	object_put(object);
+	dir = fs_dir(fix->fs, attr.parent);
+	assert_int_equal(dir_at(&dir, attr.cookie, buf, &entry), 0);
+	assert_true(entry.id == id);
+}
+
+static void hints(struct fix_fs *fix)
+{
+	uint64_t d = fix_folder(fix, ROOT, "d"), e = fix_folder(fix, d, "e");
+	uint64_t f = fix_file(fix, e, "f", ""), g = fix_file(fix, e, "g", "");
+	struct stat st;
+	char buf[64];
+
+	hinted(fix, f, "/d/e/f");
+	assert_int_equal(fs_rename(fix->fs, e, "f", e, "f2", 0), 0);
+	hinted(fix, f, "/d/e/f2");
+	assert_int_equal(fs_rename(fix->fs, e, "f2", ROOT, "f3", 0), 0);
+	hinted(fix, f, "/f3");
+	assert_int_equal(fs_rename(fix->fs, ROOT, "f3", e, "g", RENAME_EXCHANGE), 0);
+	hinted(fix, f, "/d/e/g");
+	hinted(fix, g, "/f3");
+	assert_int_equal(fs_rename(fix->fs, e, "g", ROOT, "f3", 0), 0); /* replaces */
+	hinted(fix, f, "/f3");
+	assert_int_equal(fs_link(fix->fs, f, d, "h", &st), 0);
+	hinted(fix, f, "/d/h");
+	assert_int_equal(fs_rename(fix->fs, ROOT, "d", ROOT, "dd", 0), 0);
+	hinted(fix, f, "/dd/h");
+	assert_int_equal(fs_unlink(fix->fs, d, "h"), 0); /* the other name is not known */
+	fs_path(fix->fs, f, buf, sizeof(buf));
+	assert_memory_equal(buf, "object ", 7);
+	assert_int_equal(fs_rename(fix->fs, ROOT, "f3", d, "i", 0), 0);
+	hinted(fix, f, "/dd/i");
+	/* A hint that has become another's: */
+	assert_int_equal(fs_link(fix->fs, f, d, "j", &st), 0);
+	assert_int_equal(fs_rename(fix->fs, d, "i", d, "k", 0), 0);
+	assert_int_equal(fs_unlink(fix->fs, d, "k"), 0);
+	fix_file(fix, d, "k", "");
+	fs_path(fix->fs, f, buf, sizeof(buf));
+	assert_true(!strcmp(buf, "/dd/j") || !memcmp(buf, "object ", 7));
+}
+
+static void paths_by_hint(void **state)
+{
+	hints(*state);
+}
+
+static void paths_by_hint_in_one_group(void **state)
+{
+	struct fix_fs *fix = *state;
+
+	fix->fs->mask = 0; /* all names have one hash */
+	hints(fix);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
 
 int main(void)
@@ -285,6 +352,8 @@ int main(void)
 		TEST(group_inheritance),
 		TEST(handles),
 		TEST(paths),
+		TEST(paths_by_hint),
+		TEST(paths_by_hint_in_one_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
