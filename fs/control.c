@@ -4,8 +4,9 @@
  * them. Nothing is allocated for an inode, and a job's file is there as long as jobs.c keeps the
  * job.
  *
- * A file's text is made by its open, so a reader in several steps sees one moment. Sizes are 0 and
- * the kernel is told to read directly: nobody knows the length before.
+ * A file's text is made by its open, so a reader in several steps sees one moment; but events,
+ * which are a stream. Sizes are 0 and the kernel is told to read directly: nobody knows the length
+ * before.
  */
 #include "fs/control.h"
 
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "fs/attr.h"
+#include "fs/feed.h"
 #include "fs/jobs.h"
 #include "tiers/object.h"
 
@@ -26,6 +28,7 @@ enum node { /* added to CONTROL_BASE */
 	    NODE_TOP,
 	    NODE_STATUS,
 	    NODE_STATS,
+	    NODE_EVENTS,
 	    NODE_JOBS,
 	    NODE_NEW,
 	    NODE_JOB, /* + the job's number */
@@ -40,6 +43,7 @@ static const struct entry {
 } entries[] = {
 	{"status", NODE_STATUS, NODE_TOP, S_IFREG | 0444},
 	{"stats.json", NODE_STATS, NODE_TOP, S_IFREG | 0444},
+	{"events", NODE_EVENTS, NODE_TOP, S_IFREG | 0444},
 	{"jobs", NODE_JOBS, NODE_TOP, S_IFDIR | 0555},
 	{"new", NODE_NEW, NODE_JOBS, S_IFREG | 0600},
 };
@@ -54,8 +58,9 @@ struct control {
 struct control_file {
 	struct control *control;
 	uint64_t id;
-	pthread_mutex_t lock; /* guards text */
+	pthread_mutex_t lock; /* guards what follows */
 	char *text;	      /* NULL: empty */
+	struct feed *feed;    /* .terrace/events: no text, but what happens */
 };
 
 int control_new(struct fs *fs, const char *mount, struct control **out)
@@ -184,6 +189,7 @@ static int make_text(struct control *control, uint64_t node, char **text)
 		*text = control_stats_json(control->fs, control->mount);
 		break;
 	case NODE_NEW:
+	case NODE_EVENTS:
 		return 0;
 	case NODE_TOP:
 	case NODE_JOBS:
@@ -208,6 +214,8 @@ int control_open(struct control *control, uint64_t id, int flags, struct control
 	file->control = control;
 	file->id = id;
 	r = make_text(control, node, &file->text);
+	if (!r && node == NODE_EVENTS)
+		r = feed_new(control->fs, &file->feed);
 	if (r) {
 		free(file);
 		return r;
@@ -220,23 +228,42 @@ int control_open(struct control *control, uint64_t id, int flags, struct control
 void control_close(struct control_file *file)
 {
 	pthread_mutex_destroy(&file->lock);
+	feed_free(file->feed);
 	free(file->text);
 	free(file);
+}
+
+bool control_is_stream(const struct control_file *file)
+{
+	return file->feed;
+}
+
+bool control_ready(struct control_file *file)
+{
+	bool ready;
+
+	pthread_mutex_lock(&file->lock);
+	ready = !file->feed || feed_ready(file->feed);
+	pthread_mutex_unlock(&file->lock);
+	return ready;
 }
 
 int control_read(struct control_file *file, void *buf, size_t len, uint64_t off, size_t *got)
 {
 	size_t have;
+	int r = 0;
 
 	pthread_mutex_lock(&file->lock);
-	have = file->text ? strlen(file->text) : 0;
 	*got = 0;
+	if (file->feed)
+		r = feed_read(file->feed, buf, len, got);
+	have = file->text ? strlen(file->text) : 0;
 	if (off < have) {
 		*got = have - off < len ? have - off : len;
 		memcpy(buf, file->text + off, *got);
 	}
 	pthread_mutex_unlock(&file->lock);
-	return 0;
+	return r;
 }
 
 static int submit(struct control_file *file, const void *buf, size_t len)

@@ -5,6 +5,8 @@
  *
  *	.terrace/status  .terrace/stats.json  .terrace/jobs/  .terrace/jobs/new  .terrace/jobs/N
  *
+ * .terrace/events is a stream: each open reads what is kept, then what happens (fs/feed.h).
+ *
  * Inode numbers begin at CONTROL_BASE; object ids never get there. Threads: any; one open file
  * belongs to whoever opened it (calls on it are serialised inside).
  */
@@ -40,7 +42,10 @@ int control_readdir(struct control *control, uint64_t id, uint64_t off,
 
 int control_open(struct control *control, uint64_t id, int flags, struct control_file **out);
 void control_close(struct control_file *file);
+/* -EAGAIN: a stream that has nothing yet. */
 int control_read(struct control_file *file, void *buf, size_t len, uint64_t off, size_t *got);
+bool control_is_stream(const struct control_file *file);
+bool control_ready(struct control_file *file); /* control_read() would not answer -EAGAIN */
 /* A request is one write. -EINVAL: refused, the file then reads as {"error": ...}. */
 int control_write(struct control_file *file, const void *buf, size_t len);
 

@@ -21,6 +21,7 @@
 
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
+#include "fs/fuse_wait.h"
 #include "tiers/log.h"
 
 #define THREADS_MIN	    8u
@@ -157,6 +158,8 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 	sem_init(&mount->door.pushing, 0, threads_wanted() / 2);
 	mount->point = strdup(options->point);
 	r = mount->point ? add_options(options, &args) : -ENOMEM;
+	if (!r)
+		r = waits_new(fs, &mount->door.waits);
 	if (r)
 		goto out;
 	r = -EINVAL;
@@ -291,6 +294,7 @@ void mount_free(struct mount *mount)
 	if (!mount)
 		return;
 	fs_on_change(mount->door.fs, NULL, NULL);
+	waits_free(mount->door.waits);
 	if (mount->session) {
 		fuse_session_unmount(mount->session);
 		fuse_session_destroy(mount->session);

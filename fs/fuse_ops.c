@@ -287,6 +287,7 @@ const struct fuse_lowlevel_ops fuse_ops = {
 	.create = ops_create,
 	.release = ops_release,
 	.read = ops_read,
+	.poll = ops_poll,
 	.write = ops_write,
 	.fsync = ops_fsync,
 	.fallocate = ops_fallocate,

@@ -18,10 +18,13 @@
 #define CONTROL_SECONDS 0.0
 #define DIRTY_SECONDS	0.0 /* st_blocks will be another when the data has been coded */
 
+struct waits;
+
 struct fuse_door { /* the session's user data */
 	struct fs *fs;
 	bool writeback;
 	struct fuse_session *session;
+	struct waits *waits;
 	sem_t pushing; /* threads that may wait for the kernel's writeback at a time */
 };
 
@@ -53,6 +56,8 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		struct fuse_file_info *fi);
 void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
 void ops_read(fuse_req_t req, fuse_ino_t id, size_t len, off_t off, struct fuse_file_info *fi);
+void ops_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi,
+	      struct fuse_pollhandle *handle);
 void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t off,
 	       struct fuse_file_info *fi);
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi);

@@ -2,6 +2,7 @@
 /* Open files. fi->fh is a struct inode, or a struct control_file for virtual ones. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include "fs/control.h"
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
+#include "fs/fuse_wait.h"
 #include "fs/inode.h"
 
 static struct inode *inode_of(const struct fuse_file_info *fi)
@@ -39,6 +41,7 @@ static void open_control(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *f
 	}
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;
+	fi->nonseekable = control_is_stream(file);
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		control_close(file);
 }
@@ -108,10 +111,12 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 
 void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
-	if (control_owns(id))
+	if (control_owns(id)) {
+		waits_forget(door_of(req)->waits, control_of(fi));
 		control_close(control_of(fi));
-	else
+	} else {
 		fs_file_close(fs_of(req), inode_of(fi), fi->flags);
+	}
 	reply(req, 0);
 }
 
@@ -149,10 +154,15 @@ static char *thread_buffer(size_t len)
 
 void ops_read(fuse_req_t req, fuse_ino_t id, size_t len, off_t off, struct fuse_file_info *fi)
 {
-	char *buf = thread_buffer(len);
+	char *buf;
 	size_t got = 0;
 	int r;
 
+	if (control_owns(id) && control_is_stream(control_of(fi))) {
+		waits_read(door_of(req)->waits, req, control_of(fi), len, fi->flags & O_NONBLOCK);
+		return;
+	}
+	buf = thread_buffer(len);
 	if (!buf)
 		r = -ENOMEM;
 	else if (control_owns(id))
@@ -163,6 +173,20 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t len, off_t off, struct fuse_
 		reply(req, r);
 	else
 		fuse_reply_buf(req, buf, got);
+}
+
+/* Files are always ready. The handle is kept before the look: what happens after it is told. */
+void ops_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi,
+	      struct fuse_pollhandle *handle)
+{
+	bool stream = control_owns(id) && control_is_stream(control_of(fi));
+	unsigned ready = POLLIN | POLLRDNORM | (stream ? 0 : POLLOUT | POLLWRNORM);
+
+	if (handle && stream)
+		waits_poll(door_of(req)->waits, control_of(fi), handle);
+	else if (handle)
+		fuse_pollhandle_destroy(handle);
+	fuse_reply_poll(req, !stream || control_ready(control_of(fi)) ? ready : 0);
 }
 
 void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t off,

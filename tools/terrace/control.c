@@ -21,7 +21,7 @@
 
 #define POLL_NS 100000000L /* between looks at a job */
 
-static enum exit_code cannot(const struct mount *mount, const char *name)
+enum exit_code control_cannot(const struct mount *mount, const char *name)
 {
 	const char *hint = "";
 
@@ -35,7 +35,7 @@ static enum exit_code cannot(const struct mount *mount, const char *name)
 			mount->point, name, strerror(errno), hint);
 }
 
-static int control_open(const struct mount *mount, const char *name, int flags)
+int control_open(const struct mount *mount, const char *name, int flags)
 {
 	char *path;
 	int fd;
@@ -84,7 +84,7 @@ json_t *control_read(const struct mount *mount, const char *name)
 	json_t *json = NULL;
 
 	if (!text) {
-		cannot(mount, name);
+		control_cannot(mount, name);
 	} else {
 		json = json_loads(text, 0, &error);
 		if (!json)
@@ -146,7 +146,7 @@ static enum exit_code take_reply(const struct mount *mount, int fd, int failed, 
 		code = complain(failed == EBUSY ? EXIT_BUSY : EXIT_FAILED, "%s: %s", mount->point,
 				why);
 	else if (failed)
-		code = cannot(mount, "jobs/new");
+		code = control_cannot(mount, "jobs/new");
 	else if (!json_is_integer(json_object_get(reply, "job")))
 		code = complain(EXIT_FAILED, "%s/.terrace/jobs/new: no reply", mount->point);
 	*job = control_number(reply, "job");
@@ -167,7 +167,7 @@ enum exit_code control_submit(const struct mount *mount, json_t *request, uint64
 		return complain(EXIT_FAILED, "out of memory (or a name that is not UTF-8)");
 	fd = control_open(mount, "jobs/new", O_RDWR);
 	if (fd < 0) {
-		code = cannot(mount, "jobs/new");
+		code = control_cannot(mount, "jobs/new");
 	} else {
 		put = write(fd, text, strlen(text));
 		code = take_reply(mount, fd, put < 0 ? errno : 0, job);
@@ -190,7 +190,7 @@ static void cancel(const struct mount *mount, const char *name)
 	int fd = control_open(mount, name, O_WRONLY);
 
 	if (fd < 0 || write(fd, "cancel", 6) < 0)
-		cannot(mount, name);
+		control_cannot(mount, name);
 	if (fd >= 0)
 		close(fd);
 }

@@ -8,6 +8,10 @@
 
 #include "tools/terrace/mounts.h"
 
+/* Opens one of the folder's files: a descriptor, or -1 and errno. */
+int control_open(const struct mount *mount, const char *name, int flags);
+/* Says why it cannot be used, from errno. */
+enum exit_code control_cannot(const struct mount *mount, const char *name);
 /* Reads one of the folder's files whole, as JSON; NULL after a line on stderr. */
 json_t *control_read(const struct mount *mount, const char *name);
 /* A number of an object, 0 when it is not there. */

@@ -43,6 +43,9 @@ static const struct verb verbs[] = {
 	 verb_unpin, NULL},
 	{"run", "[MNT]", "run the tier engine now, once",
 	 OPTION_ASYNC | OPTION_PROGRESS | OPTION_DRY_RUN | OPTION_JSON, 0, 1, verb_run, NULL},
+	{"events", "[MNT]", "what the tier engine has done",
+	 OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, 0, 1, verb_events,
+	 "The daemon keeps the last 8192 events since the mount."},
 	{"sync", "[MNT]", "make everything durable now", OPTION_JSON, 0, 1, verb_sync, NULL},
 	{"umount", "[MNT]", "unmount and wait until the daemon has ended", OPTION_JSON, 0, 1,
 	 verb_umount, NULL},
@@ -64,6 +67,8 @@ static const struct {
 	{OPTION_RECURSIVE, "recursive", 'r', NULL, "folders with all that is below"},
 	{OPTION_VERBOSE, "verbose", 'v', NULL, "list every extent"},
 	{OPTION_BYTES, "bytes", 'b', NULL, "plain byte counts"},
+	{OPTION_FOLLOW, "follow", 'f', NULL, "go on with what happens, after the last 10 lines"},
+	{OPTION_LINES, "lines", 'n', "N", "only the last N lines"},
 	{OPTION_DRY_RUN, "dry-run", 'n', NULL, "say what would be done, change nothing"},
 	{OPTION_JSON, "json", 'j', NULL, "print JSON"},
 };
@@ -157,6 +162,7 @@ static void option_tables(const struct verb *verb, struct option longs[OPTION_RO
 static enum exit_code take_option(struct options *options, enum option_bit bit, const char *value)
 {
 	static const char *const modes[] = {"auto", "tty", "plain", "off"};
+	char *end;
 	size_t i;
 
 	options->given |= bit;
@@ -180,6 +186,12 @@ static enum exit_code take_option(struct options *options, enum option_bit bit, 
 			return complain(EXIT_USAGE,
 					"--progress='%s' should be auto, tty, plain or off", value);
 		options->progress = (enum progress_mode)i;
+		break;
+	case OPTION_LINES:
+		errno = 0;
+		options->lines = strtoull(value, &end, 10);
+		if (errno || *end || end == value || *value == '-')
+			return complain(EXIT_USAGE, "--lines='%s' should be a number", value);
 		break;
 	default:
 		break;

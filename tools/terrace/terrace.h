@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tiers/config.h"
 
@@ -31,6 +32,8 @@ enum option_bit {
 	OPTION_PROGRESS = 1u << 7,
 	OPTION_TIER = 1u << 8,
 	OPTION_META = 1u << 9,
+	OPTION_FOLLOW = 1u << 10,
+	OPTION_LINES = 1u << 11,
 };
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_OFF };
@@ -41,6 +44,7 @@ struct options {
 	const char *tiers[CONFIG_TIERS_MAX];
 	size_t ntiers;
 	enum progress_mode progress;
+	uint64_t lines; /* OPTION_LINES */
 	char **args;
 	int nargs;
 };
@@ -71,6 +75,7 @@ enum exit_code verb_demote(const struct options *options);
 enum exit_code verb_run(const struct options *options);
 enum exit_code verb_pin(const struct options *options);
 enum exit_code verb_unpin(const struct options *options);
+enum exit_code verb_events(const struct options *options);
 enum exit_code verb_sync(const struct options *options);
 enum exit_code verb_umount(const struct options *options);
 

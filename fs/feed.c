@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Lines are made BATCH events at a time, because paths are found for many at the price of one
+ * (paths.h), and only when all lines before have been read: a reader who is slow holds one batch of
+ * text and a number.
+ */
+#include "fs/feed.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/fs.h"
+#include "fs/paths.h"
+#include "tiers/engine/engine.h"
+#include "tiers/engine/events.h"
+#include "tiers/pool.h"
+
+#define BATCH 128u
+
+struct feed {
+	struct fs *fs;
+	struct events *events;
+	uint64_t after; /* the last event that text holds, or held */
+	char *text;	/* lines not yet read, from `at` on; NULL: none */
+	size_t at, len;
+};
+
+int feed_new(struct fs *fs, struct feed **out)
+{
+	struct feed *feed = calloc(1, sizeof(*feed));
+	uint64_t last;
+
+	if (!feed)
+		return -ENOMEM;
+	feed->fs = fs;
+	feed->events = pool_events(fs->pool);
+	/* Whoever comes late has missed nothing: he begins where the ring does. */
+	last = events_last(feed->events);
+	feed->after = last > EVENTS_KEPT ? last - EVENTS_KEPT : 0;
+	*out = feed;
+	return 0;
+}
+
+void feed_free(struct feed *feed)
+{
+	if (!feed)
+		return;
+	free(feed->text);
+	free(feed);
+}
+
+bool feed_ready(struct feed *feed)
+{
+	return feed->text || events_last(feed->events) > feed->after;
+}
+
+/* Making lines --------------------------------------------------------------------------------- */
+
+static void set(json_t *line, const char *key, json_t *value)
+{
+	json_object_set_new(line, key, value);
+}
+
+static void set_number(json_t *line, const char *key, uint64_t value)
+{
+	set(line, key, json_integer((json_int_t)value));
+}
+
+static void set_tier(json_t *line, const struct fs *fs, const char *key, int tier)
+{
+	const struct pool_config *config = pool_config(fs->pool);
+
+	if (tier >= 0 && (uint32_t)tier < config->ntiers)
+		set(line, key, json_string(config->tiers[tier].name));
+}
+
+static void set_time(json_t *line, int64_t ns)
+{
+	time_t seconds = (time_t)(ns / 1000000000);
+	char text[64], *end = text;
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm))
+		end += strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(end, 16, ".%09uZ", (unsigned)(ns % 1000000000));
+	set(line, "time", json_string(text));
+}
+
+static void set_error(json_t *line, int error)
+{
+	const char *name = strerrorname_np(-error);
+
+	set(line, "error", json_string(name ? name : "EIO"));
+}
+
+/* What the text of an event is, by its kind; moves have none. */
+static const char *text_key(enum event_kind kind)
+{
+	switch (kind) {
+	case EVENT_BREAKER:
+		return "state";
+	case EVENT_PLACE:
+		return "place";
+	case EVENT_CONFIG:
+		return "setting";
+	default:
+		return "why";
+	}
+}
+
+static json_t *line_of(const struct fs *fs, const struct event *event, const char *path)
+{
+	bool of_tier = event->kind == EVENT_BREAKER || event->kind == EVENT_PLACE;
+	json_t *line = json_object();
+
+	set_number(line, "event", event->number);
+	set_time(line, event->time_ns);
+	set(line, "kind", json_string(event_kind_name(event->kind)));
+	if (event->reason != REASON_NONE)
+		set(line, "reason", json_string(reason_name(event->reason)));
+	if (path)
+		set(line, "path", path_json(path));
+	if (event->object)
+		set_number(line, "object", event->object);
+	if (event->len) {
+		set_number(line, "offset", event->off);
+		set_number(line, "length", event->len);
+	}
+	if (of_tier) {
+		set_tier(line, fs, "tier", event->to >= 0 ? event->to : event->from);
+	} else if (event->kind != EVENT_CONFIG) {
+		set_tier(line, fs, "from", event->from);
+		set_tier(line, fs, "to", event->to);
+	}
+	if (event->before || event->after) {
+		set_number(line, "before", event->before);
+		set_number(line, "after", event->after);
+	}
+	if (event->error)
+		set_error(line, event->error);
+	if (*event->text)
+		set(line, text_key(event->kind), path_json(event->text));
+	return line;
+}
+
+static int print_line(FILE *out, json_t *line)
+{
+	int r = line ? json_dumpf(line, out, JSON_COMPACT) : -1;
+
+	json_decref(line);
+	if (!r)
+		fputc('\n', out);
+	return r;
+}
+
+struct batch {
+	struct event events[BATCH];
+	uint64_t missed[BATCH]; /* before each */
+	uint64_t ids[BATCH];
+	char *paths[BATCH];
+	size_t n;
+};
+
+static void take_batch(struct feed *feed, struct batch *batch)
+{
+	uint64_t after = feed->after;
+
+	batch->n = 0;
+	while (batch->n < BATCH && !events_get(feed->events, after, &batch->events[batch->n],
+					       &batch->missed[batch->n])) {
+		after = batch->events[batch->n].number;
+		batch->ids[batch->n] = batch->events[batch->n].object;
+		batch->n++;
+	}
+}
+
+static int print_batch(struct feed *feed, struct batch *batch, FILE *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < batch->n; i++) {
+		if (batch->missed[i])
+			r = print_line(out,
+				       json_pack("{s:I}", "missed", (json_int_t)batch->missed[i]));
+		if (!r)
+			r = print_line(out, line_of(feed->fs, &batch->events[i], batch->paths[i]));
+	}
+	return r;
+}
+
+/* -EAGAIN: there is nothing new. */
+static int make_text(struct feed *feed)
+{
+	struct batch *batch = malloc(sizeof(*batch));
+	int r = -ENOMEM;
+	FILE *out = NULL;
+
+	if (!batch)
+		return r;
+	take_batch(feed, batch);
+	if (!batch->n) {
+		free(batch);
+		return -EAGAIN;
+	}
+	paths_find(feed->fs, batch->ids, batch->n, batch->paths);
+	out = open_memstream(&feed->text, &feed->len);
+	if (out) {
+		r = print_batch(feed, batch, out);
+		if (fclose(out) || r)
+			r = -ENOMEM;
+	}
+	if (!r) {
+		feed->after = batch->events[batch->n - 1].number;
+		feed->at = 0;
+	} else if (out) {
+		free(feed->text);
+		feed->text = NULL;
+	}
+	for (size_t i = 0; i < batch->n; i++)
+		free(batch->paths[i]);
+	free(batch);
+	return r;
+}
+
+int feed_read(struct feed *feed, void *buf, size_t len, size_t *got)
+{
+	char *to = buf;
+	int r = 0;
+
+	*got = 0;
+	while (*got < len) {
+		size_t part;
+
+		if (!feed->text) {
+			r = make_text(feed);
+			if (r)
+				break;
+		}
+		part = feed->len - feed->at < len - *got ? feed->len - feed->at : len - *got;
+		memcpy(to + *got, feed->text + feed->at, part);
+		*got += part;
+		feed->at += part;
+		if (feed->at == feed->len) {
+			free(feed->text);
+			feed->text = NULL;
+		}
+	}
+	return *got ? 0 : r;
+}
