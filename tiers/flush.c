@@ -93,7 +93,7 @@ static void flush_release(struct flush *flush)
 
 static struct build_class *class_of(struct flush *flush, const struct object_policy *policy)
 {
-	struct build_class want = {.tier = policy->pin > 0 ? policy->pin : 1,
+	struct build_class want = {.tier = pool_home(flush->pool, policy),
 				   .own_codec = policy->has_codec,
 				   .codec = policy->codec};
 

@@ -194,7 +194,8 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 	struct codec_spec codec = build_codec(build, tier);
 	struct frame_record record;
 	struct segment_loc loc;
-	uint32_t header_len, stored_len;
+	struct heat_state heat;
+	uint32_t header_len, stored_len, now_s;
 	size_t stored;
 	int rc;
 
@@ -211,6 +212,10 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 		return rc;
 	}
 	space_taken(build->pool->space, stored);
+	now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	heat = build->heat.last_s ? build->heat
+				  : heat_add((struct heat_state){.last_s = now_s},
+					     pool_heat_scale(build->pool), now_s);
 	record = (struct frame_record){
 		.segment = loc.seg.id,
 		.off = (uint32_t)loc.off,
@@ -218,7 +223,10 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 		.raw_len = build->raw_len,
 		.header_len = header_len,
 		.place = (uint16_t)loc.seg.place,
-		.last_access = (uint32_t)(clock_wall_ns() / 1000000000),
+		.heat = heat.fast,
+		.heat_slow = heat.slow,
+		.last_access = heat.last_s,
+		.placed = build->placed,
 		.tier = (uint8_t)tier,
 		.block_shift = (uint8_t)__builtin_ctz(config->block_bytes),
 		.codec = codec,
@@ -299,8 +307,8 @@ int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out
 	return rc < 0 ? rc : frame_record_decode(value, len, out);
 }
 
-static int stored_read(struct pool *pool, const struct frame_record *record, void *buf,
-		       uint32_t len, uint32_t off, enum tier_hint hint)
+int frame_stored_read(struct pool *pool, const struct frame_record *record, void *buf, uint32_t len,
+		      uint32_t off, enum tier_hint hint)
 {
 	struct tier_segment segment = {.id = record->segment, .place = record->place};
 
@@ -330,7 +338,7 @@ int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *rec
 	*header = (struct frame_header){0};
 	if (!stored)
 		return -ENOMEM;
-	rc = stored_read(pool, record, stored, record->stored_len, 0, TIER_BULK);
+	rc = frame_stored_read(pool, record, stored, record->stored_len, 0, TIER_BULK);
 	if (rc == 0)
 		rc = frame_header_parse(stored, record->stored_len, header);
 	if (rc == 0)
@@ -375,7 +383,7 @@ static int header_fill(void *arg, void *buf, size_t len)
 {
 	struct block_fill *fill = arg;
 
-	return stored_read(fill->pool, fill->record, buf, (uint32_t)len, 0, TIER_FOREGROUND);
+	return frame_stored_read(fill->pool, fill->record, buf, (uint32_t)len, 0, TIER_FOREGROUND);
 }
 
 /* The header of a frame with several blocks is kept beside them: each block's fill needs it. */
@@ -413,8 +421,8 @@ static int block_fill(void *arg, void *buf, size_t len)
 	fill->pool->tiers[record->tier].reads++;
 	if (rc == 0 && whole) {
 		stored = malloc(record->stored_len);
-		rc = stored ? stored_read(fill->pool, record, stored, record->stored_len, 0,
-					  TIER_FOREGROUND)
+		rc = stored ? frame_stored_read(fill->pool, record, stored, record->stored_len, 0,
+						TIER_FOREGROUND)
 			    : -ENOMEM;
 		if (rc == 0)
 			rc = frame_header_parse(stored, record->stored_len, &header);
@@ -436,8 +444,8 @@ static int block_fill(void *arg, void *buf, size_t len)
 		goto out;
 	}
 	stored = malloc(block->stored_len);
-	rc = stored ? stored_read(fill->pool, record, stored, block->stored_len, block->stored_off,
-				  TIER_FOREGROUND)
+	rc = stored ? frame_stored_read(fill->pool, record, stored, block->stored_len,
+					block->stored_off, TIER_FOREGROUND)
 		    : -ENOMEM;
 	if (rc == 0)
 		rc = frame_block_decode(scratch, block, stored, block->stored_len, buf);
@@ -460,7 +468,8 @@ static void touch(struct pool *pool, uint64_t frame, const struct frame_record *
 	heat_touch(pool->heat, frame, frame_record_heat(record), now_s);
 }
 
-int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len)
+int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len,
+	       uint32_t *tier)
 {
 	struct frame_record record;
 	uint32_t block_size, first;
@@ -494,5 +503,6 @@ int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint3
 		len -= n;
 	}
 	touch(pool, frame, &record);
+	*tier = record.tier;
 	return 0;
 }

@@ -26,7 +26,9 @@ struct frame_build {
 	bool may_spill;
 	enum tier_hint hint;
 	struct codec_spec codec;
-	bool own_codec; /* codec was asked for; else each tier's own */
+	bool own_codec;		/* codec was asked for; else each tier's own */
+	struct heat_state heat; /* of what goes in; last_s 0: it was just written */
+	uint32_t placed;	/* since when it is in the tier, if it was moved there */
 	uint32_t raw_len, raw_max;
 	struct frame_extent *extents;
 	const uint8_t **data; /* where each extent's bytes are; they stay until the build is done */
@@ -35,6 +37,7 @@ struct frame_build {
 	int error;
 	uint64_t id;
 	struct frame_record record; /* live = 0 */
+	bool staged;		    /* in the maker's present transaction */
 	bool created; /* a committed transaction has made the record; set by the maker */
 	/* pool.builds_lock, and so is `record` until the write has ended */
 	struct frame_build *newer, *older; /* in pool.builds, from the first append on */
@@ -92,10 +95,15 @@ struct heat_state frame_heat(struct pool *pool, uint64_t frame, const struct fra
 
 /*
  * Copies raw bytes [off, off+len) of a frame; through the block cache. The caller holds the data
- * lock of an object with an extent there, so the frame stays. Counts as a touch. -EBADMSG damaged,
- * -EIO.
+ * lock of an object with an extent there, so the frame stays. Counts as a touch. *tier: where it
+ * is. -EBADMSG damaged, -EIO.
  */
-int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len);
+int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len,
+	       uint32_t *tier);
+
+/* Bytes of a frame as they are stored. */
+int frame_stored_read(struct pool *pool, const struct frame_record *record, void *buf, uint32_t len,
+		      uint32_t off, enum tier_hint hint);
 
 /* Reads and decodes a whole frame for a move or a check, past the cache; *header is the caller's to
  * release. */

@@ -180,3 +180,12 @@ const char *latency_kind_name(enum latency_kind kind)
 
 	return (unsigned)kind < LATENCY_KINDS ? names[kind] : "?";
 }
+
+void latency_add(struct latency_counts *to, const struct latency_counts *from)
+{
+	to->count += from->count;
+	to->sum_ns += from->sum_ns;
+	to->bytes += from->bytes;
+	for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+		to->buckets[i] += from->buckets[i];
+}

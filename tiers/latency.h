@@ -63,6 +63,9 @@ void latency_look(const struct latency *latency, struct latency_view *out);
 void latency_since(const struct latency_view *now, const struct latency_view *before,
 		   struct latency_view *out);
 
+/* Adds what another tier took. */
+void latency_add(struct latency_counts *to, const struct latency_counts *from);
+
 /* The time that a share `q` (0 to 1) of the accesses did not take longer than, in ns; 0 when there
  * were none. */
 uint64_t latency_quantile(const struct latency_counts *counts, double q);

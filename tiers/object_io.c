@@ -46,6 +46,7 @@ static int damaged(struct object *object, const struct extent *extent, uint64_t 
 static int read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64_t end)
 {
 	struct extent_list list = {0};
+	uint32_t tier;
 	int rc = 0;
 
 	while (off < end && rc == 0) {
@@ -61,9 +62,12 @@ static int read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64
 			buf += from - off;
 			rc = frame_read(object->pool, extent->frame,
 					extent->frame_off + (uint32_t)(from - extent->off), buf,
-					(uint32_t)(to - from));
+					(uint32_t)(to - from), &tier);
 			if (rc < 0)
 				rc = damaged(object, extent, from, to - from, rc);
+			else if (tier > 1)
+				engine_note_read(object->pool, object, extent->frame, from,
+						 to - from);
 			buf += to - from;
 			off = to;
 		}

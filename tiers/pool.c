@@ -205,7 +205,6 @@ static void init_locks(struct pool *pool)
 	pthread_mutex_init(&pool->move_lock, NULL);
 	pthread_mutex_init(&pool->reap_lock, NULL);
 	pthread_mutex_init(&pool->builds_lock, NULL);
-	pthread_mutex_init(&pool->promote_lock, NULL);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -226,7 +225,6 @@ static void destroy_locks(struct pool *pool)
 	pthread_mutex_destroy(&pool->move_lock);
 	pthread_mutex_destroy(&pool->reap_lock);
 	pthread_mutex_destroy(&pool->builds_lock);
-	pthread_mutex_destroy(&pool->promote_lock);
 }
 
 /* Threads ----------------------------------------------------------------------------------------
@@ -309,6 +307,7 @@ static void release(struct pool *pool)
 	free(pool->reap_ids);
 	space_free(pool->space);
 	heat_free(pool->heat);
+	engine_free(pool);
 	events_free(pool->events);
 	if (pool->cache)
 		blockcache_free(pool->cache);
@@ -396,6 +395,8 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		rc = open_meta(pool, &recovery);
 	if (rc == 0)
 		rc = open_memory(pool);
+	if (rc == 0)
+		rc = engine_new(pool);
 	if (rc == 0)
 		rc = open_log(pool);
 	if (rc == 0)
@@ -502,6 +503,31 @@ void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap)
 	if (pool->hooks.path)
 		pool->hooks.path(pool->hooks.arg, object, buf, cap);
 	pthread_rwlock_unlock(&pool->hooks_lock);
+}
+
+bool pool_has_policies(struct pool *pool)
+{
+	bool any;
+
+	pthread_rwlock_rdlock(&pool->hooks_lock);
+	any = pool->hooks.any && pool->hooks.any(pool->hooks.arg);
+	pthread_rwlock_unlock(&pool->hooks_lock);
+	return any;
+}
+
+int pool_home(const struct pool *pool, const struct object_policy *policy)
+{
+	int last = (int)pool->config.ntiers - 1, home = 1;
+
+	if (policy->pin > 0)
+		return policy->pin;
+	if (policy->state == OBJECT_ARCHIVED)
+		home = last;
+	else if (policy->tier > 0)
+		home = policy->tier;
+	while (home < last && policy->never_tiers & 1u << home)
+		home++;
+	return home;
 }
 
 void pool_policy(struct pool *pool, uint64_t object, uint32_t age_s, struct object_policy *out)

@@ -72,6 +72,7 @@ struct object_policy {
 	int tier;	      /* where the rule wants it, -1 = anywhere */
 	uint32_t never_tiers; /* bit per tier that the rule excludes */
 	bool ignore;	      /* the rule: background work leaves it where it is */
+	uint64_t group;	      /* small objects of one group (folder) are packed side by side */
 };
 
 /* What the layer above knows and the tiers do not. Called from any thread, never with a transaction
@@ -79,6 +80,8 @@ struct object_policy {
 struct pool_hooks {
 	/* age_s: since the data in question was last used; 0 for what is being written. */
 	void (*policy)(void *arg, uint64_t object, uint32_t age_s, struct object_policy *out);
+	/* Is there any pin, state, codec or rule at all? May be NULL: no. */
+	bool (*any)(void *arg);
 	/* The object's path from the mount's root, for messages. */
 	void (*path)(void *arg, uint64_t object, char *buf, size_t cap);
 	/* What the object takes on media has changed by a move; no lock is held. May be NULL. */
@@ -137,13 +140,11 @@ struct move_progress { /* read by others while the move runs; all fields atomic 
 };
 
 /* Moves everything of these objects that is not there yet to tier `to`, folding small extents into
- * full frames. The order of ids is the order in which small objects are packed. RAM (0): decodes
- * into the cache. Flushes first what is only in the log. -ECANCELED; -ENOSPC; first error
- * otherwise, the rest is still tried. */
+ * full frames and packing small objects by folder. RAM (0): decodes into the cache. Flushes first
+ * what is only in the log. -ECANCELED; -ENOSPC; first error otherwise, the rest is still tried. */
 int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
 	      struct move_progress *progress);
-/* One pass of the tier engine now: demotion by watermark and age, promotion of what asked for it.
- * *moved raw bytes. */
+/* One pass of the tier engine now (tiers/engine/engine.h), whatever the window and the pace. */
 int pool_run(struct pool *pool, struct move_progress *progress);
 
 #endif

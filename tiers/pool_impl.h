@@ -20,6 +20,7 @@
 #include "tiers/dirty.h"
 #include "tiers/engine/events.h"
 #include "tiers/engine/heat.h"
+#include "tiers/engine/reread.h"
 #include "tiers/idmap.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
@@ -59,7 +60,9 @@ struct object {
 	_Atomic uint64_t dirty_bytes; /* = dirty.bytes, readable without the lock */
 	_Atomic int64_t write_time;
 
-	pthread_mutex_t attr_lock;   /* record but its extents, for readers outside a transaction */
+	pthread_mutex_t attr_lock; /* record but its extents, for readers outside a transaction; run
+				    */
+	struct reread_run run;	   /* where reads from slow tiers are */
 	struct object_record record; /* changed under the commit lock */
 	struct object *next_dropped; /* of the thread that has just deleted it */
 	_Atomic bool deleted;	     /* set under the commit lock */
@@ -78,7 +81,6 @@ struct pool_tier { /* a directory tier; index as in the config (>= 1) */
 	struct tier *tier;
 	struct appender *appender;
 	_Atomic uint64_t reads;
-	_Atomic uint64_t demote_after_ns; /* the last pass found too little that may move */
 };
 
 /* Transaction ------------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ struct pool {
 	struct pool_config config; /* as at the mount */
 	pthread_rwlock_t tunables_lock;
 	struct tunables tunables; /* what of it may change, as it is now */
-	_Atomic uint32_t heat_half_life_s;
+	_Atomic uint32_t heat_half_life_s, promote_window_s;
 	struct meta *meta;
 	struct ramlog *log;
 	bool log_recovered; /* it was there: the last daemon died and the machine went on */
@@ -200,9 +202,7 @@ struct pool {
 	struct frame_build *builds;  /* whose bytes no record points to yet (framestore.h) */
 	uint64_t placings;	     /* appends begun, ever; numbers them */
 
-	pthread_mutex_t promote_lock;
-	uint64_t promote[1024]; /* frames that asked to come up; full: further ones are dropped */
-	size_t npromote;
+	struct engine *engine; /* tiers/engine/engine_impl.h */
 
 	_Atomic uint64_t dirty_bytes, since_balance, ram_hits, ram_misses, parked_bytes;
 };
@@ -279,15 +279,24 @@ int recover_segments(struct pool *pool);
 int recover_log(struct pool *pool);
 int recover_orphans(struct pool *pool);
 
-/* engine.c */
+/* engine/ */
+int engine_new(struct pool *pool);
+void engine_free(struct pool *pool);
 void *pool_engine(void *arg);
-void pool_promote_ask(struct pool *pool, uint64_t frame);
+/* [off, off+len) of an object was read from a frame that is not in the fastest directory tier. */
+void engine_note_read(struct pool *pool, struct object *object, uint64_t frame, uint64_t off,
+		      uint64_t len);
+/* How sealed and archived objects are coded. */
+void pool_strong_codec(const struct pool *pool, struct codec_spec *out);
+/* The directory tier that new bytes of such an object go to. */
+int pool_home(const struct pool *pool, const struct object_policy *policy);
 
 /* The monotonic clock, and the wall clock, in ns. */
 uint64_t clock_mono_ns(void);
 int64_t clock_wall_ns(void);
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap);
 void pool_moved(struct pool *pool, uint64_t object);
+bool pool_has_policies(struct pool *pool);
 void pool_policy(struct pool *pool, uint64_t object, uint32_t age_s, struct object_policy *out);
 
 #endif

@@ -1,356 +1,281 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The first tier engine: demotion by watermark and minimum age, promotion of what was read twice.
- * One pass looks at the tiers from the fastest down. Which frames are cold enough is found with a
- * histogram over all of the tier's frames, so memory does not grow with their number; they are then
- * moved in the order in which they lie, so that neighbours stay together.
+ * The engine's state and its thread: a pass every run_interval. A pass that finds no tier too full,
+ * nothing read again and no policies looks no further, so that an idle pool stays idle; every
+ * CLEAN_EVERY-th one looks all the same, for segments to clean.
  */
+#include "tiers/engine/engine.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "tiers/extmap.h"
+#include "tiers/engine/engine_impl.h"
+#include "tiers/engine/events.h"
+#include "tiers/engine/move_impl.h"
 #include "tiers/flush.h"
-#include "tiers/framestore.h"
 #include "tiers/log.h"
-#include "tiers/engine/mover.h"
-#include "tiers/pool_impl.h"
 
-#define CUT_EVERY 4u /* batches */
-#define BUCKETS	  128u
-#define BLOCKED_NS \
-	(600ull * 1000 * 1000 * 1000) /* a tier that could not be emptied is left alone so long */
+#define CLEAN_EVERY    10u /* passes */
+#define BUDGETS_KEY    "Pengine.budgets"
+#define BUDGETS_LEN    (1 + 12 * CONFIG_TIERS_MAX)
+#define BUDGETS_FORMAT 1
 
-static uint32_t now_s(void)
-{
-	return (uint32_t)(clock_wall_ns() / 1000000000);
-}
-
-/* Batches ----------------------------------------------------------------------------------------
+/* State ------------------------------------------------------------------------------------------
  */
 
-/* Frames on their way into one move_frames(). */
-struct batch {
-	struct pool *pool;
-	int to;
-	const struct idmap *only;
-	struct move_progress *progress;
-	uint64_t *frames;
-	size_t count, cap;
-	uint64_t raw, stored, moved;
-	uint64_t *left; /* stored bytes still wanted: what has moved is taken off; may be NULL */
-	uint64_t began_ns;
-	unsigned runs;
-	bool throttled;
-	int error;
-};
-
-static bool cancelled(const struct batch *batch)
+static int budgets_load(struct pool *pool)
 {
-	return batch->pool->stopping || (batch->progress && batch->progress->cancel);
-}
+	uint8_t value[BUDGETS_LEN];
+	size_t len;
+	int rc = meta_get(pool->meta, BUDGETS_KEY, sizeof(BUDGETS_KEY) - 1, value, sizeof(value),
+			  &len);
 
-static void batch_run(struct batch *batch)
-{
-	uint64_t before = batch->moved, rate;
-	uint64_t began = clock_mono_ns();
-	struct tunables tunables;
-	int rc;
-
-	if (!batch->count)
-		return;
-	pool_tunables(batch->pool, &tunables);
-	rate = tunables.move_bandwidth;
-	rc = move_frames(batch->pool, batch->frames, batch->count, batch->to, batch->only,
-			 batch->progress, &batch->moved);
-	if (rc < 0 && !batch->error)
-		batch->error = rc;
-	if (batch->progress)
-		batch->progress->bytes_done += batch->moved - before;
-	if (batch->left && batch->raw) {
-		/* Of frames with pinned objects, or damaged ones, less moves than was asked for. */
-		uint64_t gone = (uint64_t)((double)(batch->moved - before) * (double)batch->stored /
-					   (double)batch->raw);
-
-		*batch->left -= gone < *batch->left ? gone : *batch->left;
-	}
-	batch->count = 0;
-	batch->raw = batch->stored = 0;
-	/* Long moves give space back as they go, and do not let the journal's tail grow. A cut that
-	 * fails is tried again, and told, at the end. */
-	if (++batch->runs % CUT_EVERY == 0 && pool_cut(batch->pool) == 0)
-		pool_reclaim(batch->pool);
-	if (batch->throttled && rate) {
-		uint64_t want = (batch->moved - before) * 1000000000u / rate;
-		uint64_t took = clock_mono_ns() - began;
-
-		while (want > took && !cancelled(batch)) {
-			uint64_t rest = want - took > 100000000u ? 100000000u : want - took;
-
-			nanosleep(&(struct timespec){.tv_nsec = (long)rest}, NULL);
-			took = clock_mono_ns() - began;
-		}
-	}
-}
-
-static int batch_add(struct batch *batch, uint64_t frame, const struct frame_record *record)
-{
-	if (batch->count == batch->cap) {
-		size_t cap = batch->cap ? batch->cap * 2 : 64;
-		void *p = realloc(batch->frames, cap * sizeof(*batch->frames));
-
-		if (!p)
-			return -ENOMEM;
-		batch->frames = p;
-		batch->cap = cap;
-	}
-	batch->frames[batch->count++] = frame;
-	batch->raw += record->raw_len;
-	batch->stored += record->stored_len;
-	if (batch->raw + FRAME_RAW_MAX > MOVE_BATCH_BYTES)
-		batch_run(batch);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	if (len != BUDGETS_LEN || value[0] != BUDGETS_FORMAT)
+		return 0; /* a day's count is lost, no more */
+	for (uint32_t t = 0; t < CONFIG_TIERS_MAX; t++)
+		pool->engine->budgets[t] = (struct budget){.day = get_le32(value + 1 + 12 * t),
+							   .used = get_le64(value + 5 + 12 * t)};
 	return 0;
 }
 
-/* Demotion ---------------------------------------------------------------------------------------
- */
-
-/* Colder is lower: untouched frames by age (doubling), then touched ones by heat. */
-static unsigned coldness(const struct pool *pool, uint64_t frame, const struct frame_record *record,
-			 uint32_t now, uint32_t *age)
+static void budgets_store(struct pool *pool)
 {
-	struct heat_state state = heat_of(pool->heat, frame, frame_record_heat(record));
-	unsigned heat = heat_decay(state, pool_heat_scale(pool), now).fast / 64u;
-	unsigned log_age = 0;
+	struct engine *engine = pool->engine;
+	uint8_t value[BUDGETS_LEN] = {BUDGETS_FORMAT};
+	struct txn *txn;
+	bool changed;
 
-	*age = now > state.last_s ? now - state.last_s : 0;
-	if (heat)
-		return 64 + (heat > 63 ? 63 : heat);
-	for (uint32_t a = *age; a; a >>= 1)
-		log_age++;
-	return 63 - (log_age > 31 ? 31 : log_age);
-}
-
-struct scan {
-	struct pool *pool;
-	uint32_t tier;
-	uint32_t min_age_s, now;
-	uint64_t cold[BUCKETS]; /* stored bytes of frames old enough */
-	/* second pass */
-	unsigned from, threshold; /* buckets */
-	uint64_t left;		  /* stored bytes still to be moved */
-	struct batch *batch;
-};
-
-static int scan_frame(struct scan *scan, uint64_t frame, bool count)
-{
-	struct frame_record record;
-	uint32_t age;
-	unsigned bucket;
-
-	if (frame_record_get(scan->pool, frame, &record) < 0 || record.tier != scan->tier)
-		return 0;
-	bucket = coldness(scan->pool, frame, &record, scan->now, &age);
-	if (age < scan->min_age_s)
-		return 0;
-	if (count) {
-		scan->cold[bucket] += record.stored_len;
-		return 0;
+	pthread_mutex_lock(&engine->lock);
+	changed = engine->budgets_changed;
+	engine->budgets_changed = false;
+	for (uint32_t t = 0; t < CONFIG_TIERS_MAX; t++) {
+		put_le32(value + 1 + 12 * t, engine->budgets[t].day);
+		put_le64(value + 5 + 12 * t, engine->budgets[t].used);
 	}
-	if (bucket < scan->from || bucket > scan->threshold || scan->left <= scan->batch->stored)
-		return 0;
-	return batch_add(scan->batch, frame, &record);
-}
-
-static int scan_segment(struct scan *scan, uint64_t segment, bool count)
-{
-	uint8_t prefix[KEY_LEN_1];
-	struct meta_cursor *cursor;
-	struct meta_item item;
-	int rc = meta_cursor_open(scan->pool->meta, prefix, key_1(prefix, KEY_PLACED, segment),
-				  NULL, 0, &cursor);
-
-	if (rc < 0)
-		return rc;
-	while (!scan->pool->stopping && (rc = meta_cursor_next(cursor, &item)) == 0) {
-		rc = item.len == 8 ? scan_frame(scan, get_le64(item.value), count) : -EUCLEAN;
-		if (rc < 0)
-			break;
-	}
-	meta_cursor_close(cursor);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int by_id(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* The ids of a tier's segments, oldest first. */
-static int segment_ids(struct pool *pool, uint32_t tier, uint64_t **out, size_t *n)
-{
-	struct segment *segment;
-	size_t at = 0;
-
-	*n = 0;
-	pthread_mutex_lock(&pool->commit_lock);
-	*out = malloc((pool->segments.count + 1) * sizeof(**out));
-	while (*out && (segment = idmap_each(&pool->segments, &at)))
-		if (segment->record.tier == tier && !segment->removing)
-			(*out)[(*n)++] = segment->id;
-	pthread_mutex_unlock(&pool->commit_lock);
-	if (*out)
-		qsort(*out, *n, sizeof(**out), by_id);
-	return *out ? 0 : -ENOMEM;
-}
-
-static int scan_tier(struct scan *scan, bool count)
-{
-	uint64_t *ids;
-	size_t n;
-	int rc = segment_ids(scan->pool, scan->tier, &ids, &n);
-
-	for (size_t i = 0; i < n && rc == 0 && !scan->pool->stopping; i++)
-		rc = scan_segment(scan, ids[i], count);
-	free(ids);
-	return rc;
-}
-
-static void tier_fill(struct pool *pool, uint32_t tier, uint64_t *size, uint64_t *used)
-{
-	struct tier_space room;
-
-	*size = *used = 0;
-	if (tier_room(pool->tiers[tier].tier, &room) < 0)
+	pthread_mutex_unlock(&engine->lock);
+	if (!changed)
 		return;
-	*size = room.total;
-	/* On a shared medium others take room too: what is not free is used. */
-	*used = room.total - (room.free < room.total ? room.free : room.total);
+	txn = txn_begin(pool);
+	txn_put(txn, BUDGETS_KEY, sizeof(BUDGETS_KEY) - 1, value, sizeof(value));
+	txn_commit(txn); /* a failure costs a day's count */
 }
 
-static int demote(struct pool *pool, uint32_t tier, struct move_progress *progress, uint64_t *moved)
+int engine_new(struct pool *pool)
 {
-	struct tunables tunables;
-	const struct tier_tunables *config = &tunables.tiers[tier];
-	struct batch batch = {
-		.pool = pool, .to = (int)tier + 1, .progress = progress, .throttled = true};
-	struct scan scan = {.pool = pool, .tier = tier, .now = now_s(), .batch = &batch};
-	uint64_t size, used, need, sum = 0;
+	struct engine *engine = calloc(1, sizeof(*engine));
 	int rc;
 
-	pool_tunables(pool, &tunables);
-	scan.min_age_s = (uint32_t)(config->min_age_ns / 1000000000u);
-	tier_fill(pool, tier, &size, &used);
-	if (used <= size / 100 * config->high_percent ||
-	    (!progress && clock_mono_ns() < pool->tiers[tier].demote_after_ns))
-		return 0;
-	need = used - size / 100 * config->low_percent;
-	rc = scan_tier(&scan, true);
-	while (rc == 0 && scan.threshold < BUCKETS - 1 && (sum += scan.cold[scan.threshold]) < need)
-		scan.threshold++;
-	scan.left = need;
-	batch.left = &scan.left;
-	if (progress)
-		progress->bytes_total += need;
+	if (!engine)
+		return -ENOMEM;
+	pool->engine = engine;
+	pthread_mutex_init(&engine->lock, NULL);
+	engine->opened_ns = clock_mono_ns();
+	rc = reread_new(&engine->reread);
 	if (rc == 0)
-		rc = scan_tier(&scan, false);
-	batch_run(&batch);
-	if (rc == 0 && scan.left && scan.threshold < BUCKETS - 1) {
-		/* The coldest are pinned: warmer ones go instead. */
-		scan.from = scan.threshold + 1;
-		scan.threshold = BUCKETS - 1;
-		rc = scan_tier(&scan, false);
-		batch_run(&batch);
-	}
-	if (scan.left)
-		pool->tiers[tier].demote_after_ns = clock_mono_ns() + BLOCKED_NS;
-	free(batch.frames);
-	*moved += batch.moved;
-	return rc < 0 ? rc : batch.error;
+		rc = candidates_new(&engine->candidates);
+	if (rc == 0)
+		rc = ghosts_new(&engine->ghosts);
+	if (rc == 0)
+		rc = parking_new(&engine->parking);
+	return rc < 0 ? rc : budgets_load(pool);
 }
 
-/* Promotion --------------------------------------------------------------------------------------
+void engine_free(struct pool *pool)
+{
+	struct engine *engine = pool->engine;
+
+	if (!engine)
+		return;
+	reread_free(engine->reread);
+	candidates_free(engine->candidates);
+	ghosts_free(engine->ghosts);
+	parking_free(engine->parking);
+	pthread_mutex_destroy(&engine->lock);
+	free(engine);
+	pool->engine = NULL;
+}
+
+void engine_note_read(struct pool *pool, struct object *object, uint64_t frame, uint64_t off,
+		      uint64_t len)
+{
+	struct engine *engine = pool->engine;
+	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t window_s = pool->promote_window_s;
+	bool scan;
+
+	pthread_mutex_lock(&object->attr_lock);
+	scan = reread_is_scan(&object->run, off, len);
+	pthread_mutex_unlock(&object->attr_lock);
+	if (reread_note(engine->reread, object->id, off, scan, now_s, window_s))
+		candidates_note(engine->candidates, frame, now_s);
+}
+
+void engine_note_moved(struct move *move)
+{
+	struct engine *engine = move->pool->engine;
+	struct frame_build **builds = move->builds.items;
+	enum move_reason reason = move->request->reason;
+	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+
+	pthread_mutex_lock(&engine->lock);
+	for (size_t i = 0; i < move->builds.count; i++)
+		if (builds[i]->created && (reason == REASON_FULL || reason == REASON_ROOM))
+			ghosts_demoted(engine->ghosts, builds[i]->id, now_s);
+	for (size_t i = 0; i < move->nsources; i++) {
+		if (!move->sources[i].used || move->sources[i].error)
+			continue;
+		if (reason == REASON_HOT)
+			ghosts_promoted(engine->ghosts, move->sources[i].id, now_s);
+		parking_remove(engine->parking, move->sources[i].id);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	for (size_t i = 0; i < move->nsources; i++)
+		if (move->sources[i].used)
+			candidates_drop(engine->candidates, move->sources[i].id);
+}
+
+void engine_foreground(struct pool *pool, struct pace_facts *out)
+{
+	struct engine *engine = pool->engine;
+	struct latency_counts recent = {0}, quiet = {0};
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		struct latency_view now, since;
+
+		pool_latency(pool, t, &now);
+		pthread_mutex_lock(&engine->lock);
+		latency_since(&now, &engine->seen[t], &since);
+		engine->seen[t] = now;
+		pthread_mutex_unlock(&engine->lock);
+		latency_add(&recent, &since.kind[LATENCY_READ]);
+		pthread_mutex_lock(&engine->lock);
+		latency_add(&quiet, &engine->quiet[t].kind[LATENCY_READ]);
+		pthread_mutex_unlock(&engine->lock);
+	}
+	out->foreground_reads = recent.count;
+	out->foreground_ns = latency_quantile(&recent, 0.5);
+	out->quiet_ns = latency_quantile(&quiet, 0.5);
+}
+
+/* What the foreground does while nothing moves: between two passes. */
+static void note_quiet(struct pool *pool)
+{
+	struct engine *engine = pool->engine;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		struct latency_view now, since;
+
+		pool_latency(pool, t, &now);
+		pthread_mutex_lock(&engine->lock);
+		latency_since(&now, &engine->seen[t], &since);
+		if (since.kind[LATENCY_READ].count)
+			engine->quiet[t] = since;
+		engine->seen[t] = now;
+		pthread_mutex_unlock(&engine->lock);
+	}
+}
+
+/* Passes -----------------------------------------------------------------------------------------
  */
 
-void pool_promote_ask(struct pool *pool, uint64_t frame)
-{
-	bool known = false;
+struct pass {
+	struct executor executor;
+	uint64_t blocked[BLOCKS];
+};
 
-	pthread_mutex_lock(&pool->promote_lock);
-	for (size_t i = 0; i < pool->npromote && !known; i++)
-		known = pool->promote[i] == frame;
-	if (!known && pool->npromote < sizeof(pool->promote) / sizeof(pool->promote[0]))
-		pool->promote[pool->npromote++] = frame;
-	pthread_mutex_unlock(&pool->promote_lock);
+static int pass_take(void *arg, const struct choice *choice)
+{
+	struct pass *pass = arg;
+
+	if (!choice)
+		return executor_settle(&pass->executor);
+	if (choice->verdict.block != BLOCK_NONE) {
+		pass->blocked[choice->verdict.block] += choice->record.raw_len;
+		return 0;
+	}
+	if (pass->executor.progress)
+		pass->executor.progress->bytes_total += choice->record.raw_len;
+	return executor_add(&pass->executor, choice);
 }
 
-static int promote(struct pool *pool, struct move_progress *progress, uint64_t *moved)
+/* Where there is room again, what waited for it may be tried. */
+static void unpark(struct pool *pool, const struct engine_facts *facts)
 {
-	struct batch batch = {.pool = pool, .to = 1, .progress = progress, .throttled = true};
-	uint64_t frames[sizeof(pool->promote) / sizeof(pool->promote[0])];
-	struct tunables tunables;
-	uint64_t size, used;
-	size_t n;
-	int rc = 0;
+	for (uint32_t t = 1; t < facts->ntiers; t++) {
+		struct event event = {.kind = EVENT_UNPARKED, .from = -1, .to = (int)t};
+		uint64_t n;
 
-	pool_tunables(pool, &tunables);
-	pthread_mutex_lock(&pool->promote_lock);
-	n = pool->npromote;
-	memcpy(frames, pool->promote, n * sizeof(*frames));
-	pool->npromote = 0;
-	pthread_mutex_unlock(&pool->promote_lock);
-	for (size_t i = 0; i < n && rc == 0 && !pool->stopping; i++) {
-		struct frame_record record;
-
-		if (frame_record_get(pool, frames[i], &record) < 0 || record.tier <= 1)
+		if (facts->tiers[t].used > facts->tiers[t].high)
 			continue;
-		tier_fill(pool, 1, &size, &used);
-		if (used + batch.raw + record.raw_len > size / 100 * tunables.tiers[1].high_percent)
-			break;
-		if (progress)
-			progress->bytes_total += record.raw_len;
-		rc = batch_add(&batch, frames[i], &record);
+		pthread_mutex_lock(&pool->engine->lock);
+		n = parking_room(pool->engine->parking, (int)t);
+		pthread_mutex_unlock(&pool->engine->lock);
+		if (n)
+			events_add(pool->events, &event);
 	}
-	batch_run(&batch);
-	free(batch.frames);
-	*moved += batch.moved;
-	return rc < 0 ? rc : batch.error;
 }
 
-static int engine_pass(struct pool *pool, struct move_progress *progress, uint64_t *moved)
+/* Is there anything a pass could do? */
+static bool worth_a_look(struct pool *pool)
 {
-	int rc = 0;
+	struct engine *engine = pool->engine;
+	struct engine_facts *facts = malloc(sizeof(*facts));
+	struct candidate one;
+	uint64_t passes;
+	bool worth = !facts;
 
-	for (uint32_t t = 1; t + 1 < pool->config.ntiers && !pool->stopping; t++) {
-		int one = demote(pool, t, progress, moved);
+	pthread_mutex_lock(&engine->lock);
+	passes = engine->stats.passes++;
+	pthread_mutex_unlock(&engine->lock);
+	if (facts)
+		engine_facts_now(pool, facts);
+	for (uint32_t t = 1; facts && t < facts->ntiers; t++)
+		worth = worth ||
+			(facts->tiers[t].used > facts->tiers[t].high && t + 1 < facts->ntiers);
+	free(facts);
+	return worth || passes % CLEAN_EVERY == 0 || pool_has_policies(pool) ||
+	       candidates_list(engine->candidates, 0, &one, 1) > 0;
+}
 
-		rc = rc < 0 ? rc : one;
-	}
-	if (pool->config.ntiers > 2 && !pool->stopping) {
-		int one = promote(pool, progress, moved);
+static int engine_pass(struct pool *pool, struct move_progress *progress, bool background)
+{
+	struct engine *engine = pool->engine;
+	uint64_t began = clock_mono_ns();
+	struct survey *survey;
+	struct pass pass;
+	int rc, ended;
 
-		rc = rc < 0 ? rc : one;
-	}
-	return rc;
+	rc = survey_make(pool, &survey);
+	if (rc < 0)
+		return rc;
+	if (!background)
+		survey->facts.window_open = true;
+	unpark(pool, &survey->facts);
+	memset(pass.blocked, 0, sizeof(pass.blocked));
+	executor_init(&pass.executor, pool, progress, background);
+	pass.executor.facts = &survey->facts;
+	rc = planner_run(pool, survey, !background, pass_take, &pass);
+	ended = executor_end(&pass.executor);
+	budgets_store(pool);
+	pthread_mutex_lock(&engine->lock);
+	engine->facts = survey->facts;
+	memcpy(engine->stats.blocked, pass.blocked, sizeof(pass.blocked));
+	engine->stats.last_pass_ns = clock_mono_ns() - began;
+	pthread_mutex_unlock(&engine->lock);
+	survey_free(survey);
+	return rc < 0 ? rc : ended;
 }
 
 int pool_run(struct pool *pool, struct move_progress *progress)
 {
-	uint64_t moved = 0;
 	int rc = pool_sync(pool);
 
-	if (rc == 0)
-		rc = engine_pass(pool, progress, &moved);
-	if (moved) {
-		int cut = pool_cut(pool);
-
-		pool_reclaim(pool);
-		rc = rc < 0 ? rc : cut;
-	}
-	return rc;
+	return rc < 0 ? rc : engine_pass(pool, progress, false);
 }
 
 static uint64_t run_interval(struct pool *pool)
@@ -364,156 +289,99 @@ static uint64_t run_interval(struct pool *pool)
 void *pool_engine(void *arg)
 {
 	struct pool *pool = arg;
+	uint64_t began = clock_mono_ns();
 
 	for (;;) {
-		uint64_t began = clock_mono_ns(), due;
-		uint64_t moved = 0;
+		uint64_t due = began + run_interval(pool);
 		bool stop;
 
+		pthread_mutex_lock(&pool->engine->lock);
+		pool->engine->stats.next_pass_s =
+			clock_wall_ns() / 1000000000 +
+			(int64_t)(due > clock_mono_ns() ? (due - clock_mono_ns()) / 1000000000 : 0);
+		pthread_mutex_unlock(&pool->engine->lock);
 		pthread_mutex_lock(&pool->thread_lock);
-		while (due = began + run_interval(pool), !pool->stopping && clock_mono_ns() < due)
+		while (!pool->stopping && clock_mono_ns() < due) {
 			thread_wait(pool, due);
+			due = began + run_interval(pool); /* it may have been changed */
+		}
 		stop = pool->stopping;
 		pthread_mutex_unlock(&pool->thread_lock);
 		if (stop)
 			return NULL;
-		engine_pass(pool, NULL, &moved);
-		if (moved) {
-			pool_cut(pool);
-			pool_reclaim(pool);
-		}
+		began = clock_mono_ns();
+		note_quiet(pool);
+		if (worth_a_look(pool))
+			engine_pass(pool, NULL, true);
 	}
 }
 
-/* Moves on request -------------------------------------------------------------------------------
+/* What others see --------------------------------------------------------------------------------
  */
 
-#define PREFETCH_BYTES (1u << 20)
-
-/* To the RAM tier: decoded blocks into the cache. */
-static int prefetch(struct pool *pool, struct object *object, struct move_progress *progress)
+void pool_engine_stats(struct pool *pool, struct engine_stats *out)
 {
-	uint8_t *buf = malloc(PREFETCH_BYTES);
-	uint64_t off = 0;
-	size_t got = 1;
-	int rc = buf ? 0 : -ENOMEM;
+	struct engine *engine = pool->engine;
+	struct engine_facts *facts = malloc(sizeof(*facts));
+	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	struct ghost_counts ghosts;
+	struct tunables tunables;
 
-	while (rc == 0 && got && !(progress && progress->cancel) && !pool->stopping) {
-		rc = object_read(object, buf, PREFETCH_BYTES, off, &got);
-		off += got;
-		if (progress)
-			progress->bytes_done += got;
+	pool_tunables(pool, &tunables);
+	if (facts)
+		engine_facts_now(pool, facts);
+	pthread_mutex_lock(&engine->lock);
+	*out = engine->stats;
+	ghosts_counts(engine->ghosts, &ghosts);
+	out->promotions = ghosts.promotions;
+	out->pingpong = ghosts.pingpong;
+	out->gain = tunables.promote_gain / 100.0 * ghosts_gain(engine->ghosts, now_s);
+	out->share = engine->pace.share;
+	out->slow = engine->pace.why;
+	out->parked = out->parked_bytes = 0;
+	for (uint32_t i = 0; parking_at(engine->parking, i); i++) {
+		const struct parked *work = parking_at(engine->parking, i);
+
+		out->parked += work->error != 0;
+		out->parked_bytes += work->error ? work->bytes : 0;
 	}
-	free(buf);
-	return rc;
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		struct engine_tier_stats *tier = &out->tiers[t];
+		const struct breaker *breaker = &engine->breakers[t];
+		uint64_t limit = tunables.tiers[t].write_budget;
+
+		tier->breaker = breaker->state;
+		tier->breaker_opened = breaker->opened;
+		tier->breaker_until_s = breaker->until_s;
+		tier->budget = limit;
+		/* Of today, also when nothing was written yet today. */
+		tier->budget_used =
+			UINT64_MAX - budget_left(&engine->budgets[t], UINT64_MAX, now_s);
+		tier->hot_rank = engine->facts.tiers[t].hot_rank;
+		tier->cold_rank = engine->facts.tiers[t].cold_rank;
+	}
+	pthread_mutex_unlock(&engine->lock);
+	out->window_open = !facts || facts->window_open;
+	out->window_at_s = facts ? facts->window_at_s : 0;
+	free(facts);
 }
 
-/* The frames of one object that are not in the tier yet; with a NULL batch only their bytes are
- * counted. */
-static int add_object(struct pool *pool, struct object *object, int to, struct idmap *seen,
-		      struct batch *batch, uint64_t *bytes)
+int pool_parked(struct pool *pool, int (*each)(void *arg, const struct parked *parked), void *arg)
 {
-	struct extent_list list = {0};
-	int rc;
-
-	pthread_rwlock_rdlock(&object->data_lock);
-	rc = extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list);
-	pthread_rwlock_unlock(&object->data_lock);
-	for (size_t i = 0; rc == 0 && i < list.count; i++) {
-		struct frame_record record;
-
-		if (frame_record_get(pool, list.items[i].frame, &record) < 0 ||
-		    record.tier == (uint32_t)to)
-			continue;
-		*bytes += list.items[i].len;
-		if (!batch || idmap_get(seen, list.items[i].frame))
-			continue;
-		rc = idmap_put(seen, list.items[i].frame, object);
-		if (rc == 0)
-			rc = batch_add(batch, list.items[i].frame, &record);
-	}
-	extent_list_release(&list);
-	return rc;
-}
-
-static int each_object(struct pool *pool, const uint64_t *objects, size_t n, int to,
-		       struct idmap *seen, struct batch *batch, uint64_t *bytes)
-{
+	struct engine *engine = pool->engine;
+	struct parked *list = malloc(PARKED_MAX * sizeof(*list));
+	size_t n = 0;
 	int rc = 0;
 
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct object *object;
-
-		if (batch && cancelled(batch))
-			return -ECANCELED;
-		rc = object_get(pool, objects[i], &object);
-		if (rc == -ENOENT) {
-			rc = 0;
-			continue;
-		}
-		if (rc == 0)
-			rc = add_object(pool, object, to, seen, batch, bytes);
-		object_put(object);
-	}
-	return rc;
-}
-
-static int to_ram(struct pool *pool, const uint64_t *objects, size_t n,
-		  struct move_progress *progress)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct object *object;
-
-		rc = object_get(pool, objects[i], &object);
-		if (rc == 0) {
-			if (progress)
-				progress->bytes_total += object_size(object);
-			rc = prefetch(pool, object, progress);
-		}
-		rc = rc == -ENOENT ? 0 : rc;
-		object_put(object);
-		if (progress && progress->cancel)
-			return -ECANCELED;
-	}
-	return rc;
-}
-
-int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
-	      struct move_progress *progress)
-{
-	struct idmap only, seen;
-	struct batch batch = {.pool = pool, .to = to, .progress = progress, .only = &only};
-	uint64_t bytes = 0;
-	int rc;
-
-	if (to < 0 || to >= (int)pool->config.ntiers)
-		return -EINVAL;
-	if (to == 0)
-		return to_ram(pool, objects, n, progress);
-	idmap_init(&only);
-	idmap_init(&seen);
-	rc = pool_sync(pool);
+	if (!list)
+		return -ENOMEM;
+	pthread_mutex_lock(&engine->lock);
+	for (uint32_t i = 0; parking_at(engine->parking, i); i++)
+		if (parking_at(engine->parking, i)->error)
+			list[n++] = *parking_at(engine->parking, i);
+	pthread_mutex_unlock(&engine->lock);
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = idmap_put(&only, objects[i], pool);
-	if (rc == 0)
-		rc = each_object(pool, objects, n, to, NULL, NULL, &bytes);
-	if (progress)
-		progress->bytes_total += bytes;
-	bytes = 0;
-	if (rc == 0)
-		rc = each_object(pool, objects, n, to, &seen, &batch, &bytes);
-	if (rc == 0)
-		batch_run(&batch);
-	if (batch.moved) {
-		int cut = pool_cut(pool);
-
-		pool_reclaim(pool);
-		rc = rc < 0 ? rc : cut;
-	}
-	free(batch.frames);
-	idmap_release(&only);
-	idmap_release(&seen);
-	return rc < 0 ? rc : batch.error;
+		rc = each(arg, &list[i]);
+	free(list);
+	return rc;
 }

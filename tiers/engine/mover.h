@@ -1,32 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moving frames between tiers: copy, sync, read back, commit the maps, and only then let the source
- * go (promise 2).
+ * Moving frames: copy, sync, read back, commit the maps, and only then let the source go (promise
+ * 2). To another tier, or within one (coding anew, cleaning, emptying a directory).
  *
  * A move takes source frames, finds every extent that lives in them (the frame's own table and
  * KEY_SHARED records say whom to ask), packs the bytes that are still used into frames of the
- * target tier, and points the extents there. What was changed meanwhile stays as it is: an extent
- * is only redirected if it still points to the source.
+ * target tier, by folder, object and offset, and points the extents there. What was changed
+ * meanwhile stays as it is: an extent is only redirected if it still points to the source.
  */
 #ifndef TERRACE_ENGINE_MOVER_H
 #define TERRACE_ENGINE_MOVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tiers/engine/decide.h"
 #include "tiers/idmap.h"
 #include "tiers/pool.h"
 
 #define MOVE_BATCH_BYTES \
 	(8u << 20) /* raw bytes of source frames in one batch: bounds the memory of a move */
 
-/*
- * Moves what lives in frames[0..n), together at most MOVE_BATCH_BYTES raw, to directory tier `to`.
- * `only` (may be NULL): objects whose bytes are to move; NULL: all but those pinned to where they
- * are. *moved raw bytes are added to. Returns the first error; frames that cannot be read are
- * counted in progress->frames_failed, logged with the path, and left.
- */
-int move_frames(struct pool *pool, const uint64_t *frames, size_t n, int to,
-		const struct idmap *only, struct move_progress *progress, uint64_t *moved);
+/* A source of which nothing has moved. */
+struct move_left {
+	uint64_t frame;
+	uint64_t object; /* one that lives there, 0 = not known */
+	uint32_t raw_len;
+	int error; /* 0: nobody in it may move */
+};
+
+struct move_request {
+	const uint64_t *frames; /* together at most MOVE_BATCH_BYTES raw */
+	size_t n;
+	int to; /* a directory tier */
+	enum move_reason reason;
+	const struct idmap *only; /* objects whose bytes are to move; NULL: all whose policy lets
+				     them (move_allowed()) */
+	bool rewrite;		  /* also what is in that tier already */
+	bool own_codec;		  /* code what moves with this one, whatever else is set */
+	struct codec_spec codec;
+	void (*left)(void *arg, const struct move_left *left); /* may be NULL */
+	void *arg;
+};
+
+struct move_result {
+	uint64_t moved;		     /* raw bytes that live elsewhere now */
+	uint64_t written;	     /* stored bytes of the new frames */
+	uint64_t frames;	     /* sources that were looked at */
+	uint64_t held;		     /* of them, those of which nothing was allowed to move */
+	uint64_t damaged;	     /* sources that cannot be read */
+	int read_error, write_error; /* the first of each; write: of the target tier */
+	int error;		     /* the first of all */
+};
+
+/* Adds to *result. Returns result->error of this call. Frames that cannot be read are logged with
+ * the path and left. */
+int move_frames(struct pool *pool, const struct move_request *request,
+		struct move_progress *progress, struct move_result *result);
+
+/* May background work take an object's bytes from one tier to another for this reason? Pure. */
+bool move_allowed(const struct object_policy *policy, int from, int to, enum move_reason reason,
+		  uint32_t ntiers);
 
 #endif

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Doing what was chosen: frames of one kind are gathered into batches; before each batch the
+ * breaker, the budget and the window are asked, after each the pace says how long to wait. What
+ * fails is parked, never tried again at once.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "compress/frame.h"
+#include "tiers/engine/engine_impl.h"
+#include "tiers/engine/events.h"
+#include "tiers/log.h"
+
+#define CUT_EVERY 4u /* batches */
+#define NAP_NS	  (100u * 1000 * 1000)
+
+void executor_init(struct executor *executor, struct pool *pool, struct move_progress *progress,
+		   bool background)
+{
+	*executor = (struct executor){.pool = pool, .progress = progress, .background = background};
+	idmap_init(&executor->batch_only);
+	idmap_init(&executor->batch_frames);
+}
+
+static bool cancelled(const struct executor *executor)
+{
+	return executor->pool->stopping || (executor->progress && executor->progress->cancel);
+}
+
+/* In short naps, so that nobody who stops the pool waits for it. */
+static void wait_ns(const struct executor *executor, uint64_t ns)
+{
+	uint64_t until = clock_mono_ns() + ns, now;
+
+	while (!cancelled(executor) && (now = clock_mono_ns()) < until) {
+		uint64_t rest = until - now < NAP_NS ? until - now : NAP_NS;
+
+		nanosleep(&(struct timespec){.tv_nsec = (long)rest}, NULL);
+	}
+	while (executor->progress && executor->progress->pause && !cancelled(executor))
+		nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+}
+
+/* Before ------------------------------------------------------------------------------------------
+ */
+
+/* May the batch go now? Nobody holds up what was asked for. */
+static bool may_go(struct executor *executor)
+{
+	struct pool *pool = executor->pool;
+	struct engine *engine = pool->engine;
+	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	struct tunables tunables;
+	bool ok;
+
+	if (!executor->background)
+		return true;
+	pool_tunables(pool, &tunables);
+	pthread_mutex_lock(&engine->lock);
+	ok = breaker_allows(&engine->breakers[executor->from], now_s) &&
+	     (executor->from == executor->to ||
+	      breaker_allows(&engine->breakers[executor->to], now_s)) &&
+	     budget_left(&engine->budgets[executor->to], tunables.tiers[executor->to].write_budget,
+			 now_s) >= executor->stored;
+	pthread_mutex_unlock(&engine->lock);
+	return ok;
+}
+
+/* After -------------------------------------------------------------------------------------------
+ */
+
+static void tell_breaker(struct pool *pool, uint32_t tier, const struct breaker *breaker)
+{
+	struct event event = {.kind = EVENT_BREAKER,
+			      .from = (int)tier,
+			      .to = -1,
+			      .error = breaker->state == BREAKER_CLOSED ? 0 : breaker->error};
+
+	snprintf(event.text, sizeof(event.text), "%s%s", breaker_name(breaker->state),
+		 breaker->storm ? " (too much is moved into it)" : "");
+	events_add(pool->events, &event);
+	if (breaker->state == BREAKER_OPEN)
+		log_warning("tier %s: moves stop for %u s: %s", pool->config.tiers[tier].name,
+			    breaker->pause_s,
+			    breaker->storm ? "more is moved into it than it holds"
+					   : strerror(-breaker->error));
+	else if (breaker->state == BREAKER_CLOSED)
+		log_info("tier %s: moves go on", pool->config.tiers[tier].name);
+}
+
+static void note_breaker(struct pool *pool, int tier, int error, uint64_t bytes)
+{
+	struct engine *engine = pool->engine;
+	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	struct breaker *breaker = &engine->breakers[tier], copy;
+	bool changed;
+
+	pthread_mutex_lock(&engine->lock);
+	changed = breaker_note(breaker, error, now_s);
+	if (bytes)
+		changed |= breaker_wrote(breaker, bytes, engine->facts.tiers[tier].size, now_s);
+	copy = *breaker;
+	pthread_mutex_unlock(&engine->lock);
+	if (changed)
+		tell_breaker(pool, (uint32_t)tier, &copy);
+}
+
+static void park(void *arg, const struct move_left *left)
+{
+	struct executor *executor = arg;
+	struct pool *pool = executor->pool;
+	struct engine *engine = pool->engine;
+	struct parked work = {.frame = left->frame,
+			      .from = executor->from,
+			      .to = executor->to,
+			      .bytes = left->raw_len,
+			      .reason = executor->reason,
+			      .error = left->error};
+	struct event event = {.kind = EVENT_PARKED,
+			      .object = left->object,
+			      .len = left->raw_len,
+			      .from = executor->from,
+			      .to = executor->to,
+			      .reason = executor->reason,
+			      .error = left->error};
+	bool fresh;
+
+	if (left->error == -ENOMEM)
+		return;
+	work.object = left->object;
+	pthread_mutex_lock(&engine->lock);
+	fresh = parking_add(engine->parking, &work, (uint32_t)(clock_wall_ns() / 1000000000));
+	pthread_mutex_unlock(&engine->lock);
+	if (!fresh || !left->error)
+		return;
+	snprintf(event.text, sizeof(event.text), "%s",
+		 left->error == -EBADMSG ? "damaged (checksum)" : strerror(-left->error));
+	events_add(pool->events, &event);
+}
+
+static void note_result(struct executor *executor, const struct move_result *result)
+{
+	struct pool *pool = executor->pool;
+	struct engine *engine = pool->engine;
+	/* A full tier is no fault of it. */
+	int write_error = result->write_error == -ENOSPC ? 0 : result->write_error;
+
+	pthread_mutex_lock(&engine->lock);
+	engine->stats.moves[executor->reason] += result->frames - result->held;
+	engine->stats.bytes[executor->reason] += result->moved;
+	engine->stats.tiers[executor->to].moved_in += result->written;
+	engine->stats.tiers[executor->from].moved_out += result->moved ? executor->stored : 0;
+	if (executor->reason == REASON_CLEAN)
+		engine->stats.cleaned += result->frames;
+	budget_spend(&engine->budgets[executor->to], result->written,
+		     (uint32_t)(clock_wall_ns() / 1000000000));
+	engine->budgets_changed |= result->written > 0;
+	pthread_mutex_unlock(&engine->lock);
+	if (result->read_error || executor->from != executor->to)
+		note_breaker(pool, executor->from, result->read_error, 0);
+	note_breaker(pool, executor->to, write_error, result->written);
+}
+
+static void keep_pace(struct executor *executor, uint64_t bytes, uint64_t frames, uint64_t took_ns)
+{
+	struct pool *pool = executor->pool;
+	struct engine *engine = pool->engine;
+	struct pace_facts facts = {.now_ns = clock_mono_ns(), .began_ns = engine->opened_ns};
+	struct pace_limits limits;
+	struct tunables tunables;
+	uint64_t ns;
+
+	if (!executor->background)
+		return;
+	pool_tunables(pool, &tunables);
+	limits = (struct pace_limits){.bytes_per_s = tunables.move_bandwidth,
+				      .frames_per_s = tunables.move_iops,
+				      .pressure_percent = tunables.move_pressure,
+				      .start_ns = tunables.start_delay_ns};
+	if (limits.pressure_percent)
+		facts.pressure = pace_read_pressure();
+	engine_foreground(pool, &facts);
+	pthread_mutex_lock(&engine->lock);
+	ns = pace_wait_ns(&engine->pace, &limits, &facts, bytes, frames, took_ns);
+	pthread_mutex_unlock(&engine->lock);
+	wait_ns(executor, ns);
+}
+
+/* Batches -----------------------------------------------------------------------------------------
+ */
+
+static void batch_clear(struct executor *executor)
+{
+	executor->count = 0;
+	executor->raw = executor->stored = 0;
+	idmap_clear(&executor->batch_only);
+	idmap_clear(&executor->batch_frames);
+}
+
+int executor_run(struct executor *executor)
+{
+	struct pool *pool = executor->pool;
+	struct move_result result = {0};
+	struct move_request request = {.frames = executor->frames,
+				       .n = executor->count,
+				       .to = executor->to,
+				       .reason = executor->reason,
+				       .only = executor->by_object ? &executor->batch_only
+								   : executor->only,
+				       .rewrite = executor->rewrite,
+				       .own_codec = executor->own_codec,
+				       .codec = executor->codec,
+				       .left = park,
+				       .arg = executor};
+	uint64_t began = clock_mono_ns();
+
+	if (!executor->count)
+		return cancelled(executor) ? -ECANCELED : 0;
+	if (!may_go(executor)) {
+		batch_clear(executor);
+		return cancelled(executor) ? -ECANCELED : 0;
+	}
+	move_frames(pool, &request, executor->progress, &result);
+	if (result.error && !executor->error)
+		executor->error = result.error;
+	executor->moved += result.moved;
+	if (executor->progress)
+		executor->progress->bytes_done += result.moved;
+	note_result(executor, &result);
+	batch_clear(executor);
+	/* Long moves give space back as they go, and do not let the journal's tail grow. A cut that
+	 * fails is tried again, and told, at the end. */
+	if (++executor->runs % CUT_EVERY == 0 && pool_cut(pool) == 0)
+		pool_reclaim(pool);
+	keep_pace(executor, result.moved, result.frames, clock_mono_ns() - began);
+	wait_ns(executor, 0); /* paused? */
+	return cancelled(executor) ? -ECANCELED : 0;
+}
+
+static bool same_kind(const struct executor *executor, const struct choice *choice)
+{
+	return executor->from == (int)choice->record.tier && executor->to == choice->verdict.to &&
+	       executor->reason == choice->verdict.reason && executor->rewrite == choice->rewrite &&
+	       executor->by_object == (choice->object != 0) &&
+	       executor->own_codec == choice->own_codec &&
+	       (!executor->own_codec || (executor->codec.id == choice->codec.id &&
+					 executor->codec.level == choice->codec.level));
+}
+
+static int add_frame(struct executor *executor, const struct choice *choice)
+{
+	if (executor->count == executor->cap) {
+		size_t cap = executor->cap ? executor->cap * 2 : 64;
+		void *p = realloc(executor->frames, cap * sizeof(*executor->frames));
+
+		if (!p)
+			return -ENOMEM;
+		executor->frames = p;
+		executor->cap = cap;
+	}
+	executor->frames[executor->count++] = choice->frame;
+	executor->raw += choice->record.raw_len;
+	executor->stored += choice->record.stored_len;
+	return 0;
+}
+
+int executor_add(struct executor *executor, const struct choice *choice)
+{
+	int rc = cancelled(executor) ? -ECANCELED : 0;
+
+	if (executor->count && !same_kind(executor, choice))
+		rc = executor_run(executor);
+	if (rc < 0)
+		return rc;
+	executor->from = choice->record.tier;
+	executor->to = choice->verdict.to;
+	executor->reason = choice->verdict.reason;
+	executor->rewrite = choice->rewrite;
+	executor->by_object = choice->object != 0;
+	executor->own_codec = choice->own_codec;
+	executor->codec = choice->codec;
+	if (choice->object)
+		rc = idmap_put(&executor->batch_only, choice->object, executor);
+	/* Small files share a frame: it is read once for all that are in the batch. */
+	if (rc == 0 && idmap_get(&executor->batch_frames, choice->frame))
+		return 0;
+	if (rc == 0)
+		rc = idmap_put(&executor->batch_frames, choice->frame, executor);
+	if (rc == 0)
+		rc = add_frame(executor, choice);
+	if (rc == 0 && executor->facts)
+		engine_facts_apply(executor->facts, &choice->facts, choice->verdict.to);
+	if (rc == 0 && executor->raw + FRAME_RAW_MAX > MOVE_BATCH_BYTES)
+		rc = executor_run(executor);
+	return rc;
+}
+
+int executor_settle(struct executor *executor)
+{
+	struct pool *pool = executor->pool;
+	int rc = executor_run(executor), cut;
+
+	if (rc < 0 || !executor->moved)
+		return rc;
+	/* Segments that emptied go with the second cut. */
+	for (unsigned i = 0; i < 2; i++) {
+		cut = pool_cut(pool);
+		if (cut < 0)
+			return cut;
+		pool_reclaim(pool);
+	}
+	return 0;
+}
+
+int executor_end(struct executor *executor)
+{
+	int rc = executor_settle(executor);
+
+	free(executor->frames);
+	idmap_release(&executor->batch_only);
+	idmap_release(&executor->batch_frames);
+	return executor->error ? executor->error : rc;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of a move share: mover.c (sources, their users, the order of steps), move_pack.c
+ * (builds), move_commit.c (redirects). Not for others.
+ */
+#ifndef TERRACE_ENGINE_MOVE_IMPL_H
+#define TERRACE_ENGINE_MOVE_IMPL_H
+
+#include "tiers/engine/mover.h"
+#include "tiers/framestore.h"
+#include "tiers/pool_impl.h"
+
+/* A source frame, decoded. */
+struct source {
+	struct pool *pool;
+	uint64_t id;
+	struct frame_record record;
+	struct heat_state heat;
+	struct frame_header header;
+	uint8_t *raw;
+	bool used; /* something of it is to move */
+	int error;
+};
+
+struct move_object {
+	struct object *object; /* referenced */
+	struct object_policy policy;
+};
+
+/* An extent of an object that points into a source. */
+struct user {
+	struct source *source;
+	struct move_object *owner;
+	struct extent extent;
+};
+
+/* Bytes of a source that several users may share, to be written once, under the name of one. */
+struct piece {
+	struct source *source;
+	struct move_object *owner;
+	uint32_t off, len;   /* in the source */
+	uint64_t object_off; /* in the owner */
+};
+
+/* Where bytes of a source are in a build. */
+struct run {
+	const struct source *source;
+	uint32_t off, len; /* in the source */
+	struct frame_build *build;
+	uint32_t build_off;
+	uint64_t object, object_off; /* named in the build's table */
+};
+
+/* A part of an object to be pointed to its new place. */
+struct redirect {
+	struct object *object;
+	const struct source *source;
+	uint64_t off;
+	uint32_t len;
+	uint32_t old_off;
+	struct frame_build *build;
+	uint32_t build_off;
+	bool shared;
+};
+
+struct list { /* of any of the above */
+	void *items;
+	size_t count, cap, size;
+};
+
+struct move {
+	struct pool *pool;
+	const struct move_request *request;
+	struct move_progress *progress;
+	struct move_result *result;
+	struct job_group *group;
+	struct source *sources;
+	size_t nsources;
+	struct idmap objects; /* id -> struct move_object */
+	struct list users, pieces, runs;
+	struct list builds; /* struct frame_build * */
+	struct list redirects;
+	struct frame_build *pack, *bulk; /* being filled */
+	uint64_t bulk_object;
+	uint64_t mark; /* of the appender, before the first append */
+	int error;
+};
+
+/* A copy of item at the end; NULL: no memory. */
+void *move_list_add(struct list *list, const void *item);
+void move_fail(struct move *move, int error);
+
+/* Pieces into builds, sorted by folder, object and offset; runs and redirects come of it. */
+int move_pack(struct move *move);
+/* Builds written, synced, read back. One that failed keeps its error; what it holds stays where it
+ * is. */
+void move_make_durable(struct move *move);
+/* Extents to their new places, ghosts, events, accounts. */
+void move_commit(struct move *move);
+
+#endif

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a pass wants. Order matters: what policies ask for first, since nobody should wait for it;
+ * then room, from the slowest tier up, so that each tier below has room when the one above needs
+ * it; then promotions into that room, the most worthwhile first; then cleaning.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/engine/engine_impl.h"
+#include "tiers/extmap.h"
+#include "tiers/framestore.h"
+
+#define SWEEP_OBJECTS 4096u /* whose policies are looked at in one pass */
+
+struct planner {
+	struct pool *pool;
+	struct survey *survey;
+	choice_take *take;
+	void *arg;
+	struct rank_histogram wanted[CONFIG_TIERS_MAX]; /* what would come up, by rank */
+	uint64_t need[CONFIG_TIERS_MAX];		/* bytes that are to leave a tier */
+	bool over[CONFIG_TIERS_MAX];			/* because it is above its high watermark */
+};
+
+/* Policies ---------------------------------------------------------------------------------------
+ */
+
+static bool same_codec(const struct codec_spec *a, const struct codec_spec *b)
+{
+	return a->id == b->id && a->level == b->level;
+}
+
+/* What the object's policy wants of one frame of it; 0: nothing. */
+static bool policy_choice(struct pool *pool, const struct engine_facts *facts, uint64_t object,
+			  struct choice *choice)
+{
+	struct frame_facts *frame = &choice->facts;
+	uint32_t age = facts->now_s > frame->heat.last_s ? facts->now_s - frame->heat.last_s : 0;
+	bool elsewhere;
+
+	pool_policy(pool, object, age, &frame->policy);
+	decide(facts, frame, &choice->verdict);
+	elsewhere = choice->verdict.to != (int)frame->tier;
+	if (elsewhere && choice->verdict.reason != REASON_PIN &&
+	    choice->verdict.reason != REASON_STATE && choice->verdict.reason != REASON_RULE)
+		return false;
+	if (elsewhere || frame->policy.state == OBJECT_ACTIVE || frame->policy.ignore ||
+	    frame->policy.has_codec)
+		return elsewhere;
+	/* Sealed: it stays, and is coded strongly. */
+	pool_strong_codec(pool, &choice->codec);
+	if (same_codec(&choice->codec, &choice->record.codec) || frame->parked)
+		return false;
+	choice->rewrite = choice->own_codec = true;
+	choice->verdict.reason = REASON_STATE;
+	choice->verdict.to = (int)frame->tier;
+	choice->verdict.block = BLOCK_NONE;
+	return true;
+}
+
+int planner_object(struct pool *pool, const struct engine_facts *facts, struct object *object,
+		   choice_take *take, void *arg)
+{
+	struct extent_list list = {0};
+	uint64_t last = 0;
+	int rc;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list);
+	pthread_rwlock_unlock(&object->data_lock);
+	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+		struct choice choice = {.frame = list.items[i].frame, .object = object->id};
+
+		if (choice.frame == last ||
+		    frame_record_get(pool, choice.frame, &choice.record) < 0 ||
+		    choice.record.tier == 0 || choice.record.tier >= facts->ntiers)
+			continue;
+		last = choice.frame;
+		engine_frame_facts(pool, choice.frame, &choice.record, &choice.facts);
+		if (policy_choice(pool, facts, object->id, &choice))
+			rc = take(arg, &choice);
+	}
+	extent_list_release(&list);
+	return rc;
+}
+
+/* The next ids of objects at or after *from; *from: where to go on, 0 at the end. */
+static int sweep_ids(struct pool *pool, uint64_t *from, uint64_t *ids, size_t *n)
+{
+	static const uint8_t prefix[] = {KEY_OBJECT};
+	uint8_t start[KEY_LEN_1];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc = meta_cursor_open(pool->meta, prefix, sizeof(prefix), start,
+				  key_1(start, KEY_OBJECT, *from), &cursor);
+
+	*n = 0;
+	if (rc < 0)
+		return rc;
+	while (*n < SWEEP_OBJECTS && (rc = meta_cursor_next(cursor, &item)) == 0)
+		if (item.key_len == KEY_LEN_1)
+			ids[(*n)++] = get_be64(item.key + 1);
+	meta_cursor_close(cursor);
+	*from = *n == SWEEP_OBJECTS ? ids[*n - 1] + 1 : 0;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int sweep_some(struct planner *planner, const uint64_t *ids, size_t n)
+{
+	struct pool *pool = planner->pool;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n && !pool->stopping; i++) {
+		struct object *object;
+
+		rc = object_get(pool, ids[i], &object);
+		if (rc == -ENOENT) {
+			rc = 0;
+			continue;
+		}
+		if (rc == 0)
+			rc = planner_object(pool, &planner->survey->facts, object, planner->take,
+					    planner->arg);
+		object_put(object);
+	}
+	return rc;
+}
+
+static int sweep(struct planner *planner, bool all)
+{
+	struct pool *pool = planner->pool;
+	uint64_t *ids, from = 0;
+	size_t n;
+	int rc;
+
+	if (!pool_has_policies(pool))
+		return 0;
+	ids = malloc(SWEEP_OBJECTS * sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	pthread_mutex_lock(&pool->engine->lock);
+	if (!all)
+		from = pool->engine->sweep_from;
+	pthread_mutex_unlock(&pool->engine->lock);
+	do {
+		rc = sweep_ids(pool, &from, ids, &n);
+		if (rc == 0)
+			rc = sweep_some(planner, ids, n);
+	} while (rc == 0 && all && from && !pool->stopping);
+	pthread_mutex_lock(&pool->engine->lock);
+	if (!all)
+		pool->engine->sweep_from = from;
+	pthread_mutex_unlock(&pool->engine->lock);
+	free(ids);
+	return rc;
+}
+
+/* Promotions -------------------------------------------------------------------------------------
+ */
+
+struct riser {
+	uint64_t frame;
+	double worth; /* seconds saved per second of copying */
+};
+
+static int by_worth(const void *a, const void *b)
+{
+	const struct riser *x = a, *y = b;
+
+	if (x->worth != y->worth)
+		return x->worth > y->worth ? -1 : 1;
+	return x->frame < y->frame ? -1 : x->frame > y->frame;
+}
+
+static bool riser_look(struct planner *planner, const struct engine_facts *facts, uint64_t frame,
+		       struct choice *choice)
+{
+	*choice = (struct choice){.frame = frame};
+	if (frame_record_get(planner->pool, frame, &choice->record) < 0 ||
+	    choice->record.tier <= 1 || choice->record.tier >= facts->ntiers) {
+		candidates_drop(planner->pool->engine->candidates, frame);
+		return false;
+	}
+	engine_frame_facts(planner->pool, frame, &choice->record, &choice->facts);
+	decide(facts, &choice->facts, &choice->verdict);
+	return true;
+}
+
+/* Who would come up if there was room, and how much that is in each tier. */
+static int list_risers(struct planner *planner, struct riser **out, size_t *n)
+{
+	struct pool *pool = planner->pool;
+	struct engine_facts *facts = &planner->survey->facts, *roomy = malloc(sizeof(*roomy));
+	struct candidate *list = malloc(CANDIDATES_MAX * sizeof(*list));
+	uint32_t since =
+		facts->now_s > facts->promote_window_s ? facts->now_s - facts->promote_window_s : 0;
+	size_t count;
+
+	*out = NULL;
+	*n = 0;
+	if (!list || !roomy)
+		goto out;
+	count = candidates_list(pool->engine->candidates, since, list, CANDIDATES_MAX);
+	*out = malloc((count + 1) * sizeof(**out));
+	*roomy = *facts;
+	for (uint32_t t = 1; t < facts->ntiers; t++)
+		roomy->tiers[t].used = 0;
+	for (size_t i = 0; *out && i < count; i++) {
+		struct choice choice;
+
+		if (!riser_look(planner, roomy, list[i].frame, &choice))
+			continue;
+		if (choice.verdict.reason != REASON_HOT || choice.verdict.block != BLOCK_NONE) {
+			planner->take(planner->arg, &choice); /* only told */
+			continue;
+		}
+		planner->wanted[choice.verdict.to].bytes[choice.verdict.rank] +=
+			engine_stored_in(facts, &choice.facts, (uint32_t)choice.verdict.to);
+		(*out)[(*n)++] = (struct riser){.frame = list[i].frame,
+						.worth = choice.verdict.benefit_s /
+							 (choice.verdict.cost_s + 1e-9)};
+	}
+	if (*n)
+		qsort(*out, *n, sizeof(**out), by_worth);
+out:
+	free(list);
+	free(roomy);
+	return *out ? 0 : -ENOMEM;
+}
+
+static int promote(struct planner *planner, const struct riser *risers, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0 && !planner->pool->stopping; i++) {
+		struct choice choice;
+
+		if (riser_look(planner, &planner->survey->facts, risers[i].frame, &choice) &&
+		    choice.verdict.reason == REASON_HOT)
+			rc = planner->take(planner->arg, &choice);
+	}
+	return rc;
+}
+
+/* Room -------------------------------------------------------------------------------------------
+ */
+
+/* Changing places: the hottest that want up, as long as what leaves for them is at most half as
+ * hot. Returns what is to leave. */
+static uint64_t find_exchange(struct tier_facts *tier, const struct rank_histogram *old,
+			      const struct rank_histogram *wanted, uint64_t inflow)
+{
+	uint64_t comes = inflow, need = 0;
+
+	tier->cold_rank = UINT_MAX;
+	for (unsigned rank = RANK_BUCKETS; rank-- > 0;) {
+		uint64_t now;
+		unsigned cold;
+
+		if (!wanted->bytes[rank])
+			continue;
+		comes += wanted->bytes[rank];
+		now = tier->used + comes > tier->high ? tier->used + comes - tier->high : 0;
+		cold = rank_cut(old, now);
+		if (now && (cold == UINT_MAX || cold + RANK_OCTAVE > rank))
+			break;
+		need = now;
+		tier->cold_rank = cold;
+		if (rank > tier->hot_rank && need)
+			tier->hot_rank = rank;
+	}
+	return need;
+}
+
+/* How much has to leave each tier: above the high watermark down to the low one; for promotions and
+ * for what comes from above, as much as goes beyond the high one. */
+static void find_needs(struct planner *planner)
+{
+	struct survey *survey = planner->survey;
+	uint64_t inflow = 0;
+
+	for (uint32_t t = 1; t + 1 < survey->facts.ntiers; t++) {
+		struct tier_facts *tier = &survey->facts.tiers[t];
+		uint64_t need;
+
+		planner->over[t] = tier->used > tier->high;
+		if (planner->over[t] || tier->used + inflow > tier->high) {
+			need = tier->used + inflow - (planner->over[t] ? tier->low : tier->high);
+			tier->cold_rank = rank_cut(&survey->old[t], need);
+		} else {
+			need = find_exchange(tier, &survey->old[t], &planner->wanted[t], inflow);
+			tier->for_room = need > 0;
+		}
+		planner->need[t] = need;
+		/* In the codec of the next tier it will be less, rarely more. */
+		inflow = need;
+	}
+}
+
+struct leave {
+	struct planner *planner;
+	uint32_t tier;
+	unsigned from, to; /* ranks */
+	uint64_t left;	   /* bytes still to go */
+};
+
+static int leave_frame(void *arg, uint64_t frame, const struct frame_record *record)
+{
+	struct leave *leave = arg;
+	struct planner *planner = leave->planner;
+	struct engine_facts *facts = &planner->survey->facts;
+	struct choice choice = {.frame = frame, .record = *record};
+	unsigned rank;
+
+	if (record->tier != leave->tier)
+		return 0;
+	engine_frame_facts(planner->pool, frame, record, &choice.facts);
+	rank = rank_of(heat_rate(choice.facts.heat, facts->heat, facts->now_s));
+	if (rank < leave->from || rank > leave->to)
+		return 0;
+	decide(facts, &choice.facts, &choice.verdict);
+	if (choice.verdict.reason != REASON_FULL && choice.verdict.reason != REASON_ROOM)
+		return 0;
+	if (choice.verdict.block == BLOCK_NONE)
+		leave->left -= record->stored_len < leave->left ? record->stored_len : leave->left;
+	return planner->take(planner->arg, &choice);
+}
+
+static int make_room(struct planner *planner, uint32_t t)
+{
+	struct survey *survey = planner->survey;
+	struct tier_facts *tier = &survey->facts.tiers[t];
+	struct leave leave = {
+		.planner = planner, .tier = t, .to = tier->cold_rank, .left = planner->need[t]};
+	int rc = 0;
+
+	for (unsigned round = 0; round < 2 && leave.left && rc == 0; round++) {
+		for (size_t i = 0; i < survey->nsegments && leave.left && rc == 0; i++)
+			if (survey->segments[i].tier == t)
+				rc = segment_each(planner->pool, survey->segments[i].id,
+						  leave_frame, &leave);
+		/* The coldest may be pinned, or cannot be moved: of a tier that is too full, warmer
+		 * ones go instead. */
+		if (!planner->over[t] || tier->cold_rank >= RANK_BUCKETS - 1)
+			break;
+		leave.from = tier->cold_rank + 1;
+		leave.to = tier->cold_rank = RANK_BUCKETS - 1;
+	}
+	return rc;
+}
+
+int planner_run(struct pool *pool, struct survey *survey, bool all_policies, choice_take *take,
+		void *arg)
+{
+	struct planner *planner = calloc(1, sizeof(*planner));
+	struct riser *risers = NULL;
+	size_t n = 0;
+	int rc;
+
+	if (!planner)
+		return -ENOMEM;
+	*planner = (struct planner){.pool = pool, .survey = survey, .take = take, .arg = arg};
+	rc = sweep(planner, all_policies);
+	if (rc == 0)
+		rc = list_risers(planner, &risers, &n);
+	if (rc == 0)
+		find_needs(planner);
+	for (uint32_t t = pool->config.ntiers - 1; rc == 0 && t-- > 1;)
+		if (planner->need[t])
+			rc = make_room(planner, t);
+	if (rc == 0 && n)
+		rc = take(arg, NULL);
+	if (rc == 0)
+		rc = promote(planner, risers, n);
+	if (rc == 0)
+		rc = cleaner_run(pool, survey, take, arg);
+	free(risers);
+	free(planner);
+	return rc;
+}

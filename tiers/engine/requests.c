@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Moves that somebody asked for. They keep to no window, budget or pace: somebody waits.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/engine/engine_impl.h"
+#include "tiers/extmap.h"
+#include "tiers/flush.h"
+#include "tiers/framestore.h"
+
+#define PREFETCH_BYTES (1u << 20)
+
+/* To a tier ---------------------------------------------------------------------------------------
+ */
+
+/* To the RAM tier: decoded blocks into the cache. */
+static int prefetch(struct pool *pool, struct object *object, struct move_progress *progress)
+{
+	uint8_t *buf = malloc(PREFETCH_BYTES);
+	uint64_t off = 0;
+	size_t got = 1;
+	int rc = buf ? 0 : -ENOMEM;
+
+	while (rc == 0 && got && !(progress && progress->cancel) && !pool->stopping) {
+		rc = object_read(object, buf, PREFETCH_BYTES, off, &got);
+		off += got;
+		if (progress)
+			progress->bytes_done += got;
+	}
+	free(buf);
+	return rc;
+}
+
+static int to_ram(struct pool *pool, const uint64_t *objects, size_t n,
+		  struct move_progress *progress)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct object *object;
+
+		rc = object_get(pool, objects[i], &object);
+		if (rc == 0) {
+			if (progress)
+				progress->bytes_total += object_size(object);
+			rc = prefetch(pool, object, progress);
+		}
+		rc = rc == -ENOENT ? 0 : rc;
+		object_put(object);
+		if (progress && progress->cancel)
+			return -ECANCELED;
+	}
+	return rc;
+}
+
+struct asked {
+	struct pool *pool;
+	int to;
+	struct executor *executor; /* NULL: bytes are only counted */
+	uint64_t bytes;
+};
+
+/* The frames of one object that are not in the tier yet. */
+static int ask_object(struct asked *asked, struct object *object)
+{
+	struct extent_list list = {0};
+	uint64_t last = 0;
+	int rc;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list);
+	pthread_rwlock_unlock(&object->data_lock);
+	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+		struct choice choice = {.frame = list.items[i].frame,
+					.object = object->id,
+					.verdict = {.to = asked->to, .reason = REASON_ASKED}};
+
+		if (frame_record_get(asked->pool, choice.frame, &choice.record) < 0 ||
+		    choice.record.tier == 0 || choice.record.tier == (uint32_t)asked->to)
+			continue;
+		asked->bytes += list.items[i].len;
+		if (!asked->executor || choice.frame == last)
+			continue;
+		last = choice.frame;
+		rc = executor_add(asked->executor, &choice);
+	}
+	extent_list_release(&list);
+	return rc;
+}
+
+static int each_object(struct pool *pool, const uint64_t *objects, size_t n,
+		       int (*each)(struct asked *asked, struct object *object), struct asked *asked)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct object *object;
+
+		rc = object_get(pool, objects[i], &object);
+		if (rc == -ENOENT) {
+			rc = 0;
+			continue;
+		}
+		if (rc == 0)
+			rc = each(asked, object);
+		object_put(object);
+	}
+	return rc;
+}
+
+int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
+	      struct move_progress *progress)
+{
+	struct asked asked = {.pool = pool, .to = to};
+	struct executor executor;
+	int rc, ended;
+
+	if (to < 0 || to >= (int)pool->config.ntiers)
+		return -EINVAL;
+	if (to == 0)
+		return to_ram(pool, objects, n, progress);
+	rc = pool_sync(pool);
+	if (rc == 0)
+		rc = each_object(pool, objects, n, ask_object, &asked);
+	if (rc < 0)
+		return rc;
+	if (progress)
+		progress->bytes_total += asked.bytes;
+	executor_init(&executor, pool, progress, false);
+	asked.executor = &executor;
+	rc = each_object(pool, objects, n, ask_object, &asked);
+	ended = executor_end(&executor);
+	return rc < 0 ? rc : ended;
+}
+
+/* Where policies want it --------------------------------------------------------------------------
+ */
+
+struct placing {
+	struct executor *executor;
+	struct move_progress *progress;
+};
+
+static int place_take(void *arg, const struct choice *choice)
+{
+	struct placing *placing = arg;
+	struct choice now = *choice;
+
+	/* Budgets and windows are for the engine's own work: somebody has just asked for this. */
+	if (now.verdict.to == (int)now.record.tier && !now.rewrite)
+		return 0;
+	now.verdict.block = BLOCK_NONE;
+	if (placing->progress)
+		placing->progress->bytes_total += now.record.raw_len;
+	return executor_add(placing->executor, &now);
+}
+
+int pool_place(struct pool *pool, const uint64_t *objects, size_t n, struct move_progress *progress)
+{
+	struct engine_facts *facts = malloc(sizeof(*facts));
+	struct executor executor;
+	struct placing placing = {&executor, progress};
+	int rc = facts ? pool_sync(pool) : -ENOMEM, ended;
+
+	if (rc < 0) {
+		free(facts);
+		return rc;
+	}
+	engine_facts_now(pool, facts);
+	executor_init(&executor, pool, progress, false);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct object *object;
+
+		rc = object_get(pool, objects[i], &object);
+		if (rc == -ENOENT) {
+			rc = 0;
+			continue;
+		}
+		if (rc == 0)
+			rc = planner_object(pool, facts, object, place_take, &placing);
+		object_put(object);
+	}
+	ended = executor_end(&executor);
+	free(facts);
+	return rc < 0 ? rc : ended;
+}

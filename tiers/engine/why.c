@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Why an extent is where it is, and what comes next: decide(), asked about what is there. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiers/engine/engine_impl.h"
+#include "tiers/framestore.h"
+
+struct why_list {
+	struct extent_why *items;
+	size_t count, cap;
+};
+
+static int gather(void *arg, const struct object_extent *extent)
+{
+	struct why_list *list = arg;
+
+	if (list->count == list->cap) {
+		size_t cap = list->cap ? list->cap * 2 : 16;
+		void *p = reallocarray(list->items, cap, sizeof(*list->items));
+
+		if (!p)
+			return -ENOMEM;
+		list->items = p;
+		list->cap = cap;
+	}
+	list->items[list->count++] = (struct extent_why){.extent = *extent};
+	return 0;
+}
+
+/* Of the last pass if there was one: it knows what a tier's threshold is. */
+static void facts_for_why(struct pool *pool, struct engine_facts *facts)
+{
+	struct engine *engine = pool->engine;
+
+	engine_facts_now(pool, facts);
+	pthread_mutex_lock(&engine->lock);
+	for (uint32_t t = 1; engine->facts.now_s && t < facts->ntiers; t++) {
+		facts->tiers[t].cold_rank = engine->facts.tiers[t].cold_rank;
+		facts->tiers[t].for_room = engine->facts.tiers[t].for_room;
+		facts->tiers[t].ratio = engine->facts.tiers[t].ratio;
+	}
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void explain(struct pool *pool, const struct engine_facts *facts, uint64_t object,
+		    struct extent_why *why)
+{
+	struct frame_record record;
+	uint32_t age;
+
+	why->verdict.to = why->extent.tier;
+	if (why->extent.tier == 0 || frame_record_get(pool, why->extent.frame, &record) < 0)
+		return;
+	engine_frame_facts(pool, why->extent.frame, &record, &why->frame);
+	age = facts->now_s > why->frame.heat.last_s ? facts->now_s - why->frame.heat.last_s : 0;
+	pool_policy(pool, object, age, &why->frame.policy);
+	why->frame.evacuating = false;
+	decide(facts, &why->frame, &why->verdict);
+}
+
+int pool_why(struct pool *pool, struct object *object,
+	     int (*each)(void *arg, const struct extent_why *why), void *arg)
+{
+	struct engine_facts *facts = malloc(sizeof(*facts));
+	struct why_list list = {0};
+	int rc = facts ? object_extents(object, gather, &list) : -ENOMEM;
+
+	if (rc == 0)
+		facts_for_why(pool, facts);
+	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+		explain(pool, facts, object_id(object), &list.items[i]);
+		rc = each(arg, &list.items[i]);
+	}
+	free(list.items);
+	free(facts);
+	return rc;
+}
