@@ -74,6 +74,13 @@ static int check_root(struct fs *fs)
 	return r;
 }
 
+static bool hook_any(void *arg)
+{
+	struct fs *fs = arg;
+
+	return policy_any(fs->policy);
+}
+
 static void hook_policy(void *arg, uint64_t object, uint32_t age_s, struct object_policy *out)
 {
 	struct fs *fs = arg;
@@ -111,7 +118,7 @@ bool fs_settled(struct fs *fs, const struct stat *st)
 
 int fs_open(struct pool *pool, const char *mount, struct fs **out)
 {
-	struct pool_hooks hooks = {.policy = hook_policy, .path = hook_path, .moved = hook_moved};
+	struct pool_hooks hooks = {.policy = hook_policy, .any = hook_any, .path = hook_path, .moved = hook_moved};
 	struct fs *fs = calloc(1, sizeof(*fs));
 	struct timespec now;
 	int r = -ENOMEM;

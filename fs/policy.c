@@ -402,6 +402,11 @@ int policy_source(struct policy *policy, uint64_t id, enum policy_kind kind,
 	return 0;
 }
 
+bool policy_any(struct policy *policy)
+{
+	return policy->count != 0;
+}
+
 void policy_effective(struct policy *policy, uint64_t id, uint32_t age_s, struct object_policy *out)
 {
 	struct effective value;

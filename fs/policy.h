@@ -41,6 +41,8 @@ int policy_get(struct policy *policy, uint64_t id, enum policy_kind kind,
 /* In force, and the inode that sets it: -ENODATA. */
 int policy_source(struct policy *policy, uint64_t id, enum policy_kind kind,
 		  char buf[static POLICY_TEXT_MAX], uint64_t *source);
+/* Is there any setting or rule at all? One atomic load. */
+bool policy_any(struct policy *policy);
 void policy_effective(struct policy *policy, uint64_t id, uint32_t age_s,
 		      struct object_policy *out);
 

@@ -508,6 +508,53 @@ static void test_events(void **state)
 	fix_pool_free(&fix);
 }
 
+/* A tier is emptied into the other one, and takes nothing until it is opened again. */
+static void test_evacuate(void **state)
+{
+	struct object *objects[6], *late;
+	struct fix_pool fix;
+
+	(void)state;
+	pool_begin(&fix, 0, 0);
+	for (unsigned i = 0; i < 6; i++)
+		objects[i] = object_make(&fix, MIB);
+	assert_int_equal(pool_evacuate(fix.pool, 1, -1, NULL), 0);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(bytes_in(objects[i], 2), MIB);
+	late = object_make(&fix, PIECE);
+	assert_int_equal(bytes_in(late, 2), PIECE);
+	pool_reopen(fix.pool, 1, -1);
+	object_put(late);
+	late = object_make(&fix, PIECE);
+	assert_int_equal(bytes_in(late, 1), PIECE);
+	object_put(late);
+	for (unsigned i = 0; i < 6; i++) {
+		object_check(objects[i], MIB);
+		object_put(objects[i]);
+	}
+	fix_pool_verify(&fix);
+	fix_pool_free(&fix);
+}
+
+/* No room elsewhere: an error, and everything can still be read. */
+static void test_evacuate_full(void **state)
+{
+	struct object *objects[12];
+	struct fix_pool fix;
+
+	(void)state;
+	pool_begin(&fix, 0, 4 * MIB);
+	for (unsigned i = 0; i < 12; i++)
+		objects[i] = object_make(&fix, MIB);
+	assert_int_equal(pool_evacuate(fix.pool, 1, -1, NULL), -ENOSPC);
+	for (unsigned i = 0; i < 12; i++) {
+		object_check(objects[i], MIB);
+		object_put(objects[i]);
+	}
+	fix_pool_verify(&fix);
+	fix_pool_free(&fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -519,6 +566,8 @@ int main(void)
 		cmocka_unit_test(test_clean),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_why),
+		cmocka_unit_test(test_evacuate),
+		cmocka_unit_test(test_evacuate_full),
 		cmocka_unit_test(test_full_below),
 		cmocka_unit_test(test_events),
 	};

@@ -21,15 +21,13 @@
 
 static void tier_fill(struct pool *pool, uint32_t tier, struct tier_facts *out)
 {
-	for (uint32_t place = 0; place < pool->tiers[tier].tier->nplaces; place++) {
-		struct tier_space space;
+	struct tier_space room;
 
-		if (tier_space(pool->tiers[tier].tier, place, &space) < 0)
-			continue;
-		out->size += space.total;
-		/* On a shared medium others take room too: what is not free is used. */
-		out->used += space.total - (space.free < space.total ? space.free : space.total);
-	}
+	if (tier_room(pool->tiers[tier].tier, &room) < 0)
+		return;
+	out->size = room.total;
+	/* On a shared medium others take room too: what is not free is used. */
+	out->used = room.total - (room.free < room.total ? room.free : room.total);
 }
 
 /* As measured since the mount; until then what such media usually do: an SSD first, disks below. */

@@ -56,7 +56,7 @@ static void explain(struct pool *pool, const struct engine_facts *facts, uint64_
 	engine_frame_facts(pool, why->extent.frame, &record, &why->frame);
 	age = facts->now_s > why->frame.heat.last_s ? facts->now_s - why->frame.heat.last_s : 0;
 	pool_policy(pool, object, age, &why->frame.policy);
-	why->frame.evacuating = false;
+	why->frame.evacuating = tier_place_closed(pool->tiers[record.tier].tier, record.place);
 	decide(facts, &why->frame, &why->verdict);
 }
 
