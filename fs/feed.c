@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Lines are made BATCH events at a time, because paths are found for many at the price of one
- * (paths.h), and only when all lines before have been read: a reader who is slow holds one batch of
- * text and a number.
+ * Lines are made BATCH events at a time, and only when all lines before have been read: a reader
+ * who is slow holds one batch of text and a number.
  */
 #include "fs/feed.h"
 
@@ -112,18 +111,20 @@ static const char *text_key(enum event_kind kind)
 	}
 }
 
-static json_t *line_of(const struct fs *fs, const struct event *event, const char *path)
+static json_t *line_of(struct fs *fs, const struct event *event)
 {
 	bool of_tier = event->kind == EVENT_BREAKER || event->kind == EVENT_PLACE;
-	json_t *line = json_object();
+	json_t *line = json_object(), *path = NULL;
 
 	set_number(line, "event", event->number);
 	set_time(line, event->time_ns);
 	set(line, "kind", json_string(event_kind_name(event->kind)));
 	if (event->reason != REASON_NONE)
 		set(line, "reason", json_string(reason_name(event->reason)));
+	if (event->object)
+		path = path_json_of(fs, event->object);
 	if (path)
-		set(line, "path", path_json(path));
+		set(line, "path", path);
 	if (event->object)
 		set_number(line, "object", event->object);
 	if (event->len) {
@@ -157,37 +158,21 @@ static int print_line(FILE *out, json_t *line)
 	return r;
 }
 
-struct batch {
-	struct event events[BATCH];
-	uint64_t missed[BATCH]; /* before each */
-	uint64_t ids[BATCH];
-	char *paths[BATCH];
-	size_t n;
-};
-
-static void take_batch(struct feed *feed, struct batch *batch)
+/* Prints what is new, at most BATCH events. *after: the last of them. */
+static int print_batch(struct feed *feed, FILE *out, uint64_t *after)
 {
-	uint64_t after = feed->after;
-
-	batch->n = 0;
-	while (batch->n < BATCH && !events_get(feed->events, after, &batch->events[batch->n],
-					       &batch->missed[batch->n])) {
-		after = batch->events[batch->n].number;
-		batch->ids[batch->n] = batch->events[batch->n].object;
-		batch->n++;
-	}
-}
-
-static int print_batch(struct feed *feed, struct batch *batch, FILE *out)
-{
+	struct event event;
+	uint64_t missed;
 	int r = 0;
 
-	for (size_t i = 0; !r && i < batch->n; i++) {
-		if (batch->missed[i])
-			r = print_line(out,
-				       json_pack("{s:I}", "missed", (json_int_t)batch->missed[i]));
+	for (unsigned i = 0; !r && i < BATCH; i++) {
+		if (events_get(feed->events, *after, &event, &missed))
+			break;
+		if (missed)
+			r = print_line(out, json_pack("{s:I}", "missed", (json_int_t)missed));
 		if (!r)
-			r = print_line(out, line_of(feed->fs, &batch->events[i], batch->paths[i]));
+			r = print_line(out, line_of(feed->fs, &event));
+		*after = event.number;
 	}
 	return r;
 }
@@ -195,35 +180,24 @@ static int print_batch(struct feed *feed, struct batch *batch, FILE *out)
 /* -EAGAIN: there is nothing new. */
 static int make_text(struct feed *feed)
 {
-	struct batch *batch = malloc(sizeof(*batch));
-	int r = -ENOMEM;
-	FILE *out = NULL;
+	uint64_t after = feed->after;
+	FILE *out;
+	int r;
 
-	if (!batch)
-		return r;
-	take_batch(feed, batch);
-	if (!batch->n) {
-		free(batch);
+	if (events_last(feed->events) <= after)
 		return -EAGAIN;
-	}
-	paths_find(feed->fs, batch->ids, batch->n, batch->paths);
 	out = open_memstream(&feed->text, &feed->len);
-	if (out) {
-		r = print_batch(feed, batch, out);
-		if (fclose(out) || r)
-			r = -ENOMEM;
-	}
-	if (!r) {
-		feed->after = batch->events[batch->n - 1].number;
-		feed->at = 0;
-	} else if (out) {
+	if (!out)
+		return -ENOMEM;
+	r = print_batch(feed, out, &after);
+	if (fclose(out) || r) {
 		free(feed->text);
 		feed->text = NULL;
+		return -ENOMEM;
 	}
-	for (size_t i = 0; i < batch->n; i++)
-		free(batch->paths[i]);
-	free(batch);
-	return r;
+	feed->after = after;
+	feed->at = 0;
+	return 0;
 }
 
 int feed_read(struct feed *feed, void *buf, size_t len, size_t *got)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* .terrace/events as a file: lines, paths, what a slow reader is told; and paths of many inodes. */
+/* .terrace/events as a file: lines, paths, what a slow reader is told. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -12,7 +12,6 @@
 
 #include "fs/control.h"
 #include "fs/feed.h"
-#include "fs/paths.h"
 #include "tests/unit/fix_fs.h"
 #include "tiers/engine/engine.h"
 #include "tiers/engine/events.h"
@@ -201,49 +200,13 @@ static void the_file_is_a_stream(void **state)
 	control_close(file);
 }
 
-static void paths_of_many(void **state)
-{
-	struct fix_fs *fix = *state;
-	uint64_t d = fix_folder(fix, ROOT, "d"), e = fix_folder(fix, d, "e"), ids[64];
-	char *paths[64], name[300], want[600];
-
-	ids[0] = ROOT;
-	ids[1] = d;
-	ids[2] = 0;
-	ids[3] = 999999;
-	for (unsigned i = 4; i < 64; i++) {
-		snprintf(name, sizeof(name), "f%u", i);
-		ids[i] = fix_file(fix, i % 3 == 0 ? ROOT : i % 3 == 1 ? d : e, name, "x");
-	}
-	ids[40] = ids[41]; /* asked for twice */
-	paths_find(fix->fs, ids, 64, paths);
-	assert_null(paths[2]);
-	assert_null(paths[3]);
-	assert_string_equal(paths[1], "/d");
-	for (unsigned i = 4; i < 64; i++) {
-		unsigned k = i == 40 ? 41 : i;
-
-		snprintf(want, sizeof(want), "%s/f%u",
-			 k % 3 == 0   ? ""
-			 : k % 3 == 1 ? "/d"
-				      : "/d/e",
-			 k);
-		assert_non_null(paths[i]);
-		assert_string_equal(paths[i], want);
-	}
-	for (unsigned i = 0; i < 64; i++)
-		free(paths[i]);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(a_move_is_a_line),	 TEST(other_kinds_have_their_own_fields),
-		TEST(readers_are_apart), TEST(the_file_is_a_stream),
-		TEST(paths_of_many),
-	};
+	const struct CMUnitTest tests[] = {TEST(a_move_is_a_line),
+					   TEST(other_kinds_have_their_own_fields),
+					   TEST(readers_are_apart), TEST(the_file_is_a_stream)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
