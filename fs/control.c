@@ -29,6 +29,7 @@ enum node { /* added to CONTROL_BASE */
 	    NODE_STATUS,
 	    NODE_STATS,
 	    NODE_EVENTS,
+	    NODE_METRICS,
 	    NODE_JOBS,
 	    NODE_NEW,
 	    NODE_JOB, /* + the job's number */
@@ -44,6 +45,7 @@ static const struct entry {
 	{"status", NODE_STATUS, NODE_TOP, S_IFREG | 0444},
 	{"stats.json", NODE_STATS, NODE_TOP, S_IFREG | 0444},
 	{"events", NODE_EVENTS, NODE_TOP, S_IFREG | 0444},
+	{"metrics", NODE_METRICS, NODE_TOP, S_IFREG | 0444},
 	{"jobs", NODE_JOBS, NODE_TOP, S_IFDIR | 0555},
 	{"new", NODE_NEW, NODE_JOBS, S_IFREG | 0600},
 };
@@ -187,6 +189,9 @@ static int make_text(struct control *control, uint64_t node, char **text)
 		break;
 	case NODE_STATS:
 		*text = control_stats_json(control->fs, control->mount);
+		break;
+	case NODE_METRICS:
+		*text = control_metrics(control->fs, control->jobs);
 		break;
 	case NODE_NEW:
 	case NODE_EVENTS:

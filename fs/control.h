@@ -3,7 +3,8 @@
  * The virtual folder .terrace in the root: state as files, jobs as files (terrace(7)). Not listed
  * in the root, reachable by name. Text is made when a file is opened and stays as it was then.
  *
- *	.terrace/status  .terrace/stats.json  .terrace/jobs/  .terrace/jobs/new  .terrace/jobs/N
+ *	.terrace/status  .terrace/stats.json  .terrace/metrics  .terrace/jobs/  .terrace/jobs/new
+ *.terrace/jobs/N
  *
  * .terrace/events is a stream: each open reads what is kept, then what happens (fs/feed.h).
  *
@@ -23,6 +24,7 @@
 struct control;
 struct control_file;
 struct fs;
+struct jobs;
 
 static inline bool control_owns(uint64_t id)
 {
@@ -49,8 +51,9 @@ bool control_ready(struct control_file *file); /* control_read() would not answe
 /* A request is one write. -EINVAL: refused, the file then reads as {"error": ...}. */
 int control_write(struct control_file *file, const void *buf, size_t len);
 
-/* Texts, in control_stats.c: malloc'd, or NULL (no memory). */
+/* Texts, in control_stats.c and metrics.c: malloc'd, or NULL (no memory). */
 char *control_stats_json(struct fs *fs, const char *mount);
 char *control_status(struct fs *fs);
+char *control_metrics(struct fs *fs, struct jobs *jobs);
 
 #endif

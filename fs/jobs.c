@@ -22,9 +22,8 @@
 #include "tiers/log.h"
 #include "tiers/pool.h"
 
-enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
-
-static const char *const state_names[] = {"queued", "running", "done", "failed", "cancelled"};
+static const char *const state_names[JOB_STATES] = {"queued", "running", "done", "failed",
+						    "cancelled"};
 
 struct entry {
 	struct entry *next; /* in order of number */
@@ -244,4 +243,18 @@ uint64_t jobs_next(struct jobs *jobs, uint64_t from)
 	number = entry ? entry->number : 0;
 	pthread_mutex_unlock(&jobs->lock);
 	return number;
+}
+
+void jobs_count(struct jobs *jobs, uint64_t counts[static JOB_STATES])
+{
+	memset(counts, 0, JOB_STATES * sizeof(counts[0]));
+	pthread_mutex_lock(&jobs->lock);
+	for (struct entry *entry = jobs->first; entry; entry = entry->next)
+		counts[entry->state]++;
+	pthread_mutex_unlock(&jobs->lock);
+}
+
+const char *job_state_name(enum job_state state)
+{
+	return (unsigned)state < JOB_STATES ? state_names[state] : "?";
 }

@@ -13,6 +13,8 @@
 #define JOBS_KEPT   32u
 #define JOBS_QUEUED 1024u /* more than this many waiting: -EBUSY */
 
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED, JOB_STATES };
+
 struct fs;
 struct jobs;
 
@@ -29,5 +31,8 @@ int jobs_cancel(struct jobs *jobs, uint64_t number);
 int jobs_text(struct jobs *jobs, uint64_t number, char **out);
 /* The smallest number >= from, 0 = none. */
 uint64_t jobs_next(struct jobs *jobs, uint64_t from);
+/* How many there are of each state. */
+void jobs_count(struct jobs *jobs, uint64_t counts[static JOB_STATES]);
+const char *job_state_name(enum job_state state); /* "queued" ... */
 
 #endif
