@@ -98,9 +98,33 @@ uint64_t blockcache_hash(uint64_t frame, uint32_t index)
 	return h ^ h >> 32;
 }
 
+static unsigned shard_number(uint64_t hash, unsigned nshards)
+{
+	return (unsigned)(hash >> 56) & (nshards - 1);
+}
+
+unsigned blockcache_shard_of(uint64_t frame, uint32_t index, unsigned nshards)
+{
+	return shard_number(blockcache_hash(frame, index), nshards);
+}
+
+unsigned blockcache_shards(uint64_t limit_bytes)
+{
+	unsigned n = 1;
+
+	while (n < SHARDS_MAX && limit_bytes / (2 * n) >= SHARD_BYTES)
+		n *= 2;
+	return n;
+}
+
+uint64_t blockcache_keeps(uint64_t limit_bytes)
+{
+	return limit_bytes / KEEP_SHARE;
+}
+
 struct shard *blockcache_shard(struct blockcache *cache, uint64_t hash)
 {
-	return &cache->shards[hash >> 56 & (cache->nshards - 1)];
+	return &cache->shards[shard_number(hash, cache->nshards)];
 }
 
 struct entry **shard_find(struct shard *shard, uint64_t hash, uint64_t frame, uint32_t index)
@@ -351,8 +375,8 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 		pthread_mutex_unlock(&shard->lock);
 		err = fill(arg, block->data, raw_len);
 		pthread_mutex_lock(&shard->lock);
-		keep = raw_len <= atomic_load_explicit(&cache->limit, memory_order_relaxed) /
-					  KEEP_SHARE &&
+		keep = raw_len <= blockcache_keeps(atomic_load_explicit(&cache->limit,
+									memory_order_relaxed)) &&
 		       entry->node.cost <= shard->limit;
 		fill_done(shard, entry, err, keep);
 		shard_shrink(shard);
@@ -475,13 +499,11 @@ static int shard_init(struct shard *shard, uint64_t limit)
 int blockcache_new(struct blockcache **out, uint64_t limit_bytes)
 {
 	struct blockcache *cache = calloc(1, sizeof(*cache));
-	unsigned n = 1;
+	unsigned n = blockcache_shards(limit_bytes);
 
 	*out = NULL;
 	if (!cache)
 		return -ENOMEM;
-	while (n < SHARDS_MAX && limit_bytes / (2 * n) >= SHARD_BYTES)
-		n *= 2;
 	atomic_init(&cache->limit, limit_bytes);
 	cache->shards = aligned_alloc(CACHE_LINE, n * sizeof(struct shard));
 	if (!cache->shards) {

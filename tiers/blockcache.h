@@ -54,6 +54,12 @@ bool blockcache_pinned(struct blockcache *cache, uint64_t frame, uint32_t index)
 void blockcache_drop(struct blockcache *cache, uint64_t frame, uint32_t nblocks);
 void blockcache_drop_all(struct blockcache *cache);
 
+/* The parts of a cache of this limit, and the part that keeps a block: what `terrace simulate`
+ * needs to keep and evict as the cache does. A block larger than blockcache_keeps() is not kept. */
+unsigned blockcache_shards(uint64_t limit_bytes);
+unsigned blockcache_shard_of(uint64_t frame, uint32_t index, unsigned nshards);
+uint64_t blockcache_keeps(uint64_t limit_bytes);
+
 struct blockcache_stats {
 	uint64_t limit, bytes, blocks, hits, misses, evictions, reused, allocated;
 	uint64_t pinned;   /* bytes */

@@ -95,7 +95,7 @@ int blockcache_pin(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 		pthread_mutex_unlock(&shard->lock);
 		if (rc <= 0)
 			return rc;
-		if (raw_len > atomic_load(&cache->limit) / KEEP_SHARE ||
+		if (raw_len > blockcache_keeps(atomic_load(&cache->limit)) ||
 		    pinned + raw_len > shard_most(shard) ||
 		    atomic_load(&cache->pinned) + raw_len > pinned_most(cache))
 			return -ENOSPC;
