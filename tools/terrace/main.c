@@ -49,6 +49,15 @@ static const struct verb verbs[] = {
 	{"sync", "[MNT]", "make everything durable now", OPTION_JSON, 0, 1, verb_sync, NULL},
 	{"umount", "[MNT]", "unmount and wait until the daemon has ended", OPTION_JSON, 0, 1,
 	 verb_umount, NULL},
+	{"simulate", "[--tier NAME=SIZE]... TRACE", "how tiers of other sizes would do",
+	 OPTION_SIM_TIER | OPTION_FORMAT | OPTION_BLOCK | OPTION_LENGTH | OPTION_BYTES |
+		 OPTION_JSON,
+	 1, 1, verb_simulate,
+	 "Plays recorded accesses through the code that the daemon decides with. TRACE: lines of\n"
+	 "`TIME_S OBJECT OFFSET LENGTH r|w`, or LIRS, ARC or CloudPhysics traces; xz is taken "
+	 "too.\n"
+	 "Default tiers: ram=10% ssd=rest.\n"
+	 "Example: terrace simulate --tier ram=4G --tier ssd=200G --tier hdd=rest accesses.txt"},
 	{NULL, NULL, NULL, 0, 0, 0, NULL, NULL},
 };
 
@@ -61,6 +70,12 @@ static const struct {
 	{OPTION_TIER, "tier", 't', "TIER", "a tier: NAME:KEY=VALUE[,KEY=VALUE...]; once per tier"},
 	{OPTION_META, "meta", 'm', "DIR",
 	 "folder of the metadata (default: meta/ in the first tier)"},
+	{OPTION_SIM_TIER, "tier", 't', "NAME=SIZE",
+	 "a tier, fastest first: bytes, % of the footprint, or rest; ,LATENCY may follow"},
+	{OPTION_FORMAT, "format", 'f', "FORMAT",
+	 "text, ids, arc or csv (default: found by looking)"},
+	{OPTION_BLOCK, "block", 'k', "SIZE", "bytes of a block"},
+	{OPTION_LENGTH, "length", 'l', "TIME", "how long a trace without times took (1d)"},
 	{OPTION_TO, "to", 't', "TIER", "the tier to move to"},
 	{OPTION_ASYNC, "async", 'a', NULL, "start the job and return; prints its number"},
 	{OPTION_PROGRESS, "progress", 'p', "MODE", "auto, tty (a bar), plain (lines) or off"},
@@ -173,7 +188,17 @@ static enum exit_code take_option(struct options *options, enum option_bit bit, 
 	case OPTION_META:
 		options->meta = value;
 		break;
+	case OPTION_FORMAT:
+		options->format = value;
+		break;
+	case OPTION_BLOCK:
+		options->block = value;
+		break;
+	case OPTION_LENGTH:
+		options->length = value;
+		break;
 	case OPTION_TIER:
+	case OPTION_SIM_TIER:
 		if (options->ntiers == CONFIG_TIERS_MAX)
 			return complain(EXIT_USAGE, "a pool has at most %u tiers",
 					CONFIG_TIERS_MAX);

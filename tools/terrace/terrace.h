@@ -34,6 +34,10 @@ enum option_bit {
 	OPTION_META = 1u << 9,
 	OPTION_FOLLOW = 1u << 10,
 	OPTION_LINES = 1u << 11,
+	OPTION_SIM_TIER = 1u << 24, /* those of simulate */
+	OPTION_FORMAT = 1u << 25,
+	OPTION_BLOCK = 1u << 26,
+	OPTION_LENGTH = 1u << 27,
 };
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_OFF };
@@ -41,6 +45,7 @@ enum progress_mode { PROGRESS_AUTO, PROGRESS_TTY, PROGRESS_PLAIN, PROGRESS_OFF }
 struct options {
 	unsigned given; /* option bits */
 	const char *to, *meta;
+	const char *format, *block, *length;
 	const char *tiers[CONFIG_TIERS_MAX];
 	size_t ntiers;
 	enum progress_mode progress;
@@ -78,5 +83,6 @@ enum exit_code verb_unpin(const struct options *options);
 enum exit_code verb_events(const struct options *options);
 enum exit_code verb_sync(const struct options *options);
 enum exit_code verb_umount(const struct options *options);
+enum exit_code verb_simulate(const struct options *options);
 
 #endif
