@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "compress/frame.h"
+#include "tiers/engine/window.h"
 
 #define SECOND UINT64_C(1000000000)
 #define DAY    (86400 * SECOND)
@@ -362,17 +363,13 @@ static int set_number(const struct config_key *key, void *field, const char *tex
 	return 0;
 }
 
-/* The grammar is checked where it is known, in tiers/engine/window.c. */
 static int set_window(char **field, const char *text, char *why, size_t cap)
 {
+	struct window window;
 	char *copy = NULL;
 
-	if (text[strspn(text,
-			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:,- ")]) {
-		snprintf(why, cap,
-			 "should be times like 22:00-06:00, days like Sat-Sun, both, or always");
+	if (window_parse(text, &window, why, cap) < 0)
 		return -EINVAL;
-	}
 	if (strcasecmp(text, "always") != 0) {
 		copy = strdup(text);
 		if (!copy)

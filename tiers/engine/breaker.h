@@ -2,8 +2,12 @@
 /*
  * A circuit breaker (Nygard, "Release It!"): one per tier. It opens when moves from or to the tier
  * fail, or when the same bytes are moved again and again (a storm), and nothing is then tried until
- * its time has come; then one small batch probes. Success closes it, failure opens it for twice as
- * long, up to BREAKER_MAX_S.
+ * its time has come; then one small batch probes. Success closes it, failure keeps it open for
+ * twice as long, up to BREAKER_MAX_S. What opens again within a day of having been closed (a disk
+ * that works every other time) takes up its pause where it was and must succeed twice as often in a
+ * row.
+ *
+ * One outage is one opening: `opened` counts from closed to open, not the probes that fail.
  *
  * Pure: the caller keeps the struct and brings the time.
  */
@@ -31,13 +35,18 @@ struct breaker {
 	uint32_t hour; /* of storm_bytes */
 	uint64_t storm_bytes;
 	uint64_t opened; /* times */
-	bool storm;	 /* why it is open */
-	int error;	 /* the last failure */
+	uint32_t needed; /* probes in a row that close it */
+	uint32_t good;	 /* that were */
+	uint32_t closed_s;
+	bool storm; /* why it is open */
+	int error;  /* the last failure */
 };
 
-/* May a batch go now? Turns OPEN into PROBING when the time has come: true once, until noted. */
+/* May a batch go now? Turns OPEN into PROBING when the time has come: true once, until noted (or
+ * until another pause has passed: who asked may have found nothing to move). */
 bool breaker_allows(struct breaker *breaker, uint32_t now_s);
-/* A batch has ended; error 0 or negative errno. True when the state has changed: an event. */
+/* A batch has ended; error 0 or negative errno. True when that has opened or closed it: an event. A
+ * probe that fails is none. */
 bool breaker_note(struct breaker *breaker, int error, uint32_t now_s);
 /* Bytes written into a tier of `size`; true when that opens it. */
 bool breaker_wrote(struct breaker *breaker, uint64_t bytes, uint64_t size, uint32_t now_s);

@@ -30,9 +30,9 @@ struct pace_facts {		   /* of the time since the last batch */
 };
 
 struct pace {
-	double share; /* of full speed, (0, 1]; 0 = not begun */
-	uint64_t last_ns;
-	const char *why; /* what holds it back: "latency", "pressure", "start", "limit", or NULL */
+	double share;	  /* of full speed, (0, 1]; 0 = not begun */
+	uint64_t last_ns; /* of the last step back */
+	const char *why;  /* what holds it back: "latency", "pressure", "start", "limit", or NULL */
 };
 
 /* A batch of bytes and frames took took_ns. Returns how long to wait before the next, in ns. */

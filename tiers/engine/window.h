@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time windows: `22:00-06:00`, `Sat-Sun`, `Mon-Fri 20:00-24:00, Sat,Sun`, `always`, in local time.
- * Parts are separated by commas or semicolons... the grammar is terrace.conf(5)'s. Kept as one bit
- * per quarter of an hour of the week. Pure.
+ * The grammar is terrace.conf(5)'s. Kept as one bit per quarter of an hour of the week. Pure.
  */
 #ifndef TERRACE_ENGINE_WINDOW_H
 #define TERRACE_ENGINE_WINDOW_H
@@ -17,7 +16,8 @@ struct window {
 	uint64_t bits[(WINDOW_SLOTS + 63) / 64]; /* from Monday 00:00 */
 };
 
-/* -EINVAL, and what would be right in why. NULL or "always": all bits. */
+/* -EINVAL, and what would be right in why: one line, as long as it fits. *out is then empty. NULL
+ * or "always": all bits. */
 int window_parse(const char *text, struct window *out, char *why, size_t why_cap);
 /* local_s: seconds since 1970 as if local time were UTC (now + tm_gmtoff). */
 bool window_open(const struct window *window, uint64_t local_s);
