@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * Invariants:
+ *  1. A directory is written to only while the configuration file names it, durably: a pool whose
+ *     data lies in a directory that is not in its configuration does not open.
+ *  2. A directory that the configuration names, durably or not, has its label.
+ *  3. An index is given to a directory only when no segment and no freed space refers to it.
+ */
 #include "tiers/places.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "tiers/config_edit.h"
+#include "tiers/config_keys.h"
 #include "tiers/framestore.h"
+#include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
 #define CLOSE_WAIT_NS (10ull * 1000 * 1000 * 1000)
@@ -102,4 +115,354 @@ void pool_place_open(struct pool *pool, uint32_t t, uint32_t place)
 		return;
 	appender_place_open(pool->tiers[t].appender, place);
 	space_refresh(pool->space);
+}
+
+/* The configuration file ----------------------------------------------------------------------- */
+
+static int __attribute__((format(printf, 4, 5)))
+say(int error, char *message, size_t cap, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, cap, format, args);
+	va_end(args);
+	return error;
+}
+
+static bool has_path(const struct config_tier *tier, const char *path)
+{
+	for (uint32_t i = 0; i < tier->npaths; i++)
+		if (!strcmp(tier->paths[i], path))
+			return true;
+	return false;
+}
+
+/* A change of the file that was thought through, and not made yet. */
+struct edit {
+	const char *file;
+	char *text; /* NULL: it says so already */
+	size_t len;
+};
+
+static struct config_tier *tier_named(struct pool_config *config, const char *name)
+{
+	for (uint32_t t = 0; t < config->ntiers; t++)
+		if (!strcmp(config->tiers[t].name, name))
+			return &config->tiers[t];
+	return NULL;
+}
+
+/* The new text says the same but for this path, and would be read. */
+static int check_edit(struct pool *pool, const struct edit *edit, const struct pool_config *before,
+		      const char *tier, const char *path, bool add, char *message, size_t cap)
+{
+	struct pool_config after;
+	const struct config_tier *was = tier_named((struct pool_config *)before, tier), *is;
+	int rc = config_parse_text(edit->file, edit->text, edit->len, &after, message, cap);
+
+	if (rc < 0)
+		return rc;
+	is = tier_named(&after, tier);
+	if (!is || is->npaths != (add ? was->npaths + 1 : was->npaths - 1) ||
+	    has_path(is, path) != add || after.ntiers != before->ntiers)
+		rc = say(-EINVAL, message, cap,
+			 "%s: cannot find the line of this path; change the file by hand and "
+			 "mount again",
+			 edit->file);
+	else if (strcmp(after.meta_path, pool->config.meta_path) != 0)
+		rc = say(-EBUSY, message, cap,
+			 "%s: the metadata's folder would be another one; set `meta = %s` in "
+			 "[pool] first",
+			 edit->file, pool->config.meta_path);
+	config_release(&after);
+	return rc;
+}
+
+static int prepare_edit(struct pool *pool, const char *tier, const char *path, bool add,
+			struct edit *edit, char *message, size_t cap)
+{
+	struct pool_config before;
+	const struct config_tier *here;
+	char *text = NULL;
+	size_t len;
+	int rc;
+
+	*edit = (struct edit){.file = pool->config.file};
+	if (!edit->file) /* a pool that has no file */
+		return 0;
+	rc = config_edit_read(edit->file, &text, &len);
+	if (rc < 0)
+		return say(rc, message, cap, "%s: %s", edit->file, strerror(-rc));
+	rc = config_parse_text(edit->file, text, len, &before, message, cap);
+	if (rc < 0)
+		goto out;
+	here = tier_named(&before, tier);
+	if (!here || memcmp(before.uuid, pool->config.uuid, sizeof(before.uuid)) != 0) {
+		rc = say(-EINVAL, message, cap, "%s: is not this pool's any more", edit->file);
+	} else if (has_path(here, path) != add) {
+		rc = config_edit_path(text, len, tier, path, add, &edit->text, &edit->len);
+		if (rc < 0)
+			rc = say(rc == -ENOENT ? -EINVAL : rc, message, cap, "%s: %s", edit->file,
+				 rc == -ENOENT ? "cannot find the line of this path"
+					       : strerror(-rc));
+		else
+			rc = check_edit(pool, edit, &before, tier, path, add, message, cap);
+	}
+	config_release(&before);
+out:
+	free(text);
+	return rc;
+}
+
+/* *changed: what the file says is the new state, though perhaps not durably. */
+static int make_edit(const struct edit *edit, bool *changed, char *message, size_t cap)
+{
+	int rc = 0;
+
+	*changed = true;
+	if (edit->text)
+		rc = config_edit_replace(edit->file, edit->text, edit->len, changed);
+	else if (edit->file)
+		rc = config_edit_sync(edit->file);
+	return rc < 0 ? say(rc, message, cap, "%s: %s", edit->file, strerror(-rc)) : 0;
+}
+
+static void place_event(struct pool *pool, int from, int to, const char *path)
+{
+	struct event event = {.kind = EVENT_PLACE, .from = from, .to = to};
+
+	snprintf(event.text, sizeof(event.text), "%s", path);
+	events_add(pool->events, &event);
+	log_info("%s: %s was %s tier %s", pool->config.name, path,
+		 to >= 0 ? "added to" : "taken out of",
+		 pool->config.tiers[to >= 0 ? to : from].name);
+}
+
+/* Adding --------------------------------------------------------------------------------------- */
+
+static bool referred_to(struct pool *pool, uint32_t t, uint32_t place)
+{
+	struct segment *segment;
+	size_t at = 0;
+	bool found = false;
+
+	pthread_mutex_lock(&pool->commit_lock);
+	while (!found && (segment = idmap_each(&pool->segments, &at)))
+		found = segment->record.tier == t && segment->record.place == place;
+	for (size_t i = pool->freed.head; !found && i < pool->freed.count; i++)
+		found = pool->freed.items[i].tier == t &&
+			pool->freed.items[i].segment.place == place;
+	pthread_mutex_unlock(&pool->commit_lock);
+	return found;
+}
+
+static const char *why_not(int rc)
+{
+	switch (-rc) {
+	case EEXIST:
+		return "belongs to a tier already";
+	case ENOENT:
+		return "no such directory: create it, or mount its disk";
+	default:
+		return strerror(-rc);
+	}
+}
+
+static int add_locked(struct pool *pool, uint32_t t, const char *path, char *message, size_t cap)
+{
+	const char *name = pool->config.tiers[t].name;
+	struct tier *tier = pool->tiers[t].tier;
+	struct edit edit;
+	uint32_t place = 0;
+	bool changed;
+	int rc = prepare_edit(pool, name, path, true, &edit, message, cap);
+
+	while (place < TIER_PLACES_MAX &&
+	       (tier_has_place(tier, place) || referred_to(pool, t, place)))
+		place++;
+	if (rc == 0 && place == TIER_PLACES_MAX)
+		rc = say(-EINVAL, message, cap, "tier %s has %u directories, which is the most",
+			 name, TIER_PLACES_MAX);
+	if (rc < 0)
+		goto out;
+	rc = tier_place_add(tier, path, place);
+	if (rc < 0) {
+		say(rc, message, cap, "%s: %s", path, why_not(rc));
+		goto out;
+	}
+	rc = make_edit(&edit, &changed, message, cap);
+	if (rc < 0) {
+		/* Where the file may name it, its label stays, and it stays closed. */
+		if (!changed)
+			tier_place_remove(tier, place);
+		goto out;
+	}
+	pool_place_open(pool, t, place);
+	place_event(pool, -1, (int)t, path);
+out:
+	free(edit.text);
+	return rc;
+}
+
+int pool_place_add(struct pool *pool, uint32_t t, const char *path, char *message, size_t cap)
+{
+	const char *fault = path[0] == '/' ? config_path_fault(path) : "must begin with /";
+	uint32_t tier, place;
+	int rc;
+
+	if (!t || t >= pool->config.ntiers)
+		return say(-EINVAL, message, cap, "no such tier of directories");
+	if (fault)
+		return say(-EINVAL, message, cap, "%s: %s", path, fault);
+	if (pool_place_find(pool, path, &tier, &place) == 0)
+		return say(-EEXIST, message, cap, "%s: is a directory of tier %s already", path,
+			   pool->config.tiers[tier].name);
+	config_edit_lock();
+	rc = add_locked(pool, t, path, message, cap);
+	config_edit_unlock();
+	return rc;
+}
+
+/* Taking out ----------------------------------------------------------------------------------- */
+
+/* The bytes that live there; with none, segments whose files could not be removed are forgotten:
+ * the medium may be dead. */
+static uint64_t left_in(struct pool *pool, uint32_t t, uint32_t place)
+{
+	struct segment *segment, *dead;
+	uint64_t left = 0;
+	size_t at = 0;
+
+	do {
+		dead = NULL;
+		at = 0;
+		left = 0;
+		pthread_mutex_lock(&pool->commit_lock);
+		while ((segment = idmap_each(&pool->segments, &at))) {
+			if (segment->record.tier != t || segment->record.place != place)
+				continue;
+			if (segment->removing)
+				dead = segment;
+			else
+				left += frames_stored(&segment->record) + 1;
+		}
+		for (size_t i = pool->freed.head; i < pool->freed.count; i++)
+			left += pool->freed.items[i].tier == t &&
+				pool->freed.items[i].segment.place == place;
+		if (!left && dead)
+			idmap_del(&pool->segments, dead->id);
+		pthread_mutex_unlock(&pool->commit_lock);
+		if (!left)
+			free(dead);
+	} while (!left && dead);
+	return left;
+}
+
+/* Closes it and lets go of what is dead in it, durably. */
+static int empty_out(struct pool *pool, uint32_t t, uint32_t place, char *message, size_t cap)
+{
+	const char *path = tier_place_path(pool->tiers[t].tier, place);
+	uint64_t left = 1;
+	int rc = pool_place_close(pool, t, place);
+
+	/* The first round frees frames, the next ones drop the segments and remove their files. */
+	for (unsigned i = 0; rc == 0 && left && i < 3; i++) {
+		pool_reap(pool);
+		rc = pool_cut(pool);
+		if (rc == 0) {
+			pool_reclaim(pool);
+			left = left_in(pool, t, place);
+		}
+	}
+	if (rc < 0)
+		return say(rc, message, cap, "%s: %s", path,
+			   rc == -EBUSY ? "writes are on their way there; try again"
+					: strerror(-rc));
+	if (left)
+		return say(-EBUSY, message, cap,
+			   "%s: data is in it; `terrace evacuate %s` moves it elsewhere", path,
+			   path);
+	return 0;
+}
+
+static bool lies_in(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return !strncmp(path, folder, len) && (!path[len] || path[len] == '/');
+}
+
+static uint32_t count_places(const struct tier *tier)
+{
+	return (uint32_t)__builtin_popcountll(tier->present);
+}
+
+static int remove_locked(struct pool *pool, uint32_t t, uint32_t place, char *message, size_t cap)
+{
+	const char *name = pool->config.tiers[t].name;
+	struct tier *tier = pool->tiers[t].tier;
+	const char *path = tier_place_path(tier, place);
+	bool was_closed = tier_place_closed(tier, place), changed = false;
+	struct edit edit = {0};
+	int rc = 0;
+
+	if (!path)
+		return say(-ENOENT, message, cap, "it has just been taken out");
+	if (count_places(tier) < 2)
+		return say(-EBUSY, message, cap, "%s: is the only directory of tier %s", path,
+			   name);
+	if (lies_in(pool->config.meta_path, path))
+		return say(-EBUSY, message, cap,
+			   "%s: the pool's metadata is in it, in %s: it cannot be taken out", path,
+			   pool->config.meta_path);
+	rc = prepare_edit(pool, name, path, false, &edit, message, cap);
+	if (rc == 0)
+		rc = empty_out(pool, t, place, message, cap);
+	if (rc == 0)
+		rc = make_edit(&edit, &changed, message, cap);
+	free(edit.text);
+	if (rc < 0) {
+		/* Where the file may not name it any more, it stays closed. */
+		if (!was_closed && !changed)
+			pool_place_open(pool, t, place);
+		return rc;
+	}
+	/* A label that stays is nobody's: its medium may be dead. */
+	tier_place_remove(tier, place);
+	space_refresh(pool->space);
+	place_event(pool, (int)t, -1, path);
+	return 0;
+}
+
+int pool_place_remove(struct pool *pool, uint32_t t, const char *path, char *message, size_t cap)
+{
+	uint32_t tier, place;
+	int rc;
+
+	if (!t || t >= pool->config.ntiers)
+		return say(-EINVAL, message, cap, "no such tier of directories");
+	if (pool_place_find(pool, path, &tier, &place) < 0 || tier != t)
+		return say(-ENOENT, message, cap, "%s: is no directory of tier %s", path,
+			   pool->config.tiers[t].name);
+	config_edit_lock();
+	rc = remove_locked(pool, t, place, message, cap);
+	config_edit_unlock();
+	return rc;
+}
+
+bool pool_places_match(struct pool *pool, uint32_t t, const struct config_tier *config)
+{
+	struct tier *tier = t && t < pool->config.ntiers ? pool->tiers[t].tier : NULL;
+	uint32_t i;
+
+	if (!tier || count_places(tier) != config->npaths)
+		return false;
+	for (i = 0; i < tier->nplaces; i++) {
+		const char *path = tier_place_path(tier, i);
+
+		if (path && !has_path(config, path))
+			return false;
+	}
+	return true;
 }

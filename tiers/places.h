@@ -38,4 +38,22 @@ int pool_place_find(struct pool *pool, const char *path, uint32_t *tier, uint32_
 int pool_place_close(struct pool *pool, uint32_t tier, uint32_t place);
 void pool_place_open(struct pool *pool, uint32_t tier, uint32_t place);
 
+/*
+ * Adds a directory to a tier: label and folders first, then its line in the configuration file,
+ * then it is used. So a crash leaves a pool that opens, with the directory or without it. The
+ * directory must exist. -EINVAL no such tier, or the path cannot be one of its; -EEXIST it is in
+ * use already; and what tier_place_add() says. message (256 bytes or more) holds one line.
+ */
+int pool_place_add(struct pool *pool, uint32_t tier, const char *path, char *message, size_t cap);
+/*
+ * Takes an empty directory out of a tier: out of the configuration file first, then its label.
+ * -EBUSY data is in it (evacuate first), or it is the tier's only one, or the metadata is in it;
+ * -ENOENT it is none of the tier's.
+ */
+int pool_place_remove(struct pool *pool, uint32_t tier, const char *path, char *message,
+		      size_t cap);
+/* Are these the directories that the tier has now, in any order? */
+struct config_tier;
+bool pool_places_match(struct pool *pool, uint32_t tier, const struct config_tier *config);
+
 #endif

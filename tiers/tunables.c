@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tiers/places.h"
 #include "tiers/pool_impl.h"
 
 int tunables_init(struct tunables *out, const struct pool_config *config)
@@ -69,15 +70,30 @@ int pool_tunables_set(struct pool *pool, const struct pool_config *config)
 }
 
 struct refusal {
+	struct pool *pool;
+	const struct pool_config *config;
 	char *message;
 	size_t cap;
 };
+
+/* "hdd.path": `terrace config add` and `remove` have changed it, and the file with it. */
+static bool paths_follow(const struct refusal *refusal, const char *name)
+{
+	const struct pool_config *config = refusal->config;
+	size_t len = strcspn(name, ".");
+
+	for (uint32_t t = 1; t < config->ntiers; t++)
+		if (!strcmp(name + len, ".path") && strlen(config->tiers[t].name) == len &&
+		    !strncmp(config->tiers[t].name, name, len))
+			return pool_places_match(refusal->pool, t, &config->tiers[t]);
+	return false;
+}
 
 static int refuse_fixed(void *arg, const struct config_change *change)
 {
 	struct refusal *refusal = arg;
 
-	if (change->live)
+	if (change->live || paths_follow(refusal, change->name))
 		return 0;
 	snprintf(refusal->message, refusal->cap, "%s cannot change while the pool is mounted",
 		 change->name);
@@ -87,7 +103,7 @@ static int refuse_fixed(void *arg, const struct config_change *change)
 int pool_reconfigure(struct pool *pool, const struct pool_config *config, char *message,
 		     size_t message_cap)
 {
-	struct refusal refusal = {message, message_cap};
+	struct refusal refusal = {pool, config, message, message_cap};
 	int rc = config_changes(&pool->config, config, refuse_fixed, &refusal);
 
 	if (rc == 0)
