@@ -2,12 +2,14 @@
 /* The texts of .terrace/stats.json and .terrace/status: struct pool_usage for machines, for people.
  */
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "tiers/places.h"
 #include "tiers/pool.h"
 
 static json_t *number(uint64_t n)
@@ -29,15 +31,42 @@ static json_t *codecs_json(const struct tier_usage *usage)
 	return codecs;
 }
 
-static json_t *tier_json(const struct config_tier *config, const struct tier_usage *usage)
-{
-	json_t *paths = json_array();
+struct paths { /* of one tier, as they are now */
+	json_t *paths, *places;
+	const char *first;
+	unsigned count;
+};
 
-	for (uint32_t i = 0; i < config->npaths; i++)
-		json_array_append_new(paths, json_string(config->paths[i]));
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", config->name,
-			 "kind", config->kind == TIER_KIND_RAM ? "ram" : "dir", "paths", paths,
-			 "size", number(usage->size), "used", number(usage->used), "live",
+static int each_place(void *arg, const struct pool_place *place)
+{
+	struct paths *paths = arg;
+
+	if (!paths->count++)
+		paths->first = place->path;
+	if (!paths->paths)
+		return 0;
+	json_array_append_new(paths->paths, json_string(place->path));
+	json_array_append_new(paths->places,
+			      json_pack("{s:s,s:o,s:o,s:o,s:o,s:b}", "path", place->path, "size",
+					number(place->space.total), "free",
+					number(place->space.free), "used",
+					number(place->space.used), "live", number(place->live),
+					"closed", place->closed));
+	return 0;
+}
+
+static json_t *tier_json(struct pool *pool, uint32_t t, const struct tier_usage *usage)
+{
+	const struct config_tier *config = &pool_config(pool)->tiers[t];
+	struct paths paths = {.paths = json_array(), .places = json_array()};
+
+	if (config->kind == TIER_KIND_RAM && config->npaths)
+		json_array_append_new(paths.paths, json_string(config->paths[0]));
+	pool_places(pool, t, each_place, &paths);
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
+			 config->name, "kind", config->kind == TIER_KIND_RAM ? "ram" : "dir",
+			 "paths", paths.paths, "places", paths.places, "size", number(usage->size),
+			 "free", number(usage->free), "used", number(usage->used), "live",
 			 number(usage->live), "logical", number(usage->logical), "frames",
 			 number(usage->frames), "hits", number(usage->hits), "misses",
 			 number(usage->misses), "cached", number(usage->cached), "codec",
@@ -60,7 +89,7 @@ char *control_stats_json(struct fs *fs, const char *mount)
 		snprintf(uuid + 2 * i, 3, "%02x", config->uuid[i]);
 	tiers = json_array();
 	for (uint32_t i = 0; i < usage->ntiers; i++)
-		json_array_append_new(tiers, tier_json(&config->tiers[i], &usage->tiers[i]));
+		json_array_append_new(tiers, tier_json(fs->pool, i, &usage->tiers[i]));
 	root = json_pack(
 		"{s:i,s:s,s:s,s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:o}", "version",
 		1, "program", TERRACE_VERSION, "pool", config->name ? config->name : "", "config",
@@ -115,6 +144,7 @@ char *control_status(struct fs *fs)
 	const struct pool_config *config = pool_config(fs->pool);
 	struct pool_usage *usage = calloc(1, sizeof(*usage));
 	struct tier_usage all = {.size = 0};
+	struct pool_space space;
 	uint64_t reads = 0;
 	char *text = NULL;
 	size_t len;
@@ -129,21 +159,26 @@ char *control_status(struct fs *fs)
 		const struct tier_usage *tier = &usage->tiers[i];
 
 		reads += tier->hits;
-		if (i) { /* the RAM tier is a buffer and a cache: no room of its own */
-			all.size += tier->size;
+		if (i) /* the RAM tier is a buffer and a cache: no room of its own */
 			all.used += tier->used;
-		}
 	}
 	all.logical = usage->logical;
+	pool_space(fs->pool, &space);
+	all.size = space.total; /* tiers may share media */
 	fprintf(file, "%-16s %8s %8s %6s %8s %6s %6s %s\n", "Tier", "Size", "Used", "Use%",
 		"Logical", "Ratio", "Hit%", "Path");
 	row(file, "combined", &all, 0, ratio_of(usage->logical, usage->stored), "");
 	for (uint32_t i = 0; i < usage->ntiers; i++) {
 		const struct config_tier *tier = &config->tiers[i];
+		struct paths paths = {.first = tier->paths[0]};
+		char path[PATH_MAX + 16];
 
+		pool_places(fs->pool, i, each_place, &paths);
+		snprintf(path, sizeof(path), "%s", paths.first ? paths.first : "");
+		if (paths.count > 1)
+			snprintf(path, sizeof(path), "%s +%u", paths.first, paths.count - 1);
 		row(file, tier->name, &usage->tiers[i], reads,
-		    ratio_of(usage->tiers[i].logical, usage->tiers[i].live),
-		    tier->npaths ? tier->paths[0] : "");
+		    ratio_of(usage->tiers[i].logical, usage->tiers[i].live), path);
 	}
 	if (fclose(file)) {
 		free(text);

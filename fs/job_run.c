@@ -18,21 +18,27 @@
 #include "fs/fs.h"
 #include "fs/terrace_xattr.h"
 #include "tiers/object.h"
+#include "tiers/places.h"
 
 struct job_kind {
 	const char *verb;
 	bool has_paths;
 	int step; /* without "to": towards the fast end (-1) or the slow one (+1) */
 	int (*run)(struct fs *fs, struct job *job);
+	bool has_place; /* "tier" and "path" */
 };
 
 static int run_pass(struct fs *fs, struct job *job);
 static int run_move(struct fs *fs, struct job *job);
+static int run_add_path(struct fs *fs, struct job *job);
+static int run_remove_path(struct fs *fs, struct job *job);
 
 static const struct job_kind kinds[] = {
-	{"run", false, 0, run_pass},
-	{"promote", true, -1, run_move},
-	{"demote", true, +1, run_move},
+	{"run", false, 0, run_pass, false},
+	{"promote", true, -1, run_move, false},
+	{"demote", true, +1, run_move, false},
+	{"add-path", false, 0, run_add_path, true},
+	{"remove-path", false, 0, run_remove_path, true},
 };
 
 /* Requests. ------------------------------------------------------------------------------------ */
@@ -90,17 +96,37 @@ static int check_paths(struct fs *fs, const json_t *paths, char *message, size_t
 	return 0;
 }
 
+static int parse_place(struct job *job, const struct pool_config *config, const char *tier,
+		       const char *path, char *message, size_t message_cap)
+{
+	if (!job->kind->has_place)
+		return 0;
+	for (job->tier = 1; tier && job->tier < config->ntiers; job->tier++)
+		if (!strcmp(config->tiers[job->tier].name, tier))
+			break;
+	if (!tier || job->tier == config->ntiers) {
+		snprintf(message, message_cap, "no such tier of directories");
+		return -EINVAL;
+	}
+	if (!path || *path != '/') {
+		snprintf(message, message_cap, "path must be a directory's, from / on");
+		return -EINVAL;
+	}
+	job->path = strdup(path);
+	return job->path ? 0 : -ENOMEM;
+}
+
 int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char *message,
 	      size_t message_cap)
 {
 	const struct pool_config *config = pool_config(fs->pool);
-	const char *verb = NULL, *to = NULL;
+	const char *verb = NULL, *to = NULL, *tier = NULL, *path = NULL;
 	json_t *root, *paths = NULL;
 	int r = -EINVAL;
 
 	root = json_loadb(text, len, 0, NULL);
-	if (!root ||
-	    json_unpack(root, "{s:s,s?s,s?o}", "verb", &verb, "to", &to, "paths", &paths)) {
+	if (!root || json_unpack(root, "{s:s,s?s,s?o,s?s,s?s}", "verb", &verb, "to", &to, "paths",
+				 &paths, "tier", &tier, "path", &path)) {
 		snprintf(message, message_cap, "not an object with a verb");
 		goto out;
 	}
@@ -109,6 +135,8 @@ int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char
 		snprintf(message, message_cap, "unknown verb");
 	} else if (parse_to(job, config, to)) {
 		snprintf(message, message_cap, "no such tier");
+	} else if (parse_place(job, config, tier, path, message, message_cap)) {
+		r = -EINVAL;
 	} else if (!job->kind->has_paths || !check_paths(fs, paths, message, message_cap)) {
 		job->paths = job->kind->has_paths ? json_incref(paths) : NULL;
 		atomic_store(&job->between, true);
@@ -123,6 +151,8 @@ void job_release(struct job *job)
 {
 	json_decref(job->paths);
 	job->paths = NULL;
+	free(job->path);
+	job->path = NULL;
 }
 
 const char *job_verb(const struct job *job)
@@ -143,7 +173,9 @@ json_t *job_json(struct job *job, bool ended)
 			 job->to_name, "bytes_total", (json_int_t)total, "bytes_done",
 			 (json_int_t)done, "files", (json_int_t)job->files, "moved",
 			 (json_int_t)done, "failed_frames", (json_int_t)failed, "error",
-			 ended && job->error ? strerror(-job->error) : NULL);
+			 !ended || !job->error ? NULL
+			 : job->why[0]	       ? job->why
+					       : strerror(-job->error));
 }
 
 /* Running. ------------------------------------------------------------------------------------- */
@@ -167,6 +199,16 @@ static int run_pass(struct fs *fs, struct job *job)
 	r = pool_run(fs->pool, &job->progress);
 	move_ended(job);
 	return r;
+}
+
+static int run_add_path(struct fs *fs, struct job *job)
+{
+	return pool_place_add(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
+}
+
+static int run_remove_path(struct fs *fs, struct job *job)
+{
+	return pool_place_remove(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
 }
 
 struct list {

@@ -21,6 +21,9 @@ struct job {
 	int to;		     /* tier index, -1 = one up or down from where each file is */
 	const char *to_name; /* the config's */
 	json_t *paths;
+	uint32_t tier; /* add-path, remove-path */
+	char *path;    /* ... a directory of the machine, not of the mount */
+	char why[512]; /* when ended: what the error is about; "" = its name says it */
 	struct move_progress progress;	     /* of the move under way */
 	_Atomic uint64_t total, done, files; /* of moves that ended */
 	_Atomic uint64_t failed_frames;

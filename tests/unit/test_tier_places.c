@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/fix_dir.h"
@@ -291,6 +292,87 @@ static void test_nothing_is_appended_to_a_closed_place(void **state)
 	tier_close(tier);
 }
 
+/* A segment that is being made for a place while that is closed: the piece goes elsewhere. */
+static struct tier *closing;
+
+static int next_id_slowly(void *arg, uint64_t *id)
+{
+	unsigned waits = 0;
+
+	while (closing && !tier_place_closed(closing, 0) && waits++ < 20000)
+		usleep(100);
+	closing = NULL;
+	return next_id(arg, id);
+}
+
+struct one_append {
+	struct appender *appender;
+	struct segment_loc loc;
+	int error;
+};
+
+static void *append_one(void *arg)
+{
+	struct one_append *one = arg;
+
+	one->error = appender_append(one->appender, "piece", 5, TIER_FOREGROUND, &one->loc);
+	return NULL;
+}
+
+static void test_closing_overtakes_an_append(void **state)
+{
+	struct tier_dir_options options = options_for(2);
+	struct tier *tier = open_new(&options);
+	struct appender_options append = {.tier = tier,
+					  .pool_uuid = pool_a,
+					  .tier_id = 1,
+					  .segment_bytes = MIB,
+					  .next_id = next_id_slowly};
+	struct one_append one = {0};
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(appender_new(&one.appender, &append), 0);
+	closing = tier;
+	atomic_fetch_or(&tier->closed, 2);
+	pthread_create(&thread, NULL, append_one, &one);
+	usleep(20000); /* it is making a segment in the first place */
+	appender_place_open(one.appender, 1);
+	appender_place_close(one.appender, 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(one.error, -ENOSPC); /* the second was not asked for its room */
+	assert_int_equal(appender_append(one.appender, "piece", 5, TIER_FOREGROUND, &one.loc), 0);
+	assert_int_equal(one.loc.seg.place, 1);
+	appender_free(one.appender);
+	tier_close(tier);
+}
+
+static void test_closing_waits_for_appends_on_their_way(void **state)
+{
+	struct tier_dir_options options = options_for(1);
+	struct one_append one = {0};
+	struct timespec begin, end;
+	struct tier *tier;
+	pthread_t thread;
+
+	(void)state;
+	options.delay_ns = 100000000;
+	tier = open_new(&options);
+	one.appender = open_appender(tier);
+	assert_int_equal(appender_append(one.appender, "piece", 5, TIER_FOREGROUND, &one.loc), 0);
+	pthread_create(&thread, NULL, append_one, &one);
+	usleep(30000);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	appender_place_close(one.appender, 0);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	pthread_join(thread, NULL);
+	assert_int_equal(one.error, 0);
+	assert_true((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >
+		    30);
+	appender_free(one.appender);
+	tier_close(tier);
+}
+
 struct crowd {
 	struct appender *appender;
 	struct tier *tier;
@@ -468,6 +550,8 @@ int main(void)
 		IN_MEMORY(test_adding_fails_at_every_call_and_leaves_nothing),
 		IN_MEMORY(test_directories_of_one_medium_count_once),
 		IN_MEMORY(test_nothing_is_appended_to_a_closed_place),
+		IN_MEMORY(test_closing_overtakes_an_append),
+		IN_MEMORY(test_closing_waits_for_appends_on_their_way),
 		IN_MEMORY(test_places_change_under_writers),
 		IN_MEMORY(test_space_counts_a_medium_once_whoever_uses_it),
 		IN_MEMORY(test_bytes_written_are_off_the_free_ones_at_once),

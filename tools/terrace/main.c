@@ -46,6 +46,11 @@ static const struct verb verbs[] = {
 	{"events", "[MNT]", "what the tier engine has done",
 	 OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, 0, 1, verb_events,
 	 "The daemon keeps the last 8192 events since the mount."},
+	{"config", "[show | add TIER DIR | remove TIER DIR] [MNT]",
+	 "directories of the tiers, added and taken out while mounted",
+	 OPTION_BYTES | OPTION_DRY_RUN | OPTION_JSON, 0, 4, verb_config,
+	 "The configuration file is changed along. A directory to be taken out must be empty:\n"
+	 "terrace evacuate /d1/t && terrace config remove hdd /d1/t"},
 	{"sync", "[MNT]", "make everything durable now", OPTION_JSON, 0, 1, verb_sync, NULL},
 	{"umount", "[MNT]", "unmount and wait until the daemon has ended", OPTION_JSON, 0, 1,
 	 verb_umount, NULL},

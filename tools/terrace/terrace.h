@@ -81,6 +81,7 @@ enum exit_code verb_run(const struct options *options);
 enum exit_code verb_pin(const struct options *options);
 enum exit_code verb_unpin(const struct options *options);
 enum exit_code verb_events(const struct options *options);
+enum exit_code verb_config(const struct options *options);
 enum exit_code verb_sync(const struct options *options);
 enum exit_code verb_umount(const struct options *options);
 enum exit_code verb_simulate(const struct options *options);

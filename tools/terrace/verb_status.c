@@ -55,7 +55,9 @@ static uint64_t sum(const json_t *tiers, const char *key, bool ram)
 static void combined_row(struct table *table, const json_t *stats, const char *point, bool plain)
 {
 	const json_t *tiers = json_object_get(stats, "tiers");
-	uint64_t size = sum(tiers, "size", false), used = sum(tiers, "used", false);
+	/* Tiers may share media: the pool knows what they hold together. */
+	uint64_t size = control_number(json_object_get(stats, "space"), "total");
+	uint64_t used = sum(tiers, "used", false);
 	struct cells c;
 
 	table_row(table, "combined", text_size(size, plain, c.size), text_size(used, plain, c.used),

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/* terrace config: which file a pool's settings are in, its tiers' directories, and adding and
+ * taking out directories while it is mounted. */
+#include "tools/terrace/terrace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/terrace/control.h"
+#include "tools/terrace/mounts.h"
+#include "tools/terrace/text.h"
+
+static void place_row(struct table *table, const json_t *tier, const json_t *place, bool plain)
+{
+	char size[TEXT_CELL], used[TEXT_CELL], free_bytes[TEXT_CELL];
+
+	table_row(table, control_text(tier, "name"),
+		  text_size(control_number(place, "size"), plain, size),
+		  text_size(control_number(place, "used"), plain, used),
+		  text_size(control_number(place, "free"), plain, free_bytes),
+		  json_is_true(json_object_get(place, "closed")) ? "closed" : "open",
+		  control_text(place, "path"), NULL);
+}
+
+static bool print_places(const json_t *stats, bool plain)
+{
+	struct table *table = table_new("lrrrll");
+	json_t *tier, *place;
+	size_t i, k;
+
+	printf("%s\n", control_text(stats, "config"));
+	table_row(table, "Tier", "Size", "Used", "Free", "State", "Path", NULL);
+	json_array_foreach(json_object_get(stats, "tiers"), i, tier)
+	{
+		json_array_foreach(json_object_get(tier, "places"), k, place)
+			place_row(table, tier, place, plain);
+	}
+	return table_print(table);
+}
+
+static bool print_json(const json_t *stats)
+{
+	json_t *tiers = json_array(), *tier;
+	size_t i;
+
+	json_array_foreach(json_object_get(stats, "tiers"), i, tier) json_array_append_new(
+		tiers, json_pack("{ss sO}", "name", control_text(tier, "name"), "places",
+				 json_object_get(tier, "places")));
+	return json_print(json_pack("{ss ss so}", "pool", control_text(stats, "pool"), "config",
+				    control_text(stats, "config"), "tiers", tiers));
+}
+
+static enum exit_code show(const struct options *options, const struct mount *mount)
+{
+	json_t *stats = control_read(mount, "stats.json");
+	bool done;
+
+	if (!stats)
+		return EXIT_FAILED;
+	done = has(options, OPTION_JSON) ? print_json(stats)
+					 : print_places(stats, has(options, OPTION_BYTES));
+	json_decref(stats);
+	return done ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
+}
+
+/* The directory as the daemon knows it; the caller frees. One that is gone is named as it was. */
+static char *full_path(const char *path)
+{
+	char *full = realpath(path, NULL), *folder;
+
+	if (full || path[0] == '/')
+		return full ? full : strdup(path);
+	folder = getcwd(NULL, 0);
+	if (!folder || asprintf(&full, "%s/%s", folder, path) < 0)
+		full = NULL;
+	free(folder);
+	return full;
+}
+
+static enum exit_code change(const struct options *options, const struct mount *mount, bool add)
+{
+	const char *tier = options->args[1];
+	char *path = full_path(options->args[2]);
+	json_t *request, *end = NULL;
+	enum exit_code code;
+	uint64_t job;
+
+	if (!path)
+		return complain(EXIT_FAILED, "%s: %s", options->args[2], strerror(errno));
+	request = json_pack("{ss ss ss}", "verb", add ? "add-path" : "remove-path", "tier", tier,
+			    "path", path);
+	if (has(options, OPTION_DRY_RUN)) {
+		if (has(options, OPTION_JSON))
+			json_object_set_new(request, "dry_run", json_true());
+		else
+			printf("would %s %s %s tier %s\n", add ? "add" : "take", path,
+			       add ? "to" : "out of", tier);
+		code = has(options, OPTION_JSON) && !json_print(request)
+			       ? complain(EXIT_FAILED,
+					  "out of memory (or a name that is not UTF-8)")
+			       : EXIT_DONE;
+		goto out;
+	}
+	code = control_submit(mount, request, &job);
+	if (!code)
+		code = control_follow(mount, job, PROGRESS_OFF, &end);
+	code = code == EXIT_NOTHING ? EXIT_DONE : code; /* no bytes are moved */
+	if (end && has(options, OPTION_JSON))
+		json_print(json_incref(end));
+	else if (!code)
+		printf("%s is %s tier %s\n", path, add ? "in" : "no longer in", tier);
+	json_decref(end);
+out:
+	free(path);
+	return code;
+}
+
+enum exit_code verb_config(const struct options *options)
+{
+	const char *word = options->nargs ? options->args[0] : "show";
+	bool add = !strcmp(word, "add"), changes = add || !strcmp(word, "remove");
+	int at = changes ? 3 : !strcmp(word, "show");
+	struct mount mount;
+	enum exit_code code;
+
+	if (options->nargs < (changes ? 3 : 0) || options->nargs > at + 1)
+		return complain(EXIT_USAGE, "config [show] [MNT], config add TIER DIR [MNT] or "
+					    "config remove TIER DIR [MNT]");
+	code = mount_find(options->nargs > at ? options->args[at] : NULL, false, &mount);
+	if (code)
+		return code;
+	code = changes ? change(options, &mount, add) : show(options, &mount);
+	mount_release(&mount);
+	return code;
+}
