@@ -19,6 +19,7 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/resident.h"
 
 #define BATCH_BYTES  (32u << 20)
 #define CLASSES	     8u
@@ -412,6 +413,7 @@ static void commit_object(struct flush *flush, struct placed *placed, size_t n)
 		synced_stale(object);
 	object_dirty_settle(object);
 	pthread_rwlock_unlock(&object->data_lock);
+	resident_seen(flush->pool, object->id);
 }
 
 static int sync_tiers(struct flush *flush, bool *failed)

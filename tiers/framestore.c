@@ -506,3 +506,25 @@ int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint3
 	*tier = record.tier;
 	return 0;
 }
+
+int frame_pin(struct pool *pool, uint64_t frame, uint32_t off, uint32_t len, uint16_t mark)
+{
+	struct frame_record record;
+	uint64_t end = (uint64_t)off + len;
+	int first = frame_record_get(pool, frame, &record);
+
+	if (first < 0)
+		return first == -ENOENT ? -EUCLEAN : first;
+	if (end > record.raw_len || record.tier == 0 || record.tier >= pool->config.ntiers)
+		return -EUCLEAN;
+	for (uint32_t i = off >> record.block_shift; (uint64_t)i << record.block_shift < end; i++) {
+		struct block_fill fill = {pool, frame, &record, i};
+		uint32_t at = i << record.block_shift, size = 1u << record.block_shift;
+		uint32_t raw = record.raw_len - at < size ? record.raw_len - at : size;
+		int rc = blockcache_pin(pool->cache, frame, i, raw, block_fill, &fill, mark);
+
+		if (rc < 0 && (!first || first == -ENOSPC))
+			first = rc;
+	}
+	return first;
+}

@@ -17,6 +17,7 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/resident.h"
 
 #define DELETE_AT_ONCE 64u /* extents; larger objects are cut down in the background */
 
@@ -375,6 +376,7 @@ int object_delete(struct txn *txn, struct object *object)
 	if (rc == 0)
 		rc = delete_keys(txn, KEY_SYMLINK, object->id);
 	synced_delete(txn, object);
+	resident_changed(txn->pool, object->id);
 	staged->deleted = true;
 	txn->counts.objects--;
 out:
@@ -470,6 +472,9 @@ int object_extents(struct object *object,
 				       .frame_stored = record.stored_len,
 				       .stored = extent_share(list.items[i].len, &record),
 				       .heat = frame_heat(pool, list.items[i].frame, &record).fast,
+				       .resident = resident_bytes(
+					       pool, list.items[i].frame, list.items[i].frame_off,
+					       list.items[i].len, record.block_shift),
 			       });
 	}
 	pthread_rwlock_unlock(&object->data_lock);

@@ -13,6 +13,7 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/resident.h"
 
 #define CUT_EXTENTS 512u /* extents in one transaction */
 
@@ -327,5 +328,6 @@ int object_clone(struct object *src, uint64_t src_off, struct object *dst, uint6
 	pthread_rwlock_unlock(&src->data_lock);
 	if (src != dst)
 		pthread_rwlock_unlock(&dst->data_lock);
+	resident_seen(dst->pool, dst->id);
 	return rc;
 }

@@ -17,6 +17,7 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/resident.h"
 
 #define EXTENTS_A_STEP	64u
 #define BALANCE_BYTES	(8u << 20)
@@ -82,8 +83,8 @@ static int read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64
 
 int object_read(struct object *object, void *buf, size_t len, uint64_t off, size_t *got)
 {
+	uint64_t size, end, misses = object->pool->ram_misses;
 	uint8_t *p = buf;
-	uint64_t size, end;
 	int rc = 0;
 
 	*got = 0;
@@ -109,6 +110,9 @@ int object_read(struct object *object, void *buf, size_t len, uint64_t off, size
 	if (rc == 0)
 		*got = (size_t)(end - off);
 	pthread_rwlock_unlock(&object->data_lock);
+	/* This read or another one at the same time: the question is cheap. */
+	if (object->pool->ram_misses != misses)
+		resident_seen(object->pool, object->id);
 	return rc;
 }
 
@@ -306,6 +310,7 @@ int object_truncate(struct object *object, uint64_t size)
 	if (rc == 0)
 		rc = synced_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
+	resident_changed(object->pool, object->id);
 	return rc;
 }
 
@@ -333,6 +338,7 @@ int object_punch(struct object *object, uint64_t len, uint64_t off)
 	if (rc == 0)
 		rc = synced_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
+	resident_changed(object->pool, object->id);
 	return rc;
 }
 

@@ -22,6 +22,7 @@
 #include "tiers/flush.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/resident.h"
 
 #define HEAT_FRAMES (256u << 10)
 #define CACHE_MIN   (4u << 20)
@@ -176,6 +177,8 @@ static int open_memory(struct pool *pool)
 	if (rc == 0)
 		rc = blockcache_new(&pool->cache, ram_bytes(pool));
 	if (rc == 0)
+		rc = resident_new(pool, &pool->resident);
+	if (rc == 0)
 		rc = meta_batch_new(&pool->txn.batch);
 	for (uint32_t t = 1; t < pool->config.ntiers; t++)
 		tiers[t - 1] = pool->tiers[t].tier;
@@ -232,9 +235,9 @@ static void destroy_locks(struct pool *pool)
 
 static int start_threads(struct pool *pool)
 {
-	void *(*const run[])(void *) = {flush_thread, pool_committer, pool_engine};
+	void *(*const run[])(void *) = {flush_thread, pool_committer, pool_engine, resident_thread};
 
-	for (; pool->nthreads < 3; pool->nthreads++) {
+	for (; pool->nthreads < 4; pool->nthreads++) {
 		int rc = pthread_create(&pool->threads[pool->nthreads], NULL, run[pool->nthreads],
 					pool);
 
@@ -308,6 +311,7 @@ static void release(struct pool *pool)
 	space_free(pool->space);
 	heat_free(pool->heat);
 	engine_free(pool);
+	resident_free(pool->resident);
 	events_free(pool->events);
 	if (pool->cache)
 		blockcache_free(pool->cache);
@@ -494,6 +498,7 @@ void pool_moved(struct pool *pool, uint64_t object)
 	if (pool->hooks.moved)
 		pool->hooks.moved(pool->hooks.arg, object);
 	pthread_rwlock_unlock(&pool->hooks_lock);
+	resident_seen(pool, object);
 }
 
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap)

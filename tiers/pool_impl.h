@@ -37,6 +37,7 @@
 #include "tiers/workers.h"
 
 struct frame_build;
+struct resident;
 
 /* Log bytes overwritten while a flush reads them: released when it is done. */
 struct deferred_release {
@@ -151,6 +152,7 @@ struct pool {
 	struct blockcache *cache;
 	struct workers *workers;
 	struct heat *heat;
+	struct resident *resident;
 	struct space *space;
 	struct events *events; /* from before the first of recovery to after the last of closing */
 	struct pool_tier tiers[CONFIG_TIERS_MAX];
@@ -188,7 +190,7 @@ struct pool {
 	pthread_mutex_t thread_lock;
 	pthread_cond_t thread_wake;
 	_Atomic bool stopping; /* changed under thread_lock */
-	pthread_t threads[3];  /* flusher, committer, engine */
+	pthread_t threads[4];  /* flusher, committer, engine, resident */
 	unsigned nthreads;
 	bool abandoned;		       /* closing: ranges leave memory, the log keeps them */
 	_Atomic uint64_t flush_cursor; /* log position up to which the flusher has looked */
