@@ -29,8 +29,9 @@
 #define INODE_BYTES    1024u /* room that one more small file takes, for df -i */
 #define TIGHT_BYTES    (64ull << 20)
 #define TIGHT_FRACTION 100u
-#define PATH_DEPTH_MAX 2048u /* of one-letter names in 4096 bytes; a rename half way must end it \
-			      */
+#define PATH_DEPTH_MAX                                                            \
+	2048u /* of one-letter names in 4096 bytes; a rename half way must end it \
+	       */
 
 static int make_root(struct fs *fs, struct object *root)
 {
@@ -118,7 +119,8 @@ bool fs_settled(struct fs *fs, const struct stat *st)
 
 int fs_open(struct pool *pool, const char *mount, struct fs **out)
 {
-	struct pool_hooks hooks = {.policy = hook_policy, .any = hook_any, .path = hook_path, .moved = hook_moved};
+	struct pool_hooks hooks = {
+		.policy = hook_policy, .any = hook_any, .path = hook_path, .moved = hook_moved};
 	struct fs *fs = calloc(1, sizeof(*fs));
 	struct timespec now;
 	int r = -ENOMEM;

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "compress/bytes.h"
 #include "fs/fs.h"
@@ -28,40 +29,51 @@
 #define KEY_HEAD     "fs.policy."
 #define KEY_HEAD_LEN (sizeof(KEY_HEAD) - 1)
 #define KEY_LEN	     (1 + KEY_HEAD_LEN + 8)
+#define VALUE_LEN_1  (1 + 2 * POLICY_TEXT_MAX) /* without a state */
 #define VALUE_LEN    (1 + POLICY_KINDS * POLICY_TEXT_MAX)
 #define BUCKETS	     256u
 #define CACHE_SLOTS  1024u
+#define PATH_CAP     4096u
 #define DEPTH_MAX    4096u /* a walk that meets a rename half way must end */
 
-struct setting { /* of one inode; an empty text is "not set" */
-	struct setting *next;
-	uint64_t id;
-	char text[POLICY_KINDS][POLICY_TEXT_MAX];
-	int pin; /* of text[POLICY_PIN]; -1: none, or a tier that the config no longer has */
-	bool has_codec;
+/* What is said of one kind. */
+struct choice {
+	char text[POLICY_TEXT_MAX]; /* "" = nothing */
+	bool valid;		    /* not: a tier that the config no longer has */
+	uint64_t source;	    /* the inode that it is set on */
+	int number;		    /* tier, enum object_state */
 	struct codec_spec codec;
 };
 
-struct effective { /* copies: a setting may go while they are in use */
-	int pin;
-	bool has_codec;
-	struct codec_spec codec;
-	char text[POLICY_KINDS][POLICY_TEXT_MAX];
-	uint64_t source[POLICY_KINDS]; /* 0 = none */
+struct choices { /* copies: a setting may go while they are in use */
+	struct choice of[POLICY_KINDS];
+};
+
+struct setting { /* of one inode */
+	struct setting *next;
+	uint64_t id;
+	struct choices choices;
 };
 
 struct cached {
 	uint64_t folder, generation;
-	struct effective value;
+	struct choices value;
+};
+
+struct cached_path {
+	uint64_t folder, generation;
+	char *path;
 };
 
 struct policy {
 	struct fs *fs;
+	struct rules *rules;
 	_Atomic uint64_t count;	     /* settings; 0 is the fast way out */
-	_Atomic uint64_t generation; /* of what the cache was made from */
-	pthread_mutex_t lock;	     /* guards buckets and cache; a leaf */
+	_Atomic uint64_t generation; /* of what the caches were made from */
+	pthread_mutex_t lock;	     /* guards buckets and caches; a leaf */
 	struct setting *buckets[BUCKETS];
 	struct cached cache[CACHE_SLOTS];
+	struct cached_path paths[CACHE_SLOTS]; /* of folders */
 };
 
 static void key_put(uint8_t key[static KEY_LEN], uint64_t id)
@@ -90,17 +102,69 @@ static int tier_index(struct policy *policy, const char *name)
 	return -1;
 }
 
-static void interpret(struct policy *policy, struct setting *setting)
-{
-	const char *codec = setting->text[POLICY_CODEC];
+static const char *const kind_names[] = {"pin", "codec", "state"};
+static const char *const state_names[] = {"active", "sealed", "archived"};
 
-	setting->pin = tier_index(policy, setting->text[POLICY_PIN]);
-	setting->has_codec = *codec && !codec_parse(codec, &setting->codec);
+const char *policy_kind_name(enum policy_kind kind)
+{
+	return kind_names[kind];
+}
+
+const char *policy_state_name(enum object_state state)
+{
+	return state_names[state];
+}
+
+static int state_index(const char *name)
+{
+	for (int i = 0; i < (int)(sizeof(state_names) / sizeof(state_names[0])); i++)
+		if (!strcmp(state_names[i], name))
+			return i;
+	return -1;
+}
+
+/* Makes sense of choice->text. */
+static void interpret(struct policy *policy, enum policy_kind kind, struct choice *choice)
+{
+	choice->number = -1;
+	switch (kind) {
+	case POLICY_PIN:
+		choice->number = tier_index(policy, choice->text);
+		choice->valid = choice->number >= 0;
+		break;
+	case POLICY_CODEC:
+		choice->valid = choice->text[0] && !codec_parse(choice->text, &choice->codec);
+		break;
+	default:
+		choice->number = state_index(choice->text);
+		choice->valid = choice->number >= 0;
+		break;
+	}
+}
+
+static void choose(struct policy *policy, struct setting *setting, enum policy_kind kind,
+		   const char *text)
+{
+	struct choice *choice = &setting->choices.of[kind];
+
+	memset(choice, 0, sizeof(*choice));
+	choice->source = setting->id;
+	if (text)
+		memcpy(choice->text, text, strnlen(text, POLICY_TEXT_MAX - 1));
+	interpret(policy, kind, choice);
+}
+
+static bool is_set(const struct setting *setting, enum policy_kind kind)
+{
+	return setting->choices.of[kind].text[0];
 }
 
 static bool is_empty(const struct setting *setting)
 {
-	return !setting->text[POLICY_PIN][0] && !setting->text[POLICY_CODEC][0];
+	for (unsigned kind = 0; kind < POLICY_KINDS; kind++)
+		if (is_set(setting, kind))
+			return false;
+	return true;
 }
 
 /* Puts a copy in the place of the inode's setting; an empty one removes it. -ENOMEM. */
@@ -129,21 +193,23 @@ static int replace_locked(struct policy *policy, const struct setting *setting)
 	return 0;
 }
 
+/* Version 1 has no state and is still what is written where there is none. */
 static int load_one(struct policy *policy, const struct meta_item *item)
 {
 	struct setting setting = {.next = NULL};
+	unsigned kinds = item->len == VALUE_LEN ? POLICY_KINDS : 2;
 
-	if (item->key_len != KEY_LEN || item->len != VALUE_LEN || item->value[0] != 1)
+	if (item->key_len != KEY_LEN || !item->len ||
+	    item->len != (item->value[0] == 1 ? VALUE_LEN_1 : VALUE_LEN) || item->value[0] > 2)
 		return -EUCLEAN;
 	setting.id = get_be64(item->key + 1 + KEY_HEAD_LEN);
-	memcpy(setting.text, item->value + 1, sizeof(setting.text));
-	for (unsigned kind = 0; kind < POLICY_KINDS; kind++)
-		setting.text[kind][POLICY_TEXT_MAX - 1] = '\0';
-	interpret(policy, &setting);
-	if (setting.text[POLICY_PIN][0] && setting.pin < 0)
+	for (unsigned kind = 0; kind < kinds; kind++)
+		choose(policy, &setting, kind,
+		       (const char *)item->value + 1 + kind * POLICY_TEXT_MAX);
+	if (is_set(&setting, POLICY_PIN) && !setting.choices.of[POLICY_PIN].valid)
 		log_warning("inode %llu is pinned to tier %s, which the pool does not have: not "
 			    "pinned",
-			    (unsigned long long)setting.id, setting.text[POLICY_PIN]);
+			    (unsigned long long)setting.id, setting.choices.of[POLICY_PIN].text);
 	return replace_locked(policy, &setting);
 }
 
@@ -160,6 +226,9 @@ int policy_new(struct fs *fs, struct policy **out)
 	policy->fs = fs;
 	policy->generation = 1; /* 0 marks an unused cache slot */
 	pthread_mutex_init(&policy->lock, NULL);
+	r = rules_new(pool_config(fs->pool), &policy->rules);
+	if (r)
+		goto out;
 	key_put(key, 0);
 	r = meta_cursor_open(fs->meta, key, 1 + KEY_HEAD_LEN, NULL, 0, &cursor);
 	if (r)
@@ -195,26 +264,29 @@ void policy_free(struct policy *policy)
 			free(setting);
 		}
 	}
+	for (unsigned i = 0; i < CACHE_SLOTS; i++)
+		free(policy->paths[i].path);
+	rules_free(policy->rules);
 	pthread_mutex_destroy(&policy->lock);
 	free(policy);
 }
 
 static int check(struct policy *policy, enum policy_kind kind, const char *text)
 {
-	struct codec_spec spec;
+	struct setting setting = {.next = NULL};
 
 	if (strlen(text) >= POLICY_TEXT_MAX)
 		return -EINVAL;
-	if (kind == POLICY_PIN)
-		return tier_index(policy, text) < 0 ? -EINVAL : 0;
-	return codec_parse(text, &spec) ? -EINVAL : 0;
+	choose(policy, &setting, kind, text);
+	return setting.choices.of[kind].valid ? 0 : -EINVAL;
 }
 
 /* Stages the record and the inode's mark. *object: a reference, for the time of the transaction. */
 static int stage(struct txn *txn, struct fs *fs, const struct setting *setting,
 		 struct object **object)
 {
-	uint8_t key[KEY_LEN], value[VALUE_LEN] = {1};
+	bool state = is_set(setting, POLICY_STATE);
+	uint8_t key[KEY_LEN], value[VALUE_LEN] = {state ? 2 : 1};
 	struct attr attr;
 	int r;
 
@@ -227,12 +299,24 @@ static int stage(struct txn *txn, struct fs *fs, const struct setting *setting,
 	if (r)
 		return r;
 	key_put(key, setting->id);
-	memcpy(value + 1, setting->text, sizeof(setting->text));
-	return is_empty(setting) ? txn_del(txn, key, sizeof(key))
-				 : txn_put(txn, key, sizeof(key), value, sizeof(value));
+	for (unsigned kind = 0; kind < POLICY_KINDS; kind++)
+		memcpy(value + 1 + kind * POLICY_TEXT_MAX, setting->choices.of[kind].text,
+		       POLICY_TEXT_MAX);
+	return is_empty(setting)
+		       ? txn_del(txn, key, sizeof(key))
+		       : txn_put(txn, key, sizeof(key), value, state ? VALUE_LEN : VALUE_LEN_1);
 }
 
-int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text)
+static int check_flags(const struct setting *setting, enum policy_kind kind, const char *text,
+		       int flags)
+{
+	if (is_set(setting, kind))
+		return text && flags & XATTR_CREATE ? -EEXIST : 0;
+	return !text || flags & XATTR_REPLACE ? -ENODATA : 0;
+}
+
+int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
+	       int flags)
 {
 	struct setting setting = {.id = id}, before = {.id = id}, *old;
 	struct object *object = NULL;
@@ -248,12 +332,8 @@ int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const 
 	if (old)
 		setting = before = *old;
 	pthread_mutex_unlock(&policy->lock);
-	if (!text && !setting.text[kind][0])
-		r = -ENODATA;
-	memset(setting.text[kind], 0, POLICY_TEXT_MAX);
-	if (text)
-		memcpy(setting.text[kind], text, strlen(text));
-	interpret(policy, &setting);
+	r = check_flags(&setting, kind, text, flags);
+	choose(policy, &setting, kind, text);
 	if (!r)
 		r = stage(txn, policy->fs, &setting, &object);
 	if (!r) { /* first the step that may lack memory, then the one that cannot be undone */
@@ -285,47 +365,24 @@ int policy_get(struct policy *policy, uint64_t id, enum policy_kind kind,
 
 	pthread_mutex_lock(&policy->lock);
 	setting = *slot_locked(policy, id);
-	if (setting && setting->text[kind][0]) {
-		memcpy(buf, setting->text[kind], POLICY_TEXT_MAX);
+	if (setting && is_set(setting, kind)) {
+		memcpy(buf, setting->choices.of[kind].text, POLICY_TEXT_MAX);
 		r = 0;
 	}
 	pthread_mutex_unlock(&policy->lock);
 	return r;
 }
 
-static void take(struct effective *value, const struct setting *setting)
+/* What is further away fills in where nothing nearer has spoken. */
+static void inherit(struct choices *value, const struct choices *above)
 {
-	if (!value->source[POLICY_PIN] && setting->pin >= 0) {
-		value->pin = setting->pin;
-		value->source[POLICY_PIN] = setting->id;
-		memcpy(value->text[POLICY_PIN], setting->text[POLICY_PIN], POLICY_TEXT_MAX);
-	}
-	if (!value->source[POLICY_CODEC] && setting->has_codec) {
-		value->has_codec = true;
-		value->codec = setting->codec;
-		value->source[POLICY_CODEC] = setting->id;
-		memcpy(value->text[POLICY_CODEC], setting->text[POLICY_CODEC], POLICY_TEXT_MAX);
-	}
-}
-
-/* What a folder found earlier fills in where nothing nearer has spoken. */
-static void inherit(struct effective *value, const struct effective *above)
-{
-	if (!value->source[POLICY_PIN]) {
-		value->pin = above->pin;
-		value->source[POLICY_PIN] = above->source[POLICY_PIN];
-		memcpy(value->text[POLICY_PIN], above->text[POLICY_PIN], POLICY_TEXT_MAX);
-	}
-	if (!value->source[POLICY_CODEC]) {
-		value->has_codec = above->has_codec;
-		value->codec = above->codec;
-		value->source[POLICY_CODEC] = above->source[POLICY_CODEC];
-		memcpy(value->text[POLICY_CODEC], above->text[POLICY_CODEC], POLICY_TEXT_MAX);
-	}
+	for (unsigned kind = 0; kind < POLICY_KINDS; kind++)
+		if (!value->of[kind].valid && above->of[kind].valid)
+			value->of[kind] = above->of[kind];
 }
 
 /* Own setting, then the cache: true when the cache had the rest. */
-static bool look(struct policy *policy, uint64_t id, uint64_t generation, struct effective *value)
+static bool look(struct policy *policy, uint64_t id, uint64_t generation, struct choices *value)
 {
 	struct cached *cached = &policy->cache[id % CACHE_SLOTS];
 	struct setting *setting;
@@ -334,7 +391,7 @@ static bool look(struct policy *policy, uint64_t id, uint64_t generation, struct
 	pthread_mutex_lock(&policy->lock);
 	setting = *slot_locked(policy, id);
 	if (setting)
-		take(value, setting);
+		inherit(value, &setting->choices);
 	hit = cached->folder == id && cached->generation == generation;
 	if (hit)
 		inherit(value, &cached->value);
@@ -356,7 +413,7 @@ static int parent_of(struct fs *fs, uint64_t id, uint64_t *parent)
 }
 
 /* What is in force in a folder, from itself up to the root. */
-static void walk(struct policy *policy, uint64_t folder, struct effective *out)
+static void walk(struct policy *policy, uint64_t folder, struct choices *out)
 {
 	uint64_t generation = policy->generation, id = folder, parent;
 	struct cached *cached = &policy->cache[folder % CACHE_SLOTS];
@@ -374,16 +431,16 @@ static void walk(struct policy *policy, uint64_t folder, struct effective *out)
 	pthread_mutex_unlock(&policy->lock);
 }
 
-static void resolve(struct policy *policy, uint64_t id, struct effective *out)
+/* What is set for an inode whose folder is known; parent 0: it is not. */
+static void resolve(struct policy *policy, uint64_t id, uint64_t parent, struct choices *out)
 {
-	struct effective above = {.pin = -1};
-	uint64_t parent;
+	struct choices above = {.of[0].valid = false};
 
-	*out = (struct effective){.pin = -1};
+	*out = above;
 	if (!policy->count)
 		return;
 	look(policy, id, 0, out);
-	if (id == OBJECT_ID_ROOT || parent_of(policy->fs, id, &parent) || !parent)
+	if (id == OBJECT_ID_ROOT || !parent)
 		return;
 	walk(policy, parent, &above);
 	inherit(out, &above);
@@ -392,31 +449,183 @@ static void resolve(struct policy *policy, uint64_t id, struct effective *out)
 int policy_source(struct policy *policy, uint64_t id, enum policy_kind kind,
 		  char buf[static POLICY_TEXT_MAX], uint64_t *source)
 {
-	struct effective value;
+	struct choices value;
+	uint64_t parent;
 
-	resolve(policy, id, &value);
-	if (!value.source[kind])
+	if (!policy->count)
 		return -ENODATA;
-	memcpy(buf, value.text[kind], POLICY_TEXT_MAX);
-	*source = value.source[kind];
+	resolve(policy, id, parent_of(policy->fs, id, &parent) ? 0 : parent, &value);
+	if (!value.of[kind].valid)
+		return -ENODATA;
+	memcpy(buf, value.of[kind].text, POLICY_TEXT_MAX);
+	*source = value.of[kind].source;
 	return 0;
 }
 
 bool policy_any(struct policy *policy)
 {
-	return policy->count != 0;
+	return policy->count || rules_count(policy->rules);
+}
+
+/* Rules ---------------------------------------------------------------------------------------- */
+
+/* The path of a folder, from the cache if it can be. False: it has none. */
+static bool folder_path(struct policy *policy, uint64_t folder, char *buf, size_t cap)
+{
+	struct cached_path *cached = &policy->paths[folder % CACHE_SLOTS];
+	uint64_t generation = policy->generation;
+	char *copy = NULL;
+	bool hit;
+
+	pthread_mutex_lock(&policy->lock);
+	hit = cached->folder == folder && cached->generation == generation && cached->path;
+	if (hit)
+		snprintf(buf, cap, "%s", cached->path);
+	pthread_mutex_unlock(&policy->lock);
+	if (hit)
+		return true;
+	fs_path(policy->fs, folder, buf, cap);
+	if (*buf != '/')
+		return false;
+	copy = strdup(buf);
+	pthread_mutex_lock(&policy->lock);
+	if (copy && generation == policy->generation) {
+		free(cached->path);
+		*cached = (struct cached_path){folder, generation, copy};
+		copy = NULL;
+	}
+	pthread_mutex_unlock(&policy->lock);
+	free(copy);
+	return true;
+}
+
+struct named { /* of whom rules are asked */
+	struct policy *policy;
+	uint64_t id;
+	struct attr attr;
+};
+
+static bool path_of(void *arg, char *buf, size_t cap)
+{
+	const struct named *named = arg;
+	char name[DIR_NAME_MAX];
+	size_t used, len;
+
+	if (!named->attr.parent || !folder_path(named->policy, named->attr.parent, buf, cap) ||
+	    fs_name(named->policy->fs, named->id, &named->attr, name, &len))
+		return false;
+	used = strlen(buf);
+	used -= used == 1; /* the root */
+	if (used + len + 2 > cap)
+		return false;
+	buf[used] = '/';
+	memcpy(buf + used + 1, name, len);
+	buf[used + 1 + len] = '\0';
+	return true;
+}
+
+static void ask(struct policy *policy, uint64_t id, const struct attr *attr, uint64_t size,
+		uint32_t age_s, struct rules_answer *out)
+{
+	struct named named = {policy, id, *attr};
+	struct rules_subject subject = {
+		.size = size, .uid = attr->uid, .age_s = age_s, .path = path_of, .arg = &named};
+
+	*out = (struct rules_answer){.rule = -1, .tier = -1};
+	if (rules_count(policy->rules) && S_ISREG(attr->mode))
+		rules_ask(policy->rules, &subject, out);
+}
+
+void policy_ask_rules(struct policy *policy, uint64_t id, uint32_t age_s, struct rules_answer *out)
+{
+	struct object *object;
+	struct attr attr;
+	uint64_t size;
+
+	*out = (struct rules_answer){.rule = -1, .tier = -1};
+	if (!rules_count(policy->rules) || fs_load(policy->fs, id, &object, &attr))
+		return;
+	size = object_size(object);
+	object_put(object);
+	ask(policy, id, &attr, size, age_s, out);
+}
+
+int policy_rules_set(struct policy *policy, const struct pool_config *config)
+{
+	return rules_set(policy->rules, config);
+}
+
+/* What is set goes before rules: a rule must not keep a pinned file from its tier. */
+static void settle(const struct choices *set, const struct rules_answer *rule,
+		   struct object_policy *out)
+{
+	const struct choice *pin = &set->of[POLICY_PIN], *codec = &set->of[POLICY_CODEC],
+			    *state = &set->of[POLICY_STATE];
+
+	*out = (struct object_policy){.pin = pin->valid ? pin->number : -1,
+				      .has_codec = codec->valid || rule->has_codec,
+				      .codec = codec->valid ? codec->codec : rule->codec,
+				      .state = OBJECT_ACTIVE,
+				      .rule = rule->rule,
+				      .tier = rule->tier,
+				      .never_tiers = rule->never_tiers,
+				      .ignore = rule->ignore};
+	if (state->valid)
+		out->state = (enum object_state)state->number;
+	if (out->pin > 0 || out->state == OBJECT_ARCHIVED) {
+		out->tier = -1;
+		out->never_tiers = 0;
+	}
+	if (out->pin >= 0 || out->state != OBJECT_ACTIVE)
+		out->ignore = false;
 }
 
 void policy_effective(struct policy *policy, uint64_t id, uint32_t age_s, struct object_policy *out)
 {
-	struct effective value;
+	struct rules_answer rule;
+	struct choices set;
+	struct object *object;
+	struct attr attr;
+	uint64_t size;
 
-	(void)age_s;
+	*out = (struct object_policy){.pin = -1, .rule = -1, .tier = -1};
+	if (!policy_any(policy) || fs_load(policy->fs, id, &object, &attr))
+		return;
+	size = object_size(object);
+	object_put(object);
+	resolve(policy, id, attr.parent, &set);
+	ask(policy, id, &attr, size, age_s, &rule);
+	settle(&set, &rule, out);
+}
 
-	resolve(policy, id, &value);
-	out->pin = value.pin;
-	out->has_codec = value.has_codec;
-	out->codec = value.codec;
+/* All settings --------------------------------------------------------------------------------- */
+
+int policy_each(struct policy *policy, int (*each)(void *arg, const struct policy_item *item),
+		void *arg)
+{
+	struct policy_item *items;
+	size_t n = 0, cap;
+	int r = 0;
+
+	pthread_mutex_lock(&policy->lock);
+	cap = policy->count;
+	items = calloc(cap + 1, sizeof(*items));
+	for (unsigned i = 0; items && i < BUCKETS; i++) {
+		for (const struct setting *s = policy->buckets[i]; s && n < cap; s = s->next) {
+			items[n].id = s->id;
+			for (unsigned kind = 0; kind < POLICY_KINDS; kind++)
+				memcpy(items[n].text[kind], s->choices.of[kind].text,
+				       POLICY_TEXT_MAX);
+			n++;
+		}
+	}
+	pthread_mutex_unlock(&policy->lock);
+	if (!items)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && !r; i++)
+		r = each(arg, &items[i]);
+	free(items);
+	return r;
 }
 
 void policy_moved(struct policy *policy)

@@ -252,6 +252,11 @@ static int get_pin(struct subject *subject, struct text *text)
 	return get_own(subject, text, POLICY_PIN);
 }
 
+static int get_state(struct subject *subject, struct text *text)
+{
+	return get_own(subject, text, POLICY_STATE);
+}
+
 static int get_codec(struct subject *subject, struct text *text)
 {
 	return get_own(subject, text, POLICY_CODEC);
@@ -320,6 +325,7 @@ static const struct key {
 	{"heat", get_heat, -1},
 	{"pin", get_pin, POLICY_PIN},
 	{"codec", get_codec, POLICY_CODEC},
+	{"state", get_state, POLICY_STATE},
 	{"effective.pin", get_effective_pin, -1},
 	{"effective.codec", get_effective_codec, -1},
 };
@@ -364,7 +370,8 @@ int terrace_xattr_get(struct fs *fs, uint64_t id, const char *name, void *buf, s
 	return r;
 }
 
-int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *value, size_t len)
+int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *value, size_t len,
+		      int flags)
 {
 	const struct key *key = key_find(name);
 	char text[POLICY_TEXT_MAX];
@@ -377,7 +384,7 @@ int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *
 		return -EINVAL;
 	memcpy(text, value, len);
 	text[len] = '\0';
-	return policy_set(fs->policy, id, (enum policy_kind)key->kind, text);
+	return policy_set(fs->policy, id, (enum policy_kind)key->kind, text, flags);
 }
 
 int terrace_xattr_remove(struct fs *fs, uint64_t id, const char *name)
@@ -388,5 +395,5 @@ int terrace_xattr_remove(struct fs *fs, uint64_t id, const char *name)
 		return -ENODATA;
 	if (key->kind < 0)
 		return -EROFS;
-	return policy_set(fs->policy, id, (enum policy_kind)key->kind, NULL);
+	return policy_set(fs->policy, id, (enum policy_kind)key->kind, NULL, 0);
 }

@@ -21,7 +21,8 @@ struct object;
 bool terrace_xattr_is(const char *name);
 int terrace_xattr_get(struct fs *fs, uint64_t id, const char *name, void *buf, size_t cap,
 		      size_t *len);
-int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *value, size_t len);
+int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *value, size_t len,
+		      int flags);
 int terrace_xattr_remove(struct fs *fs, uint64_t id, const char *name);
 
 /* The tier (index) that holds most of an object's bytes; 0 (RAM) when it has none. */

@@ -271,7 +271,7 @@ int fs_setxattr(struct fs *fs, uint64_t id, const char *name, const void *value,
 				.foreign_group = cred->foreign_group};
 
 	if (terrace_xattr_is(name))
-		return terrace_xattr_set(fs, id, name, value, len);
+		return terrace_xattr_set(fs, id, name, value, len, flags);
 	if (len > VALUE_MAX_LEN)
 		return -E2BIG;
 	if (!value)

@@ -12,6 +12,8 @@
 
 int tunables_init(struct tunables *out, const struct pool_config *config)
 {
+	char why[160];
+
 	*out = (struct tunables){
 		.run_interval_ns = config->run_interval_ns,
 		.promote_window_ns = config->promote_window_ns,
@@ -35,8 +37,7 @@ int tunables_init(struct tunables *out, const struct pool_config *config)
 						       .write_budget = tier->write_budget,
 						       .codec = tier->codec};
 	}
-	memset(&out->move_window, 0xff, sizeof(out->move_window)); /* always */
-	return 0;
+	return window_parse(config->move_window, &out->move_window, why, sizeof(why));
 }
 
 void pool_tunables(struct pool *pool, struct tunables *out)

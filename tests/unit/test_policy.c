@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /* user.terrace.*: pins and codecs, their inheritance, and the reports. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdatomic.h>
+#include <sys/xattr.h>
 #include <cmocka.h>
 
 #include "fs/policy.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/config_keys.h"
 #include "tiers/meta.h"
 
 #define SET(id, name, value) \
@@ -141,12 +145,219 @@ static void reports(void **state)
 	assert_string_equal(get(fix, d, "tier"), "-");
 }
 
+static void flags(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data");
+
+#define WITH(flag, value) \
+	fs_setxattr(fix->fs, f, "user.terrace.pin", value, strlen(value), flag, &fix->cred)
+	assert_int_equal(WITH(XATTR_REPLACE, "ssd"), -ENODATA);
+	assert_int_equal(WITH(XATTR_CREATE, "ssd"), 0);
+	assert_int_equal(WITH(XATTR_CREATE, "hdd"), -EEXIST);
+	assert_string_equal(get(fix, f, "pin"), "ssd");
+	assert_int_equal(WITH(XATTR_REPLACE, "hdd"), 0);
+	assert_string_equal(get(fix, f, "pin"), "hdd");
+	assert_int_equal(WITH(XATTR_CREATE, "nowhere"), -EINVAL);
+}
+
+static struct object_policy policy_of(struct fix_fs *fix, uint64_t id, uint32_t age_s)
+{
+	struct object_policy policy;
+
+	policy_effective(fix->fs->policy, id, age_s, &policy);
+	return policy;
+}
+
+static void states(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t a = fix_folder(fix, ROOT, "a"), b = fix_folder(fix, a, "b");
+	uint64_t f = fix_file(fix, b, "f", "data");
+
+	assert_int_equal(policy_of(fix, f, 0).state, OBJECT_ACTIVE);
+	assert_int_equal(SET(f, "state", "frozen"), -EINVAL);
+	assert_int_equal(SET(f, "state", "Sealed"), -EINVAL);
+	assert_int_equal(SET(f, "state", ""), -EINVAL);
+	assert_int_equal(SET(a, "state", "archived"), 0);
+	assert_int_equal(policy_of(fix, f, 0).state, OBJECT_ARCHIVED);
+	assert_string_equal(get(fix, f, "state"), "-");
+	assert_string_equal(get(fix, a, "state"), "archived");
+	assert_int_equal(SET(b, "state", "sealed"), 0);
+	assert_int_equal(policy_of(fix, f, 0).state, OBJECT_SEALED);
+	assert_int_equal(SET(f, "state", "active"), 0); /* goes before what is above */
+	assert_int_equal(policy_of(fix, f, 0).state, OBJECT_ACTIVE);
+	fix_fs_crash(fix);
+	assert_string_equal(get(fix, f, "state"), "active");
+	assert_int_equal(fs_removexattr(fix->fs, f, "user.terrace.state"), 0);
+	assert_int_equal(fs_removexattr(fix->fs, f, "user.terrace.state"), -ENODATA);
+	assert_int_equal(policy_of(fix, f, 0).state, OBJECT_SEALED);
+	/* With a pin beside it, and without it again, the record is read back whole. */
+	assert_int_equal(SET(b, "pin", "hdd"), 0);
+	fix_fs_remount(fix);
+	assert_int_equal(policy_of(fix, f, 0).state, OBJECT_SEALED);
+	assert_int_equal(policy_of(fix, f, 0).pin, 2);
+	assert_int_equal(fs_removexattr(fix->fs, b, "user.terrace.state"), 0);
+	fix_fs_remount(fix);
+	assert_int_equal(policy_of(fix, f, 0).state, OBJECT_ARCHIVED);
+	assert_int_equal(policy_of(fix, f, 0).pin, 2);
+}
+
+/* Rules as a configuration file has them, for the mounted pool. */
+static void use_rules(struct fix_fs *fix, const char *rules)
+{
+	char text[4096], message[512];
+	struct pool_config config;
+
+	snprintf(text, sizeof(text),
+		 "[pool]\nuuid = 00112233445566778899aabbccddeeff\n[tier ssd]\npath = /s\n"
+		 "[tier hdd]\npath = /h\n%s",
+		 rules);
+	if (config_parse_text("/etc/terrace/x.conf", text, strlen(text), &config, message, 512))
+		fail_msg("%s", message);
+	assert_int_equal(policy_rules_set(fix->fs->policy, &config), 0);
+	config_release(&config);
+}
+
+static int rule_of(struct fix_fs *fix, uint64_t id)
+{
+	return policy_of(fix, id, 0).rule;
+}
+
+static void rules_match(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t a = fix_folder(fix, ROOT, "a"), b = fix_folder(fix, a, "b");
+	uint64_t f = fix_file(fix, b, "f.jpg", "data"), g = fix_file(fix, ROOT, "g", "0123456789");
+	struct stat st;
+
+	assert_int_equal(rule_of(fix, f), -1);
+	use_rules(fix, "[rule one]\nmatch=/a/*.jpg\n[rule two]\nmatch=/x\nmatch=/a/**/*.jpg\n"
+		       "tier=hdd\n[rule three]\nmin_size=10\nmax_size=10\nnever=ssd\n");
+	assert_int_equal(rule_of(fix, f), 1);
+	assert_int_equal(rule_of(fix, f), 1); /* its folder's path is cached */
+	assert_int_equal(policy_of(fix, f, 0).tier, 2);
+	assert_int_equal(rule_of(fix, g), 2);
+	assert_int_equal(policy_of(fix, g, 0).never_tiers, 1 << 1);
+	assert_int_equal(rule_of(fix, a), -1); /* a folder has no bytes */
+	/* Its name, its folder's, and one above change. */
+	assert_int_equal(fs_rename(fix->fs, b, "f.jpg", b, "f.png", 0), 0);
+	assert_int_equal(rule_of(fix, f), -1);
+	assert_int_equal(fs_rename(fix->fs, b, "f.png", a, "f.jpg", 0), 0);
+	assert_int_equal(rule_of(fix, f), 0);
+	assert_int_equal(fs_rename(fix->fs, a, "f.jpg", b, "f.jpg", 0), 0);
+	assert_int_equal(rule_of(fix, f), 1);
+	assert_int_equal(fs_rename(fix->fs, ROOT, "a", ROOT, "c", 0), 0);
+	assert_int_equal(rule_of(fix, f), -1);
+	assert_int_equal(fs_rename(fix->fs, ROOT, "c", ROOT, "a", 0), 0);
+	assert_int_equal(rule_of(fix, f), 1);
+	/* A second name: the last one counts. */
+	assert_int_equal(fs_link(fix->fs, f, a, "g.jpg", &st), 0);
+	assert_int_equal(rule_of(fix, f), 0);
+	use_rules(fix, "");
+	assert_int_equal(rule_of(fix, f), -1);
+}
+
+static void rules_of_owner_and_age(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data");
+	struct stat st = {.st_uid = 4711};
+
+	use_rules(fix, "[rule old]\nmin_age=1h\ntier=hdd\n[rule his]\nowner=4711\nignore=yes\n"
+		       "[rule none]\n[rule never-asked]\ntier=ssd\n");
+	assert_int_equal(rule_of(fix, f), 2); /* the exception: nothing is asked for */
+	assert_int_equal(policy_of(fix, f, 0).tier, -1);
+	assert_int_equal(policy_of(fix, f, 3599).rule, 2);
+	assert_int_equal(policy_of(fix, f, 3600).rule, 0);
+	assert_int_equal(policy_of(fix, f, UINT32_MAX).tier, 2);
+	assert_int_equal(fs_setattr(fix->fs, f, FS_SET_UID, &st, &st), 0);
+	assert_true(policy_of(fix, f, 0).ignore);
+}
+
+static void settings_go_before_rules(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t d = fix_folder(fix, ROOT, "d"), f = fix_file(fix, d, "f", "data");
+	struct object_policy policy;
+
+	use_rules(fix, "[rule all]\ntier=hdd\nnever=ssd\ncodec=zstd:19\nignore=yes\n");
+	policy = policy_of(fix, f, 0);
+	assert_true(policy.ignore && policy.tier == 2 && policy.never_tiers == 1 << 1);
+	assert_true(policy.has_codec && policy.codec.level == 19);
+	assert_int_equal(SET(d, "codec", "lz4"), 0);
+	policy = policy_of(fix, f, 0);
+	assert_true(policy.ignore && policy.tier == 2);
+	assert_int_equal(policy.codec.id, CODEC_LZ4);
+	assert_int_equal(SET(d, "pin", "ssd"), 0);
+	policy = policy_of(fix, f, 0);
+	assert_true(!policy.ignore && policy.tier == -1 && !policy.never_tiers);
+	assert_int_equal(policy.pin, 1);
+	assert_int_equal(fs_removexattr(fix->fs, d, "user.terrace.pin"), 0);
+	assert_int_equal(SET(f, "pin", "ram"), 0); /* where it is on disk, the rule still says */
+	policy = policy_of(fix, f, 0);
+	assert_true(policy.pin == 0 && policy.tier == 2 && !policy.ignore);
+	assert_int_equal(fs_removexattr(fix->fs, f, "user.terrace.pin"), 0);
+	assert_int_equal(SET(f, "state", "archived"), 0);
+	policy = policy_of(fix, f, 0);
+	assert_true(!policy.ignore && policy.tier == -1 && !policy.never_tiers);
+}
+
+struct asker {
+	struct fix_fs *fix;
+	uint64_t id;
+	_Atomic bool stop;
+	unsigned wrong;
+};
+
+static void *ask_on(void *arg)
+{
+	struct asker *asker = arg;
+
+	while (!asker->stop) {
+		struct object_policy policy = policy_of(asker->fix, asker->id, 0);
+
+		/* Of one set or the other, and of one name or the other, never a mix. */
+		asker->wrong += policy.rule >= 0 && (policy.tier == 2) != (policy.rule == 1);
+	}
+	return NULL;
+}
+
+/* Rules change and folders are renamed while files are asked about. */
+static void at_once(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t d = fix_folder(fix, ROOT, "d"), f = fix_file(fix, d, "f", "data");
+	struct asker asker = {.fix = fix, .id = f};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, ask_on, &asker), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		use_rules(fix, i % 2 ? "[rule a]\nmatch=/x/\n[rule b]\nmatch=/d/\ntier=hdd\n"
+				     : "[rule a]\nmatch=/d/\n");
+		assert_int_equal(
+			fs_rename(fix->fs, ROOT, i % 2 ? "e" : "d", ROOT, i % 2 ? "d" : "e", 0), 0);
+		assert_int_equal(policy_of(fix, f, 0).rule, i % 2 ? 1 : -1);
+	}
+	asker.stop = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(asker.wrong, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(inheritance), TEST(kept), TEST(refused),
-					   TEST(reports)};
+	const struct CMUnitTest tests[] = {TEST(inheritance),
+					   TEST(kept),
+					   TEST(refused),
+					   TEST(reports),
+					   TEST(flags),
+					   TEST(states),
+					   TEST(rules_match),
+					   TEST(rules_of_owner_and_age),
+					   TEST(settings_go_before_rules),
+					   TEST(at_once)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
