@@ -22,6 +22,7 @@
 #include "fs/attr.h"
 #include "fs/feed.h"
 #include "fs/jobs.h"
+#include "tiers/log.h"
 #include "tiers/object.h"
 
 enum node { /* added to CONTROL_BASE */
@@ -91,6 +92,20 @@ void control_free(struct control *control)
 	jobs_free(control->jobs);
 	free(control->mount);
 	free(control);
+}
+
+void control_place(struct control *control, uint64_t id)
+{
+	int r = jobs_place(control->jobs, id);
+
+	if (r)
+		log_warning("inode %llu waits for the next pass of the tier engine to be moved: %s",
+			    (unsigned long long)id, strerror(-r));
+}
+
+uint64_t control_placing(struct control *control, uint64_t id)
+{
+	return jobs_placing(control->jobs, id);
 }
 
 static void fill(struct control *control, uint64_t id, mode_t mode, struct stat *out)

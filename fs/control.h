@@ -36,6 +36,11 @@ int control_new(struct fs *fs, const char *mount, struct control **out);
 /* Cancels what runs and waits for it. */
 void control_free(struct control *control);
 
+/* Something was set that may want the inode's data elsewhere: that is begun now. */
+void control_place(struct control *control, uint64_t id);
+/* The number of the job that does it, or has done it; 0 = none that is kept. */
+uint64_t control_placing(struct control *control, uint64_t id);
+
 int control_lookup(struct control *control, uint64_t parent, const char *name, struct stat *out);
 int control_getattr(struct control *control, uint64_t id, struct stat *out);
 int control_readdir(struct control *control, uint64_t id, uint64_t off,

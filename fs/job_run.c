@@ -17,8 +17,11 @@
 
 #include "fs/fs.h"
 #include "fs/terrace_xattr.h"
+#include "tiers/engine/engine.h"
 #include "tiers/object.h"
 #include "tiers/places.h"
+
+#define PLACE_MAX 4096u /* inodes in one job */
 
 struct job_kind {
 	const char *verb;
@@ -30,6 +33,7 @@ struct job_kind {
 
 static int run_pass(struct fs *fs, struct job *job);
 static int run_move(struct fs *fs, struct job *job);
+static int run_place(struct fs *fs, struct job *job);
 static int run_add_path(struct fs *fs, struct job *job);
 static int run_remove_path(struct fs *fs, struct job *job);
 
@@ -37,6 +41,7 @@ static const struct job_kind kinds[] = {
 	{"run", false, 0, run_pass, false},
 	{"promote", true, -1, run_move, false},
 	{"demote", true, +1, run_move, false},
+	{JOB_PLACE, true, 0, run_place, false},
 	{"add-path", false, 0, run_add_path, true},
 	{"remove-path", false, 0, run_remove_path, true},
 };
@@ -67,7 +72,8 @@ static int parse_to(struct job *job, const struct pool_config *config, const cha
 }
 
 /* A mistyped path is an error for whoever typed it. It may still vanish before its turn comes. */
-static int check_paths(struct fs *fs, const json_t *paths, char *message, size_t message_cap)
+static int check_paths(struct fs *fs, const json_t *paths, bool numbers, char *message,
+		       size_t message_cap)
 {
 	json_t *path;
 	uint64_t id;
@@ -82,6 +88,8 @@ static int check_paths(struct fs *fs, const json_t *paths, char *message, size_t
 	{
 		const char *text = json_string_value(path);
 
+		if (numbers && json_is_integer(path))
+			continue; /* an inode that is there or is not any more */
 		if (!text || *text != '/') {
 			snprintf(message, message_cap,
 				 "a path begins with /, at the root of the mount");
@@ -137,7 +145,8 @@ int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char
 		snprintf(message, message_cap, "no such tier");
 	} else if (parse_place(job, config, tier, path, message, message_cap)) {
 		r = -EINVAL;
-	} else if (!job->kind->has_paths || !check_paths(fs, paths, message, message_cap)) {
+	} else if (!job->kind->has_paths ||
+		   !check_paths(fs, paths, job->kind->run == run_place, message, message_cap)) {
 		job->paths = job->kind->has_paths ? json_incref(paths) : NULL;
 		atomic_store(&job->between, true);
 		r = 0;
@@ -158,6 +167,28 @@ void job_release(struct job *job)
 const char *job_verb(const struct job *job)
 {
 	return job->kind->verb;
+}
+
+bool job_place_has(const struct job *job, uint64_t id)
+{
+	json_t *path;
+	size_t i;
+
+	if (strcmp(job->kind->verb, JOB_PLACE) != 0)
+		return false;
+	json_array_foreach(job->paths, i, path)
+	{
+		if (json_is_integer(path) && (uint64_t)json_integer_value(path) == id)
+			return true;
+	}
+	return false;
+}
+
+bool job_place_add(struct job *job, uint64_t id)
+{
+	if (strcmp(job->kind->verb, JOB_PLACE) != 0 || json_array_size(job->paths) >= PLACE_MAX)
+		return false;
+	return !json_array_append_new(job->paths, json_integer((json_int_t)id));
 }
 
 json_t *job_json(struct job *job, bool ended)
@@ -250,15 +281,19 @@ static int collect_entry(void *arg, const struct dir_entry *entry)
 	return collect_one(arg, entry->id, entry->type);
 }
 
-static int collect_path(struct fs *fs, struct collect *collect, const char *path)
+/* A path, or the number of an inode: then it is no error when that is gone. */
+static int collect_path(struct fs *fs, struct collect *collect, const json_t *path)
 {
+	uint64_t id = (uint64_t)json_integer_value(path);
 	struct stat st;
-	uint64_t id;
-	int r;
+	int r = 0;
 
-	r = fs_resolve(fs, path, &id);
+	if (!json_is_integer(path))
+		r = fs_resolve(fs, json_string_value(path), &id);
 	if (!r)
 		r = fs_getattr(fs, id, &st);
+	if (r == -ENOENT && json_is_integer(path))
+		return 0;
 	if (!r)
 		r = collect_one(collect, id, (uint8_t)IFTODT(st.st_mode));
 	while (!r && collect->folders.len) {
@@ -328,30 +363,63 @@ static int move_all(struct fs *fs, struct job *job, const struct list *files)
 	return first;
 }
 
-/* A path that cannot be found fails the job, after the others were done. */
-static int run_move(struct fs *fs, struct job *job)
+/* All files below the job's paths. A path that cannot be found fails the job, after the others were
+ * done: *first. */
+static int collect_all(struct fs *fs, struct collect *collect, int *first)
 {
-	struct collect collect = {.job = job};
-	int first = 0, r = 0;
 	json_t *path;
 	size_t i;
+	int r;
 
-	json_array_foreach(job->paths, i, path)
+	*first = 0;
+	json_array_foreach(collect->job->paths, i, path)
 	{
-		r = collect_path(fs, &collect, json_string_value(path));
+		r = collect_path(fs, collect, path);
 		if (r == -ECANCELED || r == -ENOMEM)
-			goto out;
-		if (!first)
-			first = r;
+			return r;
+		if (!*first)
+			*first = r;
 	}
-	r = move_all(fs, job, &collect.files);
-	if (!first || r == -ECANCELED)
-		first = r;
-	r = first;
-out:
+	return 0;
+}
+
+static int run_collected(struct fs *fs, struct job *job,
+			 int (*move)(struct fs *fs, struct job *job, const struct list *files))
+{
+	struct collect collect = {.job = job};
+	int first, r = collect_all(fs, &collect, &first);
+
+	if (!r) {
+		r = move(fs, job, &collect.files);
+		if (first && r != -ECANCELED)
+			r = first;
+	}
 	free(collect.files.ids);
 	free(collect.folders.ids);
 	return r;
+}
+
+static int run_move(struct fs *fs, struct job *job)
+{
+	return run_collected(fs, job, move_all);
+}
+
+static int place_all(struct fs *fs, struct job *job, const struct list *files)
+{
+	int r;
+
+	if (!files->len)
+		return 0;
+	atomic_store(&job->between, false);
+	r = pool_place(fs->pool, files->ids, files->len, &job->progress);
+	move_ended(job);
+	job->files += files->len;
+	return r;
+}
+
+static int run_place(struct fs *fs, struct job *job)
+{
+	return run_collected(fs, job, place_all);
 }
 
 int job_run(struct fs *fs, struct job *job)

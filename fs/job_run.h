@@ -16,6 +16,10 @@
 struct fs;
 struct job_kind;
 
+/* Puts files where their settings want them; also asked for whenever one is set. Its paths may be
+ * numbers of inodes: those outlive renames. */
+#define JOB_PLACE "place"
+
 struct job {
 	const struct job_kind *kind;
 	int to;		     /* tier index, -1 = one up or down from where each file is */
@@ -36,6 +40,10 @@ int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char
 	      size_t message_cap);
 void job_release(struct job *job);
 const char *job_verb(const struct job *job);
+/* Is the inode one of those to be placed? / Adds it to a job that does not run yet; false: it is of
+ * another kind, or full. */
+bool job_place_has(const struct job *job, uint64_t id);
+bool job_place_add(struct job *job, uint64_t id);
 /* -ECANCELED, or the first error; what could be done has been done. */
 int job_run(struct fs *fs, struct job *job);
 /* Everything but number and state. NULL: no memory. */

@@ -194,6 +194,45 @@ out:
 	return r;
 }
 
+/* To the last job, if that waits and places: what is set on many files is one job or a few. */
+static bool join_locked(struct jobs *jobs, uint64_t id)
+{
+	struct entry *last = NULL;
+
+	for (struct entry *entry = jobs->first; entry; entry = entry->next)
+		last = entry;
+	return last && last->state == JOB_QUEUED &&
+	       (job_place_has(&last->job, id) || job_place_add(&last->job, id));
+}
+
+int jobs_place(struct jobs *jobs, uint64_t id)
+{
+	char request[80], message[256];
+	uint64_t number;
+	bool joined;
+
+	pthread_mutex_lock(&jobs->lock);
+	joined = join_locked(jobs, id);
+	pthread_mutex_unlock(&jobs->lock);
+	if (joined)
+		return 0;
+	snprintf(request, sizeof(request), "{\"verb\":\"" JOB_PLACE "\",\"paths\":[%llu]}",
+		 (unsigned long long)id);
+	return jobs_submit(jobs, request, strlen(request), &number, message, sizeof(message));
+}
+
+uint64_t jobs_placing(struct jobs *jobs, uint64_t id)
+{
+	uint64_t number = 0;
+
+	pthread_mutex_lock(&jobs->lock);
+	for (struct entry *entry = jobs->first; entry; entry = entry->next)
+		if (job_place_has(&entry->job, id))
+			number = entry->number;
+	pthread_mutex_unlock(&jobs->lock);
+	return number;
+}
+
 int jobs_cancel(struct jobs *jobs, uint64_t number)
 {
 	struct entry *entry;

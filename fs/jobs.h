@@ -25,6 +25,11 @@ void jobs_free(struct jobs *jobs);
 /* Parses and queues a request (JSON). -EINVAL with a reason in message; -ENOMEM, -EBUSY. */
 int jobs_submit(struct jobs *jobs, const char *text, size_t len, uint64_t *number, char *message,
 		size_t message_cap);
+/* Queues the inode to be placed where its settings want it, with others that wait for that. -EBUSY,
+ * -ENOMEM: the tier engine will find it. */
+int jobs_place(struct jobs *jobs, uint64_t id);
+/* The last job that is to place, or has placed, exactly this inode; 0 = none that is kept. */
+uint64_t jobs_placing(struct jobs *jobs, uint64_t id);
 /* -ENOENT. An ended job is left as it is. */
 int jobs_cancel(struct jobs *jobs, uint64_t number);
 /* The job's JSON text, malloc'd; -ENOENT, -ENOMEM. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/policy.h"
 #include "tiers/object.h"
@@ -312,6 +313,16 @@ static int get_effective_codec(struct subject *subject, struct text *text)
 	return 0;
 }
 
+static int get_job(struct subject *subject, struct text *text)
+{
+	uint64_t number = control_placing(subject->fs->control, subject->id);
+
+	if (!number)
+		return -ENODATA;
+	add(text, "%llu", (unsigned long long)number);
+	return 0;
+}
+
 static const struct key {
 	const char *name;
 	int (*get)(struct subject *subject, struct text *text);
@@ -326,6 +337,7 @@ static const struct key {
 	{"pin", get_pin, POLICY_PIN},
 	{"codec", get_codec, POLICY_CODEC},
 	{"state", get_state, POLICY_STATE},
+	{"job", get_job, -1},
 	{"effective.pin", get_effective_pin, -1},
 	{"effective.codec", get_effective_codec, -1},
 };
@@ -375,6 +387,7 @@ int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *
 {
 	const struct key *key = key_find(name);
 	char text[POLICY_TEXT_MAX];
+	int r;
 
 	if (!key)
 		return -EINVAL;
@@ -384,7 +397,10 @@ int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *
 		return -EINVAL;
 	memcpy(text, value, len);
 	text[len] = '\0';
-	return policy_set(fs->policy, id, (enum policy_kind)key->kind, text, flags);
+	r = policy_set(fs->policy, id, (enum policy_kind)key->kind, text, flags);
+	if (!r && key->kind != POLICY_CODEC) /* a codec is for what is written from now on */
+		control_place(fs->control, id);
+	return r;
 }
 
 int terrace_xattr_remove(struct fs *fs, uint64_t id, const char *name)

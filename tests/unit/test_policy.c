@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* user.terrace.*: pins and codecs, their inheritance, and the reports. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +10,10 @@
 #include <string.h>
 #include <stdatomic.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 #include <cmocka.h>
 
+#include "fs/inode.h"
 #include "fs/policy.h"
 #include "tests/unit/fix_fs.h"
 #include "tiers/config_keys.h"
@@ -303,6 +306,67 @@ static void settings_go_before_rules(void **state)
 	assert_true(!policy.ignore && policy.tier == -1 && !policy.never_tiers);
 }
 
+/* Waits for what a setting has begun; false: it is not so after 10 s. */
+static bool becomes(struct fix_fs *fix, uint64_t id, const char *name, const char *value)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		if (!strcmp(get(fix, id, name), value))
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static void placed_at_once(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t d = fix_folder(fix, ROOT, "d"), e = fix_folder(fix, d, "e");
+	uint64_t f = fix_file(fix, e, "f", "data"), g = fix_file(fix, d, "g", "more");
+	uint64_t other = fix_file(fix, ROOT, "other", "data");
+	struct inode *open;
+
+	assert_int_equal(fs_fsync_all(fix->fs), 0);
+	assert_string_equal(get(fix, f, "job"), "-");
+	assert_int_equal(fs_file_open(fix->fs, f, O_RDWR, false, &open), 0);
+	assert_int_equal(SET(d, "pin", "hdd"), 0);
+	assert_true(atoi(get(fix, d, "job")) > 0);
+	assert_true(becomes(fix, f, "tier", "hdd"));
+	assert_true(becomes(fix, g, "tier", "hdd"));
+	assert_string_equal(get(fix, other, "tier"), "ssd");
+	assert_int_equal(SET(f, "pin", "ssd"), 0);
+	assert_true(becomes(fix, f, "tier", "ssd"));
+	fs_file_close(fix->fs, open, O_RDWR);
+	assert_int_equal(SET(other, "state", "archived"), 0);
+	assert_true(becomes(fix, other, "tier", "hdd"));
+	/* Unpinned, it stays. */
+	assert_int_equal(fs_removexattr(fix->fs, f, "user.terrace.pin"), 0);
+	assert_int_equal(fs_removexattr(fix->fs, d, "user.terrace.pin"), 0);
+	assert_string_equal(get(fix, f, "tier"), "ssd");
+	assert_string_equal(get(fix, g, "tier"), "hdd");
+	fix_content(fix, f, "data");
+}
+
+/* What is set on many files does not become as many jobs, and none is forgotten. */
+static void many_placed(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t ids[200];
+	char name[16];
+	int jobs;
+
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		ids[i] = fix_file(fix, ROOT, name, name);
+	}
+	assert_int_equal(fs_fsync_all(fix->fs), 0);
+	for (unsigned i = 0; i < 200; i++)
+		assert_int_equal(SET(ids[i], "pin", "hdd"), 0);
+	jobs = atoi(get(fix, ids[199], "job"));
+	assert_true(jobs > 0 && jobs < 150);
+	for (unsigned i = 0; i < 200; i++)
+		assert_true(becomes(fix, ids[i], "tier", "hdd"));
+}
+
 struct asker {
 	struct fix_fs *fix;
 	uint64_t id;
@@ -357,6 +421,8 @@ int main(void)
 					   TEST(rules_match),
 					   TEST(rules_of_owner_and_age),
 					   TEST(settings_go_before_rules),
+					   TEST(placed_at_once),
+					   TEST(many_placed),
 					   TEST(at_once)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
