@@ -200,7 +200,7 @@ static int make_text(struct control *control, uint64_t node, char **text)
 {
 	switch (node) {
 	case NODE_STATUS:
-		*text = control_status(control->fs);
+		*text = control_status(control->fs, control->mount);
 		break;
 	case NODE_STATS:
 		*text = control_stats_json(control->fs, control->mount);

@@ -14,6 +14,7 @@
 #ifndef TERRACE_FS_CONTROL_H
 #define TERRACE_FS_CONTROL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,9 +57,12 @@ bool control_ready(struct control_file *file); /* control_read() would not answe
 /* A request is one write. -EINVAL: refused, the file then reads as {"error": ...}. */
 int control_write(struct control_file *file, const void *buf, size_t len);
 
+/* Adds to stats.json what the engine does and what the media take (control_engine.c). */
+void control_engine_json(struct fs *fs, json_t *stats);
+
 /* Texts, in control_stats.c and metrics.c: malloc'd, or NULL (no memory). */
 char *control_stats_json(struct fs *fs, const char *mount);
-char *control_status(struct fs *fs);
+char *control_status(struct fs *fs, const char *mount);
 char *control_metrics(struct fs *fs, struct jobs *jobs);
 
 #endif

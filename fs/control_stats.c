@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The texts of .terrace/stats.json and .terrace/status: struct pool_usage for machines, for people.
- */
+/* The texts of .terrace/stats.json and .terrace/status: the accounts for machines, for people. */
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "fs/status_text.h"
 #include "tiers/places.h"
 #include "tiers/pool.h"
 
@@ -33,18 +32,12 @@ static json_t *codecs_json(const struct tier_usage *usage)
 
 struct paths { /* of one tier, as they are now */
 	json_t *paths, *places;
-	const char *first;
-	unsigned count;
 };
 
 static int each_place(void *arg, const struct pool_place *place)
 {
 	struct paths *paths = arg;
 
-	if (!paths->count++)
-		paths->first = place->path;
-	if (!paths->paths)
-		return 0;
 	json_array_append_new(paths->paths, json_string(place->path));
 	json_array_append_new(paths->places,
 			      json_pack("{s:s,s:o,s:o,s:o,s:o,s:b}", "path", place->path, "size",
@@ -73,12 +66,12 @@ static json_t *tier_json(struct pool *pool, uint32_t t, const struct tier_usage 
 			 codecs_json(usage));
 }
 
-char *control_stats_json(struct fs *fs, const char *mount)
+static json_t *make_stats(struct fs *fs, const char *mount)
 {
 	const struct pool_config *config = pool_config(fs->pool);
 	struct pool_usage *usage = calloc(1, sizeof(*usage));
 	struct pool_space space;
-	char uuid[33], *text;
+	char uuid[33];
 	json_t *root, *tiers;
 
 	if (!usage)
@@ -98,92 +91,26 @@ char *control_stats_json(struct fs *fs, const char *mount)
 		number(usage->stored), "metadata", number(usage->metadata), "objects",
 		number(usage->objects), "parked", number(usage->parked), "space", "total",
 		number(space.total), "free", number(space.free), "tiers", tiers);
-	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-	json_decref(root);
 	free(usage);
+	if (root)
+		control_engine_json(fs, root);
+	return root;
+}
+
+char *control_stats_json(struct fs *fs, const char *mount)
+{
+	json_t *stats = make_stats(fs, mount);
+	char *text = stats ? json_dumps(stats, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+
+	json_decref(stats);
 	return text;
 }
 
-static const char *human(uint64_t bytes, char buf[static 16])
+char *control_status(struct fs *fs, const char *mount)
 {
-	static const char units[] = "BKMGTPE";
-	double value = (double)bytes;
-	unsigned unit = 0;
+	json_t *stats = make_stats(fs, mount);
+	char *text = stats ? status_text(stats, false) : NULL;
 
-	while (value >= 1024 && unit < sizeof(units) - 2) {
-		value /= 1024;
-		unit++;
-	}
-	snprintf(buf, 16, unit && value < 10 ? "%.1f%c" : "%.0f%c", value, units[unit]);
-	return buf;
-}
-
-/* Hit% is the share of all `reads` that the tier served. */
-static void row(FILE *file, const char *name, const struct tier_usage *usage, uint64_t reads,
-		double ratio, const char *path)
-{
-	char size[16], used[16], logical[16], hit[16] = "-", percent[16] = "-";
-
-	if (reads)
-		snprintf(hit, sizeof(hit), "%.1f", 100.0 * (double)usage->hits / (double)reads);
-	if (usage->size)
-		snprintf(percent, sizeof(percent), "%.1f",
-			 100.0 * (double)usage->used / (double)usage->size);
-	fprintf(file, "%-16s %8s %8s %6s %8s %6.2f %6s %s\n", name, human(usage->size, size),
-		human(usage->used, used), percent, human(usage->logical, logical), ratio, hit,
-		path);
-}
-
-static double ratio_of(uint64_t logical, uint64_t stored)
-{
-	return stored ? (double)logical / (double)stored : 1.0;
-}
-
-char *control_status(struct fs *fs)
-{
-	const struct pool_config *config = pool_config(fs->pool);
-	struct pool_usage *usage = calloc(1, sizeof(*usage));
-	struct tier_usage all = {.size = 0};
-	struct pool_space space;
-	uint64_t reads = 0;
-	char *text = NULL;
-	size_t len;
-	FILE *file = usage ? open_memstream(&text, &len) : NULL;
-
-	if (!file) {
-		free(usage);
-		return NULL;
-	}
-	pool_usage(fs->pool, usage);
-	for (uint32_t i = 0; i < usage->ntiers; i++) {
-		const struct tier_usage *tier = &usage->tiers[i];
-
-		reads += tier->hits;
-		if (i) /* the RAM tier is a buffer and a cache: no room of its own */
-			all.used += tier->used;
-	}
-	all.logical = usage->logical;
-	pool_space(fs->pool, &space);
-	all.size = space.total; /* tiers may share media */
-	fprintf(file, "%-16s %8s %8s %6s %8s %6s %6s %s\n", "Tier", "Size", "Used", "Use%",
-		"Logical", "Ratio", "Hit%", "Path");
-	row(file, "combined", &all, 0, ratio_of(usage->logical, usage->stored), "");
-	for (uint32_t i = 0; i < usage->ntiers; i++) {
-		const struct config_tier *tier = &config->tiers[i];
-		struct paths paths = {.first = tier->paths[0]};
-		char path[PATH_MAX + 16];
-
-		pool_places(fs->pool, i, each_place, &paths);
-		snprintf(path, sizeof(path), "%s", paths.first ? paths.first : "");
-		if (paths.count > 1)
-			snprintf(path, sizeof(path), "%s +%u", paths.first, paths.count - 1);
-		row(file, tier->name, &usage->tiers[i], reads,
-		    ratio_of(usage->tiers[i].logical, usage->tiers[i].live), path);
-	}
-	if (fclose(file)) {
-		free(text);
-		text = NULL;
-	}
-	free(usage);
+	json_decref(stats);
 	return text;
 }

@@ -14,6 +14,7 @@
 
 #include "fs/fs.h"
 #include "fs/paths.h"
+#include "fs/text.h"
 #include "tiers/engine/engine.h"
 #include "tiers/engine/events.h"
 #include "tiers/pool.h"
@@ -144,7 +145,7 @@ static json_t *line_of(struct fs *fs, const struct event *event)
 	if (event->error)
 		set_error(line, event->error);
 	if (*event->text)
-		set(line, text_key(event->kind), path_json(event->text));
+		set(line, text_key(event->kind), json_name(event->text));
 	return line;
 }
 

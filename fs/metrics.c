@@ -223,6 +223,84 @@ static void print_media(FILE *out, struct fs *fs)
 	free(views);
 }
 
+/* Engine --------------------------------------------------------------------------------------- */
+
+static void print_moves(FILE *out, const struct engine_stats *stats)
+{
+	family(out, "moves_total", "counter", "Frames moved, by reason.");
+	for (unsigned i = REASON_NONE + 1; i < REASONS; i++)
+		sample_of(out, "moves_total", "reason", reason_name(i), stats->moves[i]);
+	family(out, "moved_bytes_total", "counter", "Bytes of files moved, by reason.");
+	for (unsigned i = REASON_NONE + 1; i < REASONS; i++)
+		sample_of(out, "moved_bytes_total", "reason", reason_name(i), stats->bytes[i]);
+	family(out, "blocked_bytes", "gauge",
+	       "Bytes that the last pass would have moved but for what blocks them.");
+	for (unsigned i = BLOCK_NONE + 1; i < BLOCKS; i++)
+		sample_of(out, "blocked_bytes", "block", block_name(i), stats->blocked[i]);
+}
+
+static void print_breakers(FILE *out, const struct pool_config *config,
+			   const struct engine_stats *stats)
+{
+	family(out, "breaker_state", "gauge", "1 for the state that the tier's breaker is in.");
+	for (uint32_t t = 1; t < config->ntiers; t++) {
+		for (unsigned state = BREAKER_CLOSED; state <= BREAKER_PROBING; state++) {
+			fputs("terrace_breaker_state", out);
+			label(out, "tier", config->tiers[t].name, "{");
+			label(out, "state", breaker_name(state), ",");
+			fprintf(out, "} %d\n", stats->tiers[t].breaker == state);
+		}
+	}
+}
+
+static void print_engine(FILE *out, struct fs *fs)
+{
+	static const struct row rows[] = {
+		{"passes_total", "counter", "Passes of the engine.",
+		 offsetof(struct engine_stats, passes)},
+		{"parked_frames", "gauge", "Frames whose move failed, tried again later.",
+		 offsetof(struct engine_stats, parked)},
+		{"parked_bytes", "gauge", "Their bytes.",
+		 offsetof(struct engine_stats, parked_bytes)},
+		{"segments_cleaned_total", "counter", "Segments emptied by cleaning.",
+		 offsetof(struct engine_stats, cleaned)},
+		{"promotions_total", "counter", "Frames that came up by heat.",
+		 offsetof(struct engine_stats, promotions)},
+		{"pingpong_total", "counter", "Of these, those that had lately gone down.",
+		 offsetof(struct engine_stats, pingpong)},
+	};
+	static const struct row tier_rows[] = {
+		{"breaker_opened_total", "counter", "Times that the tier's breaker has opened.",
+		 offsetof(struct engine_tier_stats, breaker_opened)},
+		{"write_budget_bytes", "gauge", "What moves may write per day; 0: no limit.",
+		 offsetof(struct engine_tier_stats, budget)},
+		{"write_budget_used_bytes", "gauge", "What they have written today.",
+		 offsetof(struct engine_tier_stats, budget_used)},
+		{"tier_moved_in_bytes_total", "counter", "Stored bytes that moved in.",
+		 offsetof(struct engine_tier_stats, moved_in)},
+		{"tier_moved_out_bytes_total", "counter", "Stored bytes that moved out.",
+		 offsetof(struct engine_tier_stats, moved_out)},
+	};
+	struct engine_stats *stats = malloc(sizeof(*stats));
+
+	if (!stats)
+		return;
+	pool_engine_stats(fs->pool, stats);
+	print_rows(out, ROWS(rows), stats);
+	print_moves(out, stats);
+	print_breakers(out, pool_config(fs->pool), stats);
+	print_tier_rows(out, ROWS(tier_rows), pool_config(fs->pool), stats->tiers,
+			sizeof(stats->tiers[0]));
+	family(out, "move_speed_ratio", "gauge", "How fast moves may go: 1 is full speed.");
+	fprintf(out, "terrace_move_speed_ratio %.6f\n", stats->share);
+	family(out, "move_window_open", "gauge", "1 while moves are allowed at this time of day.");
+	sample(out, "move_window_open", stats->window_open);
+	family(out, "promote_gain_ratio", "gauge",
+	       "What a promotion must save, by what it costs; ping-pong raises it.");
+	fprintf(out, "terrace_promote_gain_ratio %.6f\n", stats->gain);
+	free(stats);
+}
+
 static void print_about(FILE *out, struct fs *fs)
 {
 	const struct pool_config *config = pool_config(fs->pool);
@@ -265,6 +343,7 @@ char *control_metrics(struct fs *fs, struct jobs *jobs)
 		print_usage(out, fs, usage);
 		print_meta(out, fs);
 		print_media(out, fs);
+		print_engine(out, fs);
 		print_jobs(out, jobs);
 		if (fclose(out)) {
 			free(text);

@@ -10,8 +10,5 @@ struct fs;
 
 /* The path of an inode from the root as JSON; NULL: it has none any more, or out of memory. */
 json_t *path_json_of(struct fs *fs, uint64_t id);
-/* JSON is UTF-8, names are bytes: in one that is not UTF-8, every byte beyond ASCII becomes
- * U+FFFD. NULL: no memory. */
-json_t *path_json(const char *path);
 
 #endif

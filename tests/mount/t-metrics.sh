@@ -22,6 +22,14 @@ metrics
 seq 1 300000 >"$M/file"
 terrace sync "$M"
 move_all demote hdd
+metrics
+[ "$(value 'terrace_moves_total{reason="asked"}')" -gt 0 ] || fail "moves do not count"
+same 'terrace_moved_bytes_total{reason="asked"}' .engine.moves.asked.bytes
+same 'terrace_tier_moved_in_bytes_total{tier="hdd"}' '.tiers[2].moved_in'
+[ "$(value 'terrace_breaker_state{state="closed",tier="hdd"}')" = 1 ] || fail "breaker"
+[ "$(value 'terrace_breaker_state{state="open",tier="hdd"}')" = 0 ] || fail "breaker"
+[ "$(value terrace_events_total)" = "$(terrace events --json "$M" | wc -l)" ] || fail "events"
+[ "$(terrace status "$M")" = "$(cat "$M/.terrace/status")" ] || fail "two words about the status"
 pool_remount
 drop_caches
 cat "$M/file" >/dev/null

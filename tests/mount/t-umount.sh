@@ -21,6 +21,17 @@ code() { # WANT COMMAND
 }
 code 1 terrace umount "$M"
 code 1 terrace status "$M"
+says() { # PATTERN COMMAND: fails and says so
+	local pattern=$1
+	shift
+	code 1 "$@"
+	grep -qE -- "$pattern" "$T/out" || fail "$*: '$(cat "$T/out")' does not say $pattern"
+}
+says 'no such file, and no pool of this name is mounted' terrace status no-such-pool
+says 'no such file, and no pool of this name is mounted' terrace umount no-such-pool
+says "the pool $POOL is not mounted; .terracefs" terrace status "$POOL"
+says "the pool $POOL is not mounted; .terracefs" terrace umount "$POOL"
+says 'no pool is mounted there|not on a mounted pool' terrace status "$M"
 code 2 terrace
 code 2 terrace dance
 code 2 terrace demote
@@ -30,6 +41,9 @@ code 0 terrace create --help
 terracefs "$POOL" "$M" >>"$LOG" 2>&1
 PID=$(stats .pid)
 seq 1 100000 | cmp - "$M/file"
+code 0 terrace status "$POOL"
+cp "$POOL" "$M/some.conf"
+code 0 terrace status "$M/some.conf"
 for verb in status usage; do
 	code 0 terrace "$verb" "$M"
 	code 0 terrace "$verb" --json "$M"

@@ -165,6 +165,35 @@ static enum exit_code cannot_look(const char *path)
 	return complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
 }
 
+/* A pool's configuration file stands for the pool. */
+static bool is_config(const char *path)
+{
+	size_t len = strlen(path);
+	struct stat st;
+
+	return len > 5 && !strcmp(path + len - 5, ".conf") && !stat(path, &st) &&
+	       S_ISREG(st.st_mode);
+}
+
+/* Nothing is mounted under this name: a pool's, or a path. */
+static enum exit_code not_mounted(const char *name)
+{
+	char *path = strchr(name, '/') ? NULL : config_resolve(name);
+	bool pool = path && !access(path, F_OK);
+
+	free(path);
+	if (pool || is_config(name))
+		return complain(EXIT_FAILED,
+				"the pool %s is not mounted; `terracefs %s MNT` mounts it", name,
+				name);
+	if (!access(name, F_OK))
+		return complain(EXIT_FAILED, "%s: no pool is mounted there", name);
+	if (errno == ENOENT && !strchr(name, '/'))
+		return complain(EXIT_FAILED,
+				"%s: no such file, and no pool of this name is mounted", name);
+	return cannot_look(name);
+}
+
 enum exit_code mount_of_path(const char *path, struct mount *out, char **inside)
 {
 	char *full = realpath(path, NULL);
@@ -187,8 +216,9 @@ enum exit_code mount_of_path(const char *path, struct mount *out, char **inside)
 			best = i;
 	}
 	if (!code && best == n)
-		code = complain(EXIT_FAILED, "%s: not on a mounted pool%s", path,
-				n ? "" : " (none is mounted)");
+		code = is_config(path) ? not_mounted(path)
+				       : complain(EXIT_FAILED, "%s: not on a mounted pool%s", path,
+						  n ? "" : " (none is mounted)");
 	if (!code && inside) {
 		*inside = inside_name(&list[best], full);
 		if (!*inside)
@@ -283,11 +313,14 @@ enum exit_code mount_find(const char *name, bool dead, struct mount *out)
 	enum exit_code code;
 
 	memset(out, 0, sizeof(*out));
-	if (name && !dead && !access(name, F_OK))
-		return mount_of_path(name, out, NULL);
 	code = list_mounts(&list, &n);
 	if (code)
 		return code;
+	if (name && !dead && !access(name, F_OK) &&
+	    (!is_config(name) || match_name(list, n, name) == n)) {
+		list_release(list, n);
+		return mount_of_path(name, out, NULL);
+	}
 	if (!name) {
 		i = choose(list, n);
 		if (i < n)
@@ -304,10 +337,8 @@ enum exit_code mount_find(const char *name, bool dead, struct mount *out)
 		}
 		if (i < n)
 			take(list, i, out);
-		else if (access(name, F_OK))
-			code = cannot_look(name);
 		else
-			code = complain(EXIT_FAILED, "%s: no pool is mounted there", name);
+			code = not_mounted(name);
 	}
 	list_release(list, n);
 	return code;

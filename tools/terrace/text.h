@@ -1,36 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers and tables as people read them, and JSON. One thread. */
+/* Numbers, tables, JSON: the daemon prints with the same functions, so its files look the same. */
 #ifndef TERRACE_TOOLS_TEXT_H
 #define TERRACE_TOOLS_TEXT_H
 
-#include <jansson.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#define TEXT_CELL 24u /* bytes that hold any number below */
-
-/* "1.2G", or every byte. Returns buf. */
-const char *text_size(uint64_t bytes, bool plain, char buf[TEXT_CELL]);
-/* part of whole in percent, "-" when there is no whole. */
-const char *text_percent(uint64_t part, uint64_t whole, char buf[TEXT_CELL]);
-/* raw by stored, "-" when there is nothing. */
-const char *text_ratio(uint64_t raw, uint64_t stored, char buf[TEXT_CELL]);
-/* "12s", "3:05", "2:03:04". */
-const char *text_time(uint64_t seconds, char buf[TEXT_CELL]);
-
-/* A table: cells are copied, columns get as wide as they must, numbers stand to the right. */
-struct table;
-/* `align`: one letter per column, 'l' or 'r'. NULL: no memory. */
-struct table *table_new(const char *align);
-/* As many strings as columns, then NULL. */
-void table_row(struct table *table, ...) __attribute__((sentinel));
-/* Prints and frees. Returns false when memory ran out on the way (nothing is printed). */
-bool table_print(struct table *table);
-
-/* A file's name: in one that is not UTF-8, every byte beyond ASCII becomes U+FFFD. */
-json_t *json_name(const char *name);
-/* Prints one line of JSON; takes the reference. false when it is NULL. */
-bool json_print(json_t *json);
+#include "fs/text.h"
 
 #endif

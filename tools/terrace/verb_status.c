@@ -6,28 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/status_text.h"
 #include "tools/terrace/control.h"
 #include "tools/terrace/mounts.h"
 #include "tools/terrace/text.h"
-
-struct cells {
-	char size[TEXT_CELL], used[TEXT_CELL], fill[TEXT_CELL], logical[TEXT_CELL],
-		ratio[TEXT_CELL], hits[TEXT_CELL];
-};
-
-static char *joined_paths(const json_t *tier)
-{
-	json_t *path;
-	char *text = NULL;
-	size_t len = 0, i;
-	FILE *out = open_memstream(&text, &len);
-
-	if (!out)
-		return NULL;
-	json_array_foreach(json_object_get(tier, "paths"), i, path)
-		fprintf(out, "%s%s", i ? "," : "", json_string_value(path));
-	return fclose(out) ? NULL : text;
-}
 
 static bool is_ram(const json_t *tier)
 {
@@ -48,53 +30,15 @@ static uint64_t sum(const json_t *tiers, const char *key, bool ram)
 	return total;
 }
 
-/*
- * The RAM tier is a cache and a log in front of the others, so `combined` leaves its size out and
- * its hits in.
- */
-static void combined_row(struct table *table, const json_t *stats, const char *point, bool plain)
-{
-	const json_t *tiers = json_object_get(stats, "tiers");
-	/* Tiers may share media: the pool knows what they hold together. */
-	uint64_t size = control_number(json_object_get(stats, "space"), "total");
-	uint64_t used = sum(tiers, "used", false);
-	struct cells c;
-
-	table_row(table, "combined", text_size(size, plain, c.size), text_size(used, plain, c.used),
-		  text_percent(used, size, c.fill),
-		  text_size(control_number(stats, "logical"), plain, c.logical),
-		  text_ratio(control_number(stats, "logical"), control_number(stats, "stored"),
-			     c.ratio),
-		  "-", point, NULL);
-}
-
 static bool print_status(const json_t *stats, const char *point, bool plain)
 {
-	const json_t *tiers = json_object_get(stats, "tiers");
-	struct table *table = table_new("lrrrrrrl");
-	uint64_t hits = sum(tiers, "hits", true);
-	json_t *tier;
-	size_t i;
+	char *text = status_text(stats, plain);
 
-	table_row(table, "Tier", "Size", "Used", "Use%", "Logical", "Ratio", "Hit%", "Path", NULL);
-	combined_row(table, stats, point, plain);
-	json_array_foreach(tiers, i, tier)
-	{
-		uint64_t size = control_number(tier, "size"), used = control_number(tier, "used");
-		uint64_t logical = control_number(tier, "logical");
-		char *paths = joined_paths(tier);
-		struct cells c;
-
-		table_row(table, control_text(tier, "name"), text_size(size, plain, c.size),
-			  text_size(used, plain, c.used), text_percent(used, size, c.fill),
-			  text_size(logical, plain, c.logical),
-			  is_ram(tier) ? "-"
-				       : text_ratio(logical, control_number(tier, "live"), c.ratio),
-			  text_percent(control_number(tier, "hits"), hits, c.hits),
-			  paths ? paths : "?", NULL);
-		free(paths);
-	}
-	return table_print(table);
+	(void)point;
+	if (text)
+		fputs(text, stdout);
+	free(text);
+	return text;
 }
 
 static void amount(struct table *table, const char *name, uint64_t bytes, bool plain,
@@ -111,11 +55,17 @@ static bool print_amounts(const json_t *stats, bool plain)
 	const json_t *tiers = json_object_get(stats, "tiers");
 	const json_t *space = json_object_get(stats, "space");
 	uint64_t metadata = control_number(stats, "metadata");
+	uint64_t logical = control_number(stats, "logical");
+	uint64_t packed = control_number(stats, "packed");
 
-	amount(table, "Logical", control_number(stats, "logical"), plain,
-	       "bytes in files, without holes");
-	amount(table, "Packed", control_number(stats, "packed"), plain,
+	amount(table, "Logical", logical, plain, "bytes in files, without holes");
+	amount(table, "Packed", packed < logical ? packed : logical, plain,
 	       "shared bytes counted once");
+	/* Frames go when nothing points to them any more; until then what was overwritten in them
+	 * stays, and is cleaned with its segment. */
+	if (packed > logical)
+		amount(table, "Overwritten", packed - logical, plain,
+		       "not in files any more, beside what is: goes by cleaning");
 	amount(table, "Stored", control_number(stats, "stored"), plain, "after compression");
 	amount(table, "Metadata", metadata, plain, "names, attributes, maps");
 	amount(table, "On disks", sum(tiers, "used", false) + metadata, plain,

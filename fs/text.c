@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Numbers, tables, JSON: see text.h. */
-#include "tools/terrace/text.h"
+#include "fs/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -109,9 +109,9 @@ static size_t column_width(const struct table *table, size_t column)
 	return width;
 }
 
-bool table_print(struct table *table)
+bool table_print_to(struct table *table, FILE *out)
 {
-	bool done = table && !table->failed;
+	bool done = table && out && !table->failed;
 	size_t i, column;
 
 	for (i = 0; done && i < table->ncells; i++) {
@@ -119,9 +119,10 @@ bool table_print(struct table *table)
 		bool last = column + 1 == table->columns;
 
 		if (table->align[column] == 'r')
-			printf("%*s%s", width, table->cells[i], last ? "\n" : "  ");
+			fprintf(out, "%*s%s", width, table->cells[i], last ? "\n" : "  ");
 		else
-			printf("%-*s%s", last ? 0 : width, table->cells[i], last ? "\n" : "  ");
+			fprintf(out, "%-*s%s", last ? 0 : width, table->cells[i],
+				last ? "\n" : "  ");
 	}
 	for (i = 0; table && i < table->ncells; i++)
 		free(table->cells[i]);
@@ -129,6 +130,11 @@ bool table_print(struct table *table)
 		free(table->cells);
 	free(table);
 	return done;
+}
+
+bool table_print(struct table *table)
+{
+	return table_print_to(table, stdout);
 }
 
 json_t *json_name(const char *name)

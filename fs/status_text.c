@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/status_text.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/text.h"
+
+struct cells {
+	char size[TEXT_CELL], used[TEXT_CELL], fill[TEXT_CELL], logical[TEXT_CELL],
+		ratio[TEXT_CELL], hits[TEXT_CELL];
+};
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static char *joined_paths(const json_t *tier)
+{
+	json_t *path;
+	char *text = NULL;
+	size_t len = 0, i;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	json_array_foreach(json_object_get(tier, "paths"), i, path)
+		fprintf(out, "%s%s", i ? "," : "", json_string_value(path));
+	return fclose(out) ? NULL : text;
+}
+
+static bool is_ram(const json_t *tier)
+{
+	return !strcmp(text_of(tier, "kind"), "ram");
+}
+
+static uint64_t sum(const json_t *tiers, const char *key, bool ram)
+{
+	json_t *tier;
+	uint64_t total = 0;
+	size_t i;
+
+	json_array_foreach(tiers, i, tier)
+	{
+		if (ram || !is_ram(tier))
+			total += number_of(tier, key);
+	}
+	return total;
+}
+
+/*
+ * The RAM tier is a cache and a log in front of the others, so `combined` leaves its size out and
+ * its hits in.
+ */
+static void combined_row(struct table *table, const json_t *stats, bool plain)
+{
+	const json_t *tiers = json_object_get(stats, "tiers");
+	/* Tiers may share media: the pool knows what they hold together. */
+	uint64_t size = number_of(json_object_get(stats, "space"), "total");
+	uint64_t used = sum(tiers, "used", false);
+	struct cells c;
+
+	table_row(table, "combined", text_size(size, plain, c.size), text_size(used, plain, c.used),
+		  text_percent(used, size, c.fill),
+		  text_size(number_of(stats, "logical"), plain, c.logical),
+		  text_ratio(number_of(stats, "logical"), number_of(stats, "stored"), c.ratio), "-",
+		  text_of(stats, "mount"), NULL);
+}
+
+static void tier_row(struct table *table, const json_t *tier, uint64_t hits, bool plain)
+{
+	uint64_t size = number_of(tier, "size"), used = number_of(tier, "used");
+	uint64_t logical = number_of(tier, "logical");
+	char *paths = joined_paths(tier);
+	struct cells c;
+
+	table_row(table, text_of(tier, "name"), text_size(size, plain, c.size),
+		  text_size(used, plain, c.used), text_percent(used, size, c.fill),
+		  text_size(logical, plain, c.logical),
+		  is_ram(tier) ? "-" : text_ratio(logical, number_of(tier, "live"), c.ratio),
+		  text_percent(number_of(tier, "hits"), hits, c.hits), paths ? paths : "?", NULL);
+	free(paths);
+}
+
+/* "in 40s", or "soon". */
+static const char *until(const json_t *stats, uint64_t when_s, char buf[TEXT_CELL + 8])
+{
+	double now = json_number_value(json_object_get(stats, "time"));
+	char text[TEXT_CELL];
+
+	if ((double)when_s <= now)
+		snprintf(buf, TEXT_CELL + 8, "soon");
+	else
+		snprintf(buf, TEXT_CELL + 8, "in %s",
+			 text_time((uint64_t)((double)when_s - now) + 1, text));
+	return buf;
+}
+
+/* What holds moves back, a line each; nothing when all goes well. */
+static void print_notes(FILE *out, const json_t *stats, bool plain)
+{
+	const json_t *engine = json_object_get(stats, "engine"), *tier;
+	uint64_t parked = number_of(engine, "parked");
+	char text[TEXT_CELL + 8];
+	size_t i;
+
+	json_array_foreach(json_object_get(stats, "tiers"), i, tier)
+	{
+		const char *breaker = text_of(tier, "breaker");
+
+		if (*breaker && strcmp(breaker, "closed") != 0)
+			fprintf(out, "%s: breaker %s: moves are tried again %s\n",
+				text_of(tier, "name"), breaker,
+				until(stats, number_of(tier, "breaker_until"), text));
+		if (number_of(tier, "budget") &&
+		    number_of(tier, "budget_used") >= number_of(tier, "budget"))
+			fprintf(out, "%s: the write budget of today is used up\n",
+				text_of(tier, "name"));
+	}
+	if (parked)
+		fprintf(out, "parked: %s in %llu frames; `terrace events` says why\n",
+			text_size(number_of(engine, "parked_bytes"), plain, text),
+			(unsigned long long)parked);
+	if (*text_of(engine, "slow"))
+		fprintf(out, "moves go at %.0f%% of full speed: %s\n",
+			100 * json_number_value(json_object_get(engine, "share")),
+			text_of(engine, "slow"));
+	if (json_is_false(json_object_get(engine, "window_open")))
+		fprintf(out, "moves wait for their window: it opens %s\n",
+			until(stats, number_of(engine, "window_at"), text));
+}
+
+char *status_text(const json_t *stats, bool plain)
+{
+	const json_t *tiers = json_object_get(stats, "tiers"), *tier;
+	struct table *table = table_new("lrrrrrrl");
+	uint64_t hits = sum(tiers, "hits", true);
+	char *text = NULL;
+	size_t len, i;
+	FILE *out = open_memstream(&text, &len);
+	bool done;
+
+	table_row(table, "Tier", "Size", "Used", "Use%", "Logical", "Ratio", "Hit%", "Path", NULL);
+	combined_row(table, stats, plain);
+	json_array_foreach(tiers, i, tier) tier_row(table, tier, hits, plain);
+	done = table_print_to(table, out);
+	if (!out)
+		return NULL;
+	print_notes(out, stats, plain);
+	if (fclose(out) || !done) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
