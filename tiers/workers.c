@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Worker threads: one ring of waiting jobs per class, one lock for both.
+ * Worker threads: one ring of waiting jobs per class, one lock for all.
  *
  * Invariants:
  *  1. A job that was accepted runs exactly once, also while the pool is being freed.
@@ -20,6 +20,8 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <linux/ioprio.h>
 #include <unistd.h>
 
 #include "tiers/log.h"
@@ -33,6 +35,7 @@ struct queued_job {
 	int (*fn)(void *job, struct codec_scratch *scratch);
 	void *job;
 	struct job_group *group; /* may be NULL: nobody waits */
+	enum job_class class;
 };
 
 struct job_queue {
@@ -45,12 +48,13 @@ struct worker {
 	struct workers *pool;
 	struct codec_scratch *scratch;
 	pthread_t thread;
+	bool idle; /* its I/O priority, its own to change */
 };
 
 struct workers {
 	pthread_mutex_t lock; /* guards everything below but the constant fields at the end */
 	pthread_cond_t work;
-	struct job_queue queues[2]; /* by enum job_class */
+	struct job_queue queues[JOB_CLASSES];
 	bool stopping;
 
 	unsigned nthreads;
@@ -172,7 +176,7 @@ static void job_run(const struct queued_job *job, struct codec_scratch *scratch)
 
 static bool queue_take_locked(struct workers *workers, struct queued_job *out)
 {
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < JOB_CLASSES; i++) {
 		struct job_queue *queue = &workers->queues[i];
 
 		if (queue->count == 0)
@@ -186,6 +190,17 @@ static bool queue_take_locked(struct workers *workers, struct queued_job *out)
 	return false;
 }
 
+/* Which schedulers heed it: bfq and mq-deadline; the others take no harm. */
+static void worker_priority(struct worker *worker, bool idle)
+{
+	int class = idle ? IOPRIO_CLASS_IDLE : IOPRIO_CLASS_NONE;
+
+	if (worker->idle == idle)
+		return;
+	worker->idle = idle;
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(class, 0));
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
@@ -197,6 +212,7 @@ static void *worker_main(void *arg)
 	for (;;) {
 		if (queue_take_locked(workers, &job)) {
 			pthread_mutex_unlock(&workers->lock);
+			worker_priority(worker, job.class == JOB_IDLE);
 			job_run(&job, worker->scratch);
 			pthread_mutex_lock(&workers->lock);
 		} else if (workers->stopping) {
@@ -257,8 +273,8 @@ int workers_new(struct workers **out, unsigned nthreads)
 		return -ENOMEM;
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->work, NULL);
-	pthread_cond_init(&workers->queues[JOB_FOREGROUND].room, NULL);
-	pthread_cond_init(&workers->queues[JOB_BACKGROUND].room, NULL);
+	for (unsigned i = 0; i < JOB_CLASSES; i++)
+		pthread_cond_init(&workers->queues[i].room, NULL);
 	workers->threads = calloc(nthreads, sizeof(*workers->threads));
 	err = workers->threads ? workers_start(workers, nthreads) : -ENOMEM;
 	if (err < 0) {
@@ -282,8 +298,8 @@ void workers_free(struct workers *workers)
 		codec_scratch_free(workers->threads[i].scratch);
 	}
 	free(workers->threads);
-	pthread_cond_destroy(&workers->queues[JOB_BACKGROUND].room);
-	pthread_cond_destroy(&workers->queues[JOB_FOREGROUND].room);
+	for (unsigned i = 0; i < JOB_CLASSES; i++)
+		pthread_cond_destroy(&workers->queues[i].room);
 	pthread_cond_destroy(&workers->work);
 	pthread_mutex_destroy(&workers->lock);
 	free(workers);
@@ -292,7 +308,7 @@ void workers_free(struct workers *workers)
 int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
 		   int (*fn)(void *job, struct codec_scratch *scratch), void *job)
 {
-	struct queued_job queued = {.fn = fn, .job = job, .group = group};
+	struct queued_job queued = {.fn = fn, .job = job, .group = group, .class = class};
 	struct job_queue *queue = &workers->queues[class];
 
 	group_add(group);

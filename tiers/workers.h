@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A bounded pool of threads for encoding and decoding. Each worker owns a codec scratch. Foreground
- * jobs go before background ones. The queue has a limit: submitting to a full one blocks; a job
+ * jobs go before background ones, those before idle ones. The queue has a limit: submitting to a full one blocks; a job
  * that submits to a full one runs the new job itself instead. A job must not wait for a group: all
  * workers could be waiting, and none left to run what they wait for.
  */
@@ -14,7 +14,12 @@ struct workers;
 
 struct job_group; /* jobs somebody waits for together */
 
-enum job_class { JOB_FOREGROUND, JOB_BACKGROUND };
+enum job_class {
+	JOB_FOREGROUND, /* somebody waits */
+	JOB_BACKGROUND,
+	JOB_IDLE, /* after all others, and with idle I/O priority (ioprio_set(2)) */
+	JOB_CLASSES
+};
 
 int workers_new(struct workers **out, unsigned nthreads); /* 0: one per online processor; -ENOMEM,
 							     -EAGAIN */

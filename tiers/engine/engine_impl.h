@@ -101,7 +101,8 @@ struct choice {
  * promotions, the most worthwhile first, then cleaning. Also what is held up (verdict.block).
  * take() may change survey->facts (engine_facts_apply) as things move. A non-zero return ends it.
  * take(arg, NULL): what
- * was made free is needed now. Policies are asked for some thousand objects in each pass, or for all. */
+ * was made free is needed now. Policies are asked for some thousand objects in each pass, or for
+ * all. */
 typedef int choice_take(void *arg, const struct choice *choice);
 int planner_run(struct pool *pool, struct survey *survey, bool all_policies, choice_take *take,
 		void *arg);
@@ -135,6 +136,7 @@ struct executor {
 	struct idmap batch_only;   /* of choices that name an object */
 	struct idmap batch_frames; /* those in frames */
 	bool by_object;
+	uint64_t began_cpu_ns; /* of this thread */
 	/* results */
 	uint64_t moved; /* raw bytes */
 	unsigned runs;

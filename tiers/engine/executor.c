@@ -18,10 +18,21 @@
 #define CUT_EVERY 4u /* batches */
 #define NAP_NS	  (100u * 1000 * 1000)
 
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 void executor_init(struct executor *executor, struct pool *pool, struct move_progress *progress,
 		   bool background)
 {
-	*executor = (struct executor){.pool = pool, .progress = progress, .background = background};
+	*executor = (struct executor){.pool = pool,
+				      .progress = progress,
+				      .background = background,
+				      .began_cpu_ns = thread_cpu_ns()};
 	idmap_init(&executor->batch_only);
 	idmap_init(&executor->batch_frames);
 }
@@ -320,6 +331,8 @@ int executor_end(struct executor *executor)
 {
 	int rc = executor_settle(executor);
 
+	if (executor->progress)
+		executor->progress->engine_ns += thread_cpu_ns() - executor->began_cpu_ns;
 	free(executor->frames);
 	idmap_release(&executor->batch_only);
 	idmap_release(&executor->batch_frames);

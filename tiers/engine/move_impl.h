@@ -9,6 +9,7 @@
 #include "tiers/engine/mover.h"
 #include "tiers/framestore.h"
 #include "tiers/pool_impl.h"
+#include "tiers/workers.h"
 
 /* A source frame, decoded. */
 struct source {
@@ -74,6 +75,7 @@ struct move {
 	struct move_progress *progress;
 	struct move_result *result;
 	struct job_group *group;
+	enum job_class class;
 	struct source *sources;
 	size_t nsources;
 	struct idmap objects; /* id -> struct move_object */
