@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/fs.h"
 #include "fs/terrace_xattr.h"
@@ -200,10 +201,11 @@ json_t *job_json(struct job *job, bool ended)
 		done += job->progress.bytes_done;
 		failed += job->progress.frames_failed;
 	}
-	return json_pack("{s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:s?}", "verb", job->kind->verb, "to",
+	return json_pack("{s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:s?}", "verb", job->kind->verb, "to",
 			 job->to_name, "bytes_total", (json_int_t)total, "bytes_done",
 			 (json_int_t)done, "files", (json_int_t)job->files, "moved",
-			 (json_int_t)done, "failed_frames", (json_int_t)failed, "error",
+			 (json_int_t)done, "failed_frames", (json_int_t)failed, "engine_ms",
+			 (double)job->engine_ns / 1e6, "error",
 			 !ended || !job->error ? NULL
 			 : job->why[0]	       ? job->why
 					       : strerror(-job->error));
@@ -211,10 +213,25 @@ json_t *job_json(struct job *job, bool ended)
 
 /* Running. ------------------------------------------------------------------------------------- */
 
+static uint64_t now_ns(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
+}
+
+static void move_begins(struct job *job)
+{
+	job->began_ns = now_ns();
+	atomic_store(&job->between, false);
+}
+
 /* Adds up a move that ended. The order keeps a reader from seeing it twice. */
 static void move_ended(struct job *job)
 {
 	atomic_store(&job->between, true);
+	job->engine_ns += now_ns() - job->began_ns;
 	job->total += job->progress.bytes_total;
 	job->done += job->progress.bytes_done;
 	job->failed_frames += job->progress.frames_failed;
@@ -226,7 +243,7 @@ static int run_pass(struct fs *fs, struct job *job)
 {
 	int r;
 
-	atomic_store(&job->between, false);
+	move_begins(job);
 	r = pool_run(fs->pool, &job->progress);
 	move_ended(job);
 	return r;
@@ -332,7 +349,7 @@ static int move_to(struct fs *fs, struct job *job, const struct list *files, con
 		if (targets[i] == to)
 			r = list_add(&some, files->ids[i]);
 	if (!r && some.len) {
-		atomic_store(&job->between, false);
+		move_begins(job);
 		r = pool_move(fs->pool, some.ids, some.len, to, &job->progress);
 		move_ended(job);
 		job->files += some.len;
@@ -410,7 +427,7 @@ static int place_all(struct fs *fs, struct job *job, const struct list *files)
 
 	if (!files->len)
 		return 0;
-	atomic_store(&job->between, false);
+	move_begins(job);
 	r = pool_place(fs->pool, files->ids, files->len, &job->progress);
 	move_ended(job);
 	job->files += files->len;

@@ -31,8 +31,10 @@ struct job {
 	struct move_progress progress;	     /* of the move under way */
 	_Atomic uint64_t total, done, files; /* of moves that ended */
 	_Atomic uint64_t failed_frames;
-	_Atomic bool between; /* no move under way: do not add its progress */
-	int error;	      /* when ended */
+	_Atomic bool between;	    /* no move under way: do not add its progress */
+	_Atomic uint64_t engine_ns; /* what the tier engine took for them */
+	uint64_t began_ns;	    /* of the move under way */
+	int error;		    /* when ended */
 };
 
 /* -EINVAL with message (a bad request, or a path that is not there). On error nothing is held. */
