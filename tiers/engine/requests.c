@@ -10,6 +10,7 @@
 #include "tiers/extmap.h"
 #include "tiers/flush.h"
 #include "tiers/framestore.h"
+#include "tiers/resident.h"
 
 #define PREFETCH_BYTES (1u << 20)
 
@@ -141,6 +142,7 @@ int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
 
 struct placing {
 	struct executor *executor;
+	const struct engine_facts *facts;
 	struct move_progress *progress;
 };
 
@@ -158,19 +160,11 @@ static int place_take(void *arg, const struct choice *choice)
 	return executor_add(placing->executor, &now);
 }
 
-int pool_place(struct pool *pool, const uint64_t *objects, size_t n, struct move_progress *progress)
+static int each_placed(struct pool *pool, const uint64_t *objects, size_t n,
+		       int (*each)(struct pool *pool, struct object *object, void *arg), void *arg)
 {
-	struct engine_facts *facts = malloc(sizeof(*facts));
-	struct executor executor;
-	struct placing placing = {&executor, progress};
-	int rc = facts ? pool_sync(pool) : -ENOMEM, ended;
+	int rc = 0;
 
-	if (rc < 0) {
-		free(facts);
-		return rc;
-	}
-	engine_facts_now(pool, facts);
-	executor_init(&executor, pool, progress, false);
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct object *object;
 
@@ -180,10 +174,52 @@ int pool_place(struct pool *pool, const uint64_t *objects, size_t n, struct move
 			continue;
 		}
 		if (rc == 0)
-			rc = planner_object(pool, facts, object, place_take, &placing);
+			rc = each(pool, object, arg);
 		object_put(object);
 	}
+	return rc;
+}
+
+static int place_one(struct pool *pool, struct object *object, void *arg)
+{
+	struct placing *placing = arg;
+
+	return planner_object(pool, placing->facts, object, place_take, placing);
+}
+
+/* Pinned to memory: decoded there. No room for all of it is shown, and no failure of the job. */
+static int reside_one(struct pool *pool, struct object *object, void *arg)
+{
+	struct placing *placing = arg;
+	struct object_policy policy;
+	int rc = 0;
+
+	pool_policy(pool, object->id, 0, &policy);
+	if (policy.pin != 0) {
+		resident_changed(pool, object->id);
+		return 0;
+	}
+	rc = resident_load(pool, object, placing->progress);
+	return rc == -ECANCELED || rc == -ENOMEM ? rc : 0;
+}
+
+int pool_place(struct pool *pool, const uint64_t *objects, size_t n, struct move_progress *progress)
+{
+	struct engine_facts *facts = malloc(sizeof(*facts));
+	struct executor executor;
+	struct placing placing = {&executor, facts, progress};
+	int rc = facts ? pool_sync(pool) : -ENOMEM, ended;
+
+	if (rc < 0) {
+		free(facts);
+		return rc;
+	}
+	engine_facts_now(pool, facts);
+	executor_init(&executor, pool, progress, false);
+	rc = each_placed(pool, objects, n, place_one, &placing);
 	ended = executor_end(&executor);
+	if (rc == 0)
+		rc = each_placed(pool, objects, n, reside_one, &placing);
 	free(facts);
 	return rc < 0 ? rc : ended;
 }
