@@ -15,20 +15,14 @@
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/policy.h"
+#include "fs/xattr_text.h"
 #include "tiers/object.h"
 #include "tiers/pool.h"
 
 #define PREFIX	   "user.terrace."
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
-#define TEXT_MAX   (60u << 10) /* an attribute may have 64 KiB */
 
-struct text { /* grows up to TEXT_MAX; what does not fit any more is left out */
-	char *buf;
-	size_t len;
-	bool full;
-};
-
-static void __attribute__((format(printf, 2, 3))) add(struct text *text, const char *format, ...)
+void text_add(struct text *text, const char *format, ...)
 {
 	va_list args;
 	int n;
@@ -36,23 +30,15 @@ static void __attribute__((format(printf, 2, 3))) add(struct text *text, const c
 	if (text->full)
 		return;
 	va_start(args, format);
-	n = vsnprintf(text->buf + text->len, TEXT_MAX - text->len, format, args);
+	n = vsnprintf(text->buf + text->len, XATTR_TEXT_MAX - text->len, format, args);
 	va_end(args);
-	if (n < 0 || (size_t)n >= TEXT_MAX - text->len) {
+	if (n < 0 || (size_t)n >= XATTR_TEXT_MAX - text->len) {
 		text->full = true;
 		text->buf[text->len] = '\0';
 	} else {
 		text->len += (size_t)n;
 	}
 }
-
-struct subject {
-	struct fs *fs;
-	const struct pool_config *config;
-	uint64_t id;
-	struct object *object;
-	struct attr attr;
-};
 
 /* One pass over the extents gives all the sums. */
 struct sums {
@@ -121,7 +107,7 @@ static int get_tier(struct subject *subject, struct text *text)
 		return r;
 	if (!sums.logical)
 		return -ENODATA;
-	add(text, "%s", subject->config->tiers[main_tier(sums.in_tier)].name);
+	text_add(text, "%s", subject->config->tiers[main_tier(sums.in_tier)].name);
 	return 0;
 }
 
@@ -134,8 +120,9 @@ static int get_tiers(struct subject *subject, struct text *text)
 		return r;
 	for (uint32_t i = 0; i < subject->config->ntiers; i++)
 		if (sums.in_tier[i])
-			add(text, "%s%s=%llu", text->len ? " " : "", subject->config->tiers[i].name,
-			    (unsigned long long)sums.in_tier[i]);
+			text_add(text, "%s%s=%llu", text->len ? " " : "",
+				 subject->config->tiers[i].name,
+				 (unsigned long long)sums.in_tier[i]);
 	return 0;
 }
 
@@ -145,7 +132,8 @@ static int get_ratio(struct subject *subject, struct text *text)
 	int r = sum(subject, &sums);
 
 	if (!r)
-		add(text, "%.2f", sums.stored ? (double)sums.logical / (double)sums.stored : 1.0);
+		text_add(text, "%.2f",
+			 sums.stored ? (double)sums.logical / (double)sums.stored : 1.0);
 	return r;
 }
 
@@ -155,9 +143,10 @@ static int get_stored(struct subject *subject, struct text *text)
 	int r = sum(subject, &sums);
 
 	if (!r)
-		add(text, "%llu",
-		    S_ISREG(subject->attr.mode) ? (unsigned long long)object_stored(subject->object)
-						: (unsigned long long)sums.stored);
+		text_add(text, "%llu",
+			 S_ISREG(subject->attr.mode)
+				 ? (unsigned long long)object_stored(subject->object)
+				 : (unsigned long long)sums.stored);
 	return r;
 }
 
@@ -172,7 +161,7 @@ static int get_heat(struct subject *subject, struct text *text)
 	r = object_extents(subject->object, add_extent, &sums);
 	weight = sums.logical >> 9 ? sums.logical >> 9 : 1;
 	if (!r)
-		add(text, "%llu", (unsigned long long)(sums.heat / weight));
+		text_add(text, "%llu", (unsigned long long)(sums.heat / weight));
 	return r;
 }
 
@@ -193,9 +182,10 @@ static void flush_run(struct extents_text *lines)
 		return;
 	if (run->tier)
 		codec_format(&run->codec, codec, sizeof(codec));
-	add(lines->text, "%llu %llu %s %s %.2f %u\n", (unsigned long long)run->off,
-	    (unsigned long long)run->len, lines->config->tiers[run->tier].name, codec,
-	    run->tier && run->stored ? (double)run->len / (double)run->stored : 1.0, run->heat);
+	text_add(lines->text, "%llu %llu %s %s %.2f %u\n", (unsigned long long)run->off,
+		 (unsigned long long)run->len, lines->config->tiers[run->tier].name, codec,
+		 run->tier && run->stored ? (double)run->len / (double)run->stored : 1.0,
+		 run->heat);
 	lines->open = false;
 }
 
@@ -244,7 +234,7 @@ static int get_own(struct subject *subject, struct text *text, enum policy_kind 
 	int r = policy_get(subject->fs->policy, subject->id, kind, value);
 
 	if (!r)
-		add(text, "%s", value);
+		text_add(text, "%s", value);
 	return r;
 }
 
@@ -263,54 +253,9 @@ static int get_codec(struct subject *subject, struct text *text)
 	return get_own(subject, text, POLICY_CODEC);
 }
 
-/* 0 when a file or folder sets it; -ENODATA. */
-static int get_source(struct subject *subject, struct text *text, enum policy_kind kind)
+static int get_why(struct subject *subject, struct text *text)
 {
-	char value[POLICY_TEXT_MAX], *path;
-	uint64_t source;
-	int r;
-
-	r = policy_source(subject->fs->policy, subject->id, kind, value, &source);
-	if (r)
-		return r;
-	path = malloc(4096);
-	if (!path)
-		return -ENOMEM;
-	fs_path(subject->fs, source, path, 4096);
-	add(text, "%s %s", value, path);
-	free(path);
-	return 0;
-}
-
-static int get_effective_pin(struct subject *subject, struct text *text)
-{
-	int r = get_source(subject, text, POLICY_PIN);
-
-	if (r == -ENODATA) {
-		add(text, "none default");
-		r = 0;
-	}
-	return r;
-}
-
-/* Unset: the codec of the tier where the bytes are, or will be first. */
-static int get_effective_codec(struct subject *subject, struct text *text)
-{
-	int r = get_source(subject, text, POLICY_CODEC), tier = 0;
-	char codec[16];
-
-	if (r != -ENODATA)
-		return r;
-	if (S_ISREG(subject->attr.mode)) {
-		r = terrace_main_tier(subject->object, &tier);
-		if (r < 0)
-			return r;
-	}
-	if (!tier && subject->config->ntiers > 1)
-		tier = 1;
-	codec_format(&subject->config->tiers[tier].codec, codec, sizeof(codec));
-	add(text, "%s tier %s", codec, subject->config->tiers[tier].name);
-	return 0;
+	return S_ISREG(subject->attr.mode) ? why_print(subject, text) : -ENODATA;
 }
 
 static int get_job(struct subject *subject, struct text *text)
@@ -319,7 +264,7 @@ static int get_job(struct subject *subject, struct text *text)
 
 	if (!number)
 		return -ENODATA;
-	add(text, "%llu", (unsigned long long)number);
+	text_add(text, "%llu", (unsigned long long)number);
 	return 0;
 }
 
@@ -338,8 +283,12 @@ static const struct key {
 	{"codec", get_codec, POLICY_CODEC},
 	{"state", get_state, POLICY_STATE},
 	{"job", get_job, -1},
-	{"effective.pin", get_effective_pin, -1},
-	{"effective.codec", get_effective_codec, -1},
+	{"why", get_why, -1},
+	{"effective.pin", effective_pin, -1},
+	{"effective.codec", effective_codec, -1},
+	{"effective.state", effective_state, -1},
+	{"effective.rule", effective_rule, -1},
+	{"effective.tier", effective_tier, -1},
 };
 
 static const struct key *key_find(const char *name)
@@ -368,7 +317,7 @@ int terrace_xattr_get(struct fs *fs, uint64_t id, const char *name, void *buf, s
 	r = fs_load(fs, id, &subject.object, &subject.attr);
 	if (r)
 		return r;
-	text.buf = malloc(TEXT_MAX);
+	text.buf = malloc(XATTR_TEXT_MAX);
 	r = text.buf ? key->get(&subject, &text) : -ENOMEM;
 	if (!r) {
 		*len = text.len;

@@ -288,8 +288,6 @@ void *pool_engine(void *arg);
 /* [off, off+len) of an object was read from a frame that is not in the fastest directory tier. */
 void engine_note_read(struct pool *pool, struct object *object, uint64_t frame, uint64_t off,
 		      uint64_t len);
-/* How sealed and archived objects are coded. */
-void pool_strong_codec(const struct pool *pool, struct codec_spec *out);
 /* The directory tier that new bytes of such an object go to. */
 int pool_home(const struct pool *pool, const struct object_policy *policy);
 

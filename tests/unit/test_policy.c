@@ -367,6 +367,87 @@ static void many_placed(void **state)
 		assert_true(becomes(fix, ids[i], "tier", "hdd"));
 }
 
+/* The n-th field, from 0, of the n-th line of user.terrace.why; fields 11 and 12 are the texts. */
+static const char *why(struct fix_fs *fix, uint64_t id, unsigned field)
+{
+	static char line[8192];
+	char *at = line, *tab;
+
+	snprintf(line, sizeof(line), "%s", get(fix, id, "why"));
+	*strchrnul(line, '\n') = '\0';
+	for (; field > 0 && field < 11; field--)
+		at = strchr(at, ' ') + 1;
+	for (; field >= 11; field--)
+		at = strchr(at, '\t') + 1;
+	tab = at + strcspn(at, *at && at > line && at[-1] == '\t' ? "\t" : " \t");
+	*tab = '\0';
+	return at;
+}
+
+static void whys(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t d = fix_folder(fix, ROOT, "d\tx"), f = fix_file(fix, d, "f", "data");
+
+	assert_string_equal(get(fix, d, "why"), "-");
+	assert_string_equal(why(fix, f, 0), "0");
+	assert_string_equal(why(fix, f, 1), "4");
+	assert_string_equal(why(fix, f, 2), "ram");
+	assert_string_equal(why(fix, f, 11), "heat");
+	assert_string_equal(why(fix, f, 12), "is written to a disk within commit_interval");
+	assert_int_equal(fs_fsync_all(fix->fs), 0);
+	assert_string_equal(why(fix, f, 2), "ssd");
+	assert_memory_equal(why(fix, f, 3), "lz4", 3);
+	assert_string_equal(why(fix, f, 7), "none");
+	assert_string_equal(why(fix, f, 12), "stays");
+	use_rules(fix, "[rule r]\nmatch=/d*/\ntier=hdd\n");
+	assert_string_equal(why(fix, f, 7), "rule");
+	assert_string_equal(why(fix, f, 9), "hdd");
+	assert_string_equal(why(fix, f, 12), "goes to hdd, at the next pass");
+	assert_non_null(strstr(why(fix, f, 11), "rule r ("));
+	assert_non_null(strstr(why(fix, f, 11), "[rule r])"));
+	use_rules(fix, "[rule r]\nmatch=/d*/\nignore=yes\n");
+	assert_non_null(strstr(why(fix, f, 11), "rule r ("));
+	assert_string_equal(why(fix, f, 8), "none"); /* it wants nothing that could be ignored */
+	assert_int_equal(SET(d, "pin", "hdd"), 0);
+	assert_true(becomes(fix, f, "tier", "hdd"));
+	assert_string_equal(why(fix, f, 11), "pin hdd set on /d?x");
+	assert_string_equal(why(fix, f, 12), "stays");
+	assert_string_equal(get(fix, f, "effective.tier"), "hdd /d\tx");
+	assert_int_equal(fs_removexattr(fix->fs, d, "user.terrace.pin"), 0);
+	assert_int_equal(SET(f, "state", "archived"), 0);
+	assert_string_equal(why(fix, f, 11), "state archived set on /d?x/f");
+}
+
+static void effective(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t d = fix_folder(fix, ROOT, "d"), f = fix_file(fix, d, "f", "data");
+	char expected[256];
+
+	assert_string_equal(get(fix, f, "effective.pin"), "none default");
+	assert_string_equal(get(fix, f, "effective.state"), "active default");
+	assert_string_equal(get(fix, f, "effective.rule"), "none default");
+	assert_string_equal(get(fix, f, "effective.tier"), "any default");
+	assert_string_equal(get(fix, d, "effective.tier"), "any default");
+	use_rules(fix, "[rule r]\nmatch=f\ntier=hdd\ncodec=lzma:3\n");
+	snprintf(expected, sizeof(expected), "r %s",
+		 pool_config(fix->pool.pool)->file ? pool_config(fix->pool.pool)->file : "(null)");
+	assert_string_equal(get(fix, f, "effective.rule"), expected);
+	assert_string_equal(get(fix, f, "effective.tier"), "hdd rule r");
+	assert_string_equal(get(fix, f, "effective.codec"), "lzma:3 rule r");
+	assert_string_equal(get(fix, d, "effective.rule"), "none default");
+	assert_int_equal(SET(d, "state", "archived"), 0);
+	assert_string_equal(get(fix, f, "effective.state"), "archived /d");
+	assert_string_equal(get(fix, f, "effective.tier"), "hdd /d");
+	use_rules(fix, "");
+	assert_string_equal(get(fix, f, "effective.codec"), "zstd:19 /d");
+	assert_int_equal(SET(f, "codec", "lz4"), 0);
+	assert_string_equal(get(fix, f, "effective.codec"), "lz4 /d/f");
+	assert_int_equal(SET(f, "pin", "ram"), 0);
+	assert_string_equal(get(fix, f, "effective.tier"), "ram /d/f");
+}
+
 struct asker {
 	struct fix_fs *fix;
 	uint64_t id;
@@ -423,6 +504,8 @@ int main(void)
 					   TEST(settings_go_before_rules),
 					   TEST(placed_at_once),
 					   TEST(many_placed),
+					   TEST(whys),
+					   TEST(effective),
 					   TEST(at_once)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,8 @@ void plan_release(struct plan *plan);
 /* Each object to where its policy (pin, state, rule) wants it, coded as it wants it. */
 int pool_place(struct pool *pool, const uint64_t *objects, size_t n,
 	       struct move_progress *progress);
+/* How sealed and archived objects are coded, unless they have a codec of their own. */
+void pool_strong_codec(struct pool *pool, struct codec_spec *out);
 /* Empties a tier, or one of its directories (place >= 0): nothing is written there from now on and
  * what is there goes to the other directories of the tier, else to the tiers below, else above.
  * It stays closed until pool_reopen() or the next mount. -ENOSPC: no room elsewhere; what has moved

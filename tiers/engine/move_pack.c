@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/engine/engine.h"
 #include "tiers/engine/move_impl.h"
 #include "tiers/log.h"
 
@@ -76,10 +77,12 @@ static int open_build(struct move *move, struct frame_build **slot,
 	return 0;
 }
 
-void pool_strong_codec(const struct pool *pool, struct codec_spec *out)
+void pool_strong_codec(struct pool *pool, struct codec_spec *out)
 {
-	const struct codec_spec *last = &pool->config.tiers[pool->config.ntiers - 1].codec;
+	struct tunables now;
+	const struct codec_spec *last = &now.tiers[pool->config.ntiers - 1].codec;
 
+	pool_tunables(pool, &now);
 	*out = (struct codec_spec){.id = CODEC_ZSTD, .level = STRONG_LEVEL};
 	if (last->id == CODEC_LZMA || (last->id == CODEC_ZSTD && last->level > STRONG_LEVEL))
 		*out = *last;
