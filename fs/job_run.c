@@ -201,11 +201,12 @@ json_t *job_json(struct job *job, bool ended)
 		done += job->progress.bytes_done;
 		failed += job->progress.frames_failed;
 	}
-	return json_pack("{s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:s?}", "verb", job->kind->verb, "to",
-			 job->to_name, "bytes_total", (json_int_t)total, "bytes_done",
+	return json_pack("{s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:s?}", "verb", job->kind->verb,
+			 "to", job->to_name, "bytes_total", (json_int_t)total, "bytes_done",
 			 (json_int_t)done, "files", (json_int_t)job->files, "moved",
 			 (json_int_t)done, "failed_frames", (json_int_t)failed, "engine_ms",
-			 (double)job->engine_ns / 1e6, "error",
+			 (double)job->engine_ns / 1e6, "moving_ms", (double)job->moving_ns / 1e6,
+			 "error",
 			 !ended || !job->error ? NULL
 			 : job->why[0]	       ? job->why
 					       : strerror(-job->error));
@@ -231,7 +232,8 @@ static void move_begins(struct job *job)
 static void move_ended(struct job *job)
 {
 	atomic_store(&job->between, true);
-	job->engine_ns += now_ns() - job->began_ns;
+	job->moving_ns += now_ns() - job->began_ns;
+	job->engine_ns += atomic_exchange(&job->progress.engine_ns, 0);
 	job->total += job->progress.bytes_total;
 	job->done += job->progress.bytes_done;
 	job->failed_frames += job->progress.frames_failed;

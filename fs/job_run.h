@@ -32,7 +32,8 @@ struct job {
 	_Atomic uint64_t total, done, files; /* of moves that ended */
 	_Atomic uint64_t failed_frames;
 	_Atomic bool between;	    /* no move under way: do not add its progress */
-	_Atomic uint64_t engine_ns; /* what the tier engine took for them */
+	_Atomic uint64_t engine_ns; /* of moves that ended: CPU time of choosing and committing */
+	_Atomic uint64_t moving_ns; /* ... and from begin to end */
 	uint64_t began_ns;	    /* of the move under way */
 	int error;		    /* when ended */
 };

@@ -29,7 +29,7 @@ wait_job() {
 job=$(request '{"verb":"demote","to":"hdd","paths":["/file"]}' | jq -er .job)
 [ "$(wait_job "$job")" = "done" ] || fail "job: $(cat "$M/.terrace/jobs/$job")"
 [ "$(attribute tier "$M/file")" = hdd ] || fail "not moved"
-jq -e ".job == $job and .verb == \"demote\" and .bytes_done == .bytes_total and .failed_frames == 0 and .engine_ms > 0 and .error == null" "$M/.terrace/jobs/$job" >/dev/null ||
+jq -e ".job == $job and .verb == \"demote\" and .bytes_done == .bytes_total and .failed_frames == 0 and .engine_ms > 0 and .moving_ms >= .engine_ms and .error == null" "$M/.terrace/jobs/$job" >/dev/null ||
 	fail "$(cat "$M/.terrace/jobs/$job")"
 [ -n "$(find "$M/.terrace/jobs" -name "$job")" ] || fail "not listed"
 for bad in '{}' 'no json' '{"verb":"dance"}' '{"verb":"demote","to":"nowhere","paths":["/file"]}' '{"verb":"demote","paths":["/missing"]}' \
