@@ -56,7 +56,9 @@ static json_t *tier_json(struct pool *pool, uint32_t t, const struct tier_usage 
 	if (config->kind == TIER_KIND_RAM && config->npaths)
 		json_array_append_new(paths.paths, json_string(config->paths[0]));
 	pool_places(pool, t, each_place, &paths);
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
+	json_t *json;
+
+	json = json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
 			 config->name, "kind", config->kind == TIER_KIND_RAM ? "ram" : "dir",
 			 "paths", paths.paths, "places", paths.places, "size", number(usage->size),
 			 "free", number(usage->free), "used", number(usage->used), "live",
@@ -64,6 +66,12 @@ static json_t *tier_json(struct pool *pool, uint32_t t, const struct tier_usage 
 			 number(usage->frames), "hits", number(usage->hits), "misses",
 			 number(usage->misses), "cached", number(usage->cached), "codec",
 			 codecs_json(usage));
+	if (config->kind == TIER_KIND_RAM) {
+		json_object_set_new(json, "limit", number(usage->limit));
+		json_object_set_new(json, "pinned", number(usage->pinned));
+		json_object_set_new(json, "unpinned", number(usage->unpinned));
+	}
+	return json;
 }
 
 static json_t *make_stats(struct fs *fs, const char *mount)

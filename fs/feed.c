@@ -114,7 +114,8 @@ static const char *text_key(enum event_kind kind)
 
 static json_t *line_of(struct fs *fs, const struct event *event)
 {
-	bool of_tier = event->kind == EVENT_BREAKER || event->kind == EVENT_PLACE;
+	bool of_tier = event->kind == EVENT_BREAKER || event->kind == EVENT_PLACE ||
+		       event->kind == EVENT_PRESSURE;
 	json_t *line = json_object(), *path = NULL;
 
 	set_number(line, "event", event->number);

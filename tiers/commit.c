@@ -417,7 +417,7 @@ void *pool_committer(void *arg)
 				pool); /* logged where it failed; tried again at the next tick */
 		pool_reap(pool);
 		ramlog_trim(pool->log);
-		pool_balance_ram(pool);
+		ram_tier_tick(pool);
 		if (clock_mono_ns() >= heat_due) {
 			keep_heat(pool);
 			heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;

@@ -22,11 +22,10 @@
 #include "tiers/flush.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/ram_tier.h"
 #include "tiers/resident.h"
 
 #define HEAT_FRAMES (256u << 10)
-#define CACHE_MIN   (4u << 20)
-#define RAM_MIN	    (16u << 20)
 
 /* RAM folder -------------------------------------------------------------------------------------
  */
@@ -62,27 +61,6 @@ static int ram_dir_make(struct pool *pool)
 		log_warning("tier %s: %s is not on tmpfs: written data goes to its medium first",
 			    pool->config.tiers[0].name, base);
 	return 0;
-}
-
-static uint64_t ram_bytes(struct pool *pool)
-{
-	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	struct tunables now;
-	uint64_t bytes;
-
-	pool_tunables(pool, &now);
-	bytes = now.ram_percent ? memory / 100 * now.ram_percent : now.ram_bytes;
-	return bytes < RAM_MIN ? RAM_MIN : bytes;
-}
-
-void pool_balance_ram(struct pool *pool)
-{
-	struct ramlog_usage usage;
-	uint64_t limit = ram_bytes(pool);
-
-	ramlog_usage(pool->log, &usage);
-	limit = usage.reserved + CACHE_MIN < limit ? limit - usage.reserved : CACHE_MIN;
-	blockcache_resize(pool->cache, limit);
 }
 
 /* Small parts ------------------------------------------------------------------------------------
@@ -149,7 +127,7 @@ static int open_log(struct pool *pool)
 {
 	struct ramlog_options options = {.dir = pool->ram_dir,
 					 .pool_uuid = pool->config.uuid,
-					 .max_bytes = ram_bytes(pool) / 4 * 3};
+					 .max_bytes = ram_tier_size(pool) / 4 * 3};
 	bool recovered = false;
 	int rc = ramlog_open(&pool->log, &options, &recovered);
 	struct txn *txn;
@@ -175,7 +153,7 @@ static int open_memory(struct pool *pool)
 	if (rc == 0)
 		rc = heat_new(&pool->heat, HEAT_FRAMES, pool_heat_scale(pool));
 	if (rc == 0)
-		rc = blockcache_new(&pool->cache, ram_bytes(pool));
+		rc = blockcache_new(&pool->cache, ram_tier_size(pool));
 	if (rc == 0)
 		rc = resident_new(pool, &pool->resident);
 	if (rc == 0)
@@ -413,7 +391,8 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		rc = recover_orphans(pool);
 	if (rc < 0)
 		return rc;
-	pool_balance_ram(pool);
+	ram_tier_check(&pool->config); /* it gives way to what there is: a warning is enough */
+	ram_tier_tick(pool);
 	if (recovery.tail_lost && !recovery.clean)
 		log_warning(
 			"%s: nothing of the last daemon is in %s: opened as after a power loss, "
@@ -573,6 +552,7 @@ static void usage_segment(struct pool_usage *usage, const struct segment_record 
 
 void pool_usage(struct pool *pool, struct pool_usage *out)
 {
+	struct resident_stats resident;
 	struct blockcache_stats cache;
 	struct ramlog_usage log;
 	struct meta_stats meta;
@@ -598,14 +578,18 @@ void pool_usage(struct pool *pool, struct pool_usage *out)
 	}
 	ramlog_usage(pool->log, &log);
 	blockcache_stats(pool->cache, &cache);
+	resident_stats(pool, &resident);
 	meta_stats(pool->meta, &meta);
 	out->metadata = meta.disk_bytes;
-	out->tiers[0] = (struct tier_usage){.size = ram_bytes(pool),
+	out->tiers[0] = (struct tier_usage){.size = ram_tier_size(pool),
+					    .limit = ram_tier_limit(pool),
 					    .used = log.reserved + cache.bytes,
 					    .live = pool->dirty_bytes,
 					    .logical = pool->dirty_bytes,
 					    .hits = pool->ram_hits,
 					    .misses = pool->ram_misses,
-					    .cached = cache.bytes};
+					    .cached = cache.bytes,
+					    .pinned = resident.bytes,
+					    .unpinned = resident.missing};
 	out->logical += pool->dirty_bytes;
 }

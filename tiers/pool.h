@@ -111,6 +111,9 @@ struct tier_usage {
 	uint64_t frames;
 	uint64_t hits, misses; /* reads served from here / RAM: block cache */
 	uint64_t cached;       /* RAM: decoded hot blocks */
+	uint64_t limit;	       /* RAM: what it may take now, memory being short; else size */
+	uint64_t pinned;       /* RAM: raw bytes on media of files pinned to memory ... */
+	uint64_t unpinned;     /* ... and those of them that have no room there */
 	struct {
 		uint64_t raw, stored, frames; /* frames by codec id: raw and stored bytes */
 	} codec[CODEC_COUNT];

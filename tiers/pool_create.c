@@ -141,7 +141,7 @@ int pool_create(const struct pool_config *config)
 {
 	struct tier_dir_options options;
 	uint32_t made = 1;
-	int rc = 0;
+	int rc = ram_tier_check(config);
 
 	for (; made < config->ntiers && rc == 0; made++) {
 		pool_tier_options(config, made, &options);

@@ -26,6 +26,7 @@
 #include "tiers/meta.h"
 #include "tiers/object.h"
 #include "tiers/pool.h"
+#include "tiers/ram_tier.h"
 #include "tiers/ramlog.h"
 #include "tiers/records.h"
 #include "tiers/segment.h"
@@ -153,6 +154,7 @@ struct pool {
 	struct workers *workers;
 	struct heat *heat;
 	struct resident *resident;
+	struct ram_tier ram_tier;
 	struct space *space;
 	struct events *events; /* from before the first of recovery to after the last of closing */
 	struct pool_tier tiers[CONFIG_TIERS_MAX];
@@ -267,9 +269,6 @@ int pool_reap_add(struct pool *pool, uint64_t id); /* commit lock held; -ENOMEM 
  * record pos as shown. With shrink, each step also lowers the stored size to where it has come. The
  * data lock is held exclusively, no flush under way. */
 int object_cut(struct object *object, uint64_t off, uint64_t end, bool shrink);
-
-/* pool.c: the block cache gets what the log leaves of the RAM tier. */
-void pool_balance_ram(struct pool *pool);
 
 /* pool_create.c, pool.c: names and options that creating and opening share. */
 struct tier_dir_options;

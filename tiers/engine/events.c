@@ -108,8 +108,8 @@ uint64_t events_last(struct events *events)
 
 const char *event_kind_name(enum event_kind kind)
 {
-	static const char *const names[EVENT_KINDS] = {"move",	  "parked", "unparked",
-						       "breaker", "place",  "config"};
+	static const char *const names[EVENT_KINDS] = {"move",	"parked", "unparked", "breaker",
+						       "place", "config", "pressure"};
 
 	return (unsigned)kind < EVENT_KINDS ? names[kind] : "?";
 }

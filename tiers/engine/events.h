@@ -23,6 +23,7 @@ enum event_kind {
 	EVENT_BREAKER,	/* a tier's breaker has changed its state */
 	EVENT_PLACE,	/* a directory was added, removed, lost or is full */
 	EVENT_CONFIG,	/* a setting was changed while mounted */
+	EVENT_PRESSURE, /* memory is short: the RAM tier has another limit; before, after */
 	EVENT_KINDS
 };
 
