@@ -363,6 +363,56 @@ static void test_clean(void **state)
 	fix_pool_free(&fix);
 }
 
+static int count_extent(void *arg, const struct object_extent *extent)
+{
+	(void)extent;
+	(*(unsigned *)arg)++;
+	return 0;
+}
+
+/* What random writes have left in pieces is written together; a file with holes is left alone. */
+static void test_merge(void **state)
+{
+	struct object *object, *holes;
+	unsigned before = 0, after = 0;
+	struct engine_stats first, second;
+	struct fix_pool fix;
+	uint8_t *want = malloc(MIB);
+	struct txn *txn;
+
+	(void)state;
+	pool_begin(&fix, 64 * MIB, 0);
+	object = object_make(&fix, MIB);
+	noise(want, MIB, object_id(object));
+	txn = txn_begin(fix.pool);
+	assert_int_equal(object_create(txn, "attr", 4, &holes), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	for (unsigned i = 0; i < 128; i++) {
+		uint64_t at = i * 37 % 256 * 4096;
+
+		assert_int_equal(object_write(object, want + at, 4096, at), 0);
+		assert_int_equal(object_write(holes, want + at, 4096, (uint64_t)i * 65536), 0);
+	}
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(object_extents(object, count_extent, &before), 0);
+	assert_true(before > 100);
+	tick(2 * HOUR);
+	assert_int_equal(pool_run(fix.pool, NULL), 0);
+	assert_int_equal(object_extents(object, count_extent, &after), 0);
+	assert_in_range(after, 1, 20);
+	stats(&fix, &first);
+	tick(2 * HOUR);
+	assert_int_equal(pool_run(fix.pool, NULL), 0);
+	stats(&fix, &second);
+	assert_int_equal(second.moves[REASON_CLEAN], first.moves[REASON_CLEAN]);
+	object_check(object, MIB);
+	object_put(object);
+	object_put(holes);
+	free(want);
+	fix_pool_verify(&fix);
+	fix_pool_free(&fix);
+}
+
 static uint64_t moves_of(const struct plan *plan, enum move_reason reason, enum move_block block)
 {
 	uint64_t frames = 0;
@@ -564,6 +614,7 @@ int main(void)
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_pinned_stays),
 		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_why),
 		cmocka_unit_test(test_evacuate),

@@ -14,10 +14,14 @@
 #include <string.h>
 
 #include "tiers/engine/engine_impl.h"
+#include "tiers/extmap.h"
 #include "tiers/framestore.h"
 
 #define DEAD_SHARE	30u /* percent of a segment's bytes, or of a frame's, that make it worth it */
 #define SEGMENTS_A_PASS 64u
+#define OBJECTS_A_PASS	1024u
+#define PIECE_BYTES	(16u << 10) /* extents of less on average, side by side, are merged */
+#define PIECES_MIN	32u
 
 struct clean {
 	struct pool *pool;
@@ -98,9 +102,93 @@ static int clean_frame(void *arg, uint64_t frame, const struct frame_record *rec
 	return clean->take(clean->arg, &choice);
 }
 
-int cleaner_run(struct pool *pool, struct survey *survey, choice_take *take, void *arg)
+/* Files in pieces --------------------------------------------------------------------------------
+ */
+
+/* Extents that touch in the file and are small: what random writes leave. Holes between extents
+ * are no pieces: they would still be there after merging. */
+static bool in_pieces(const struct extent_list *list)
 {
-	struct clean clean = {.pool = pool, .survey = survey, .take = take, .arg = arg};
+	uint64_t bytes = 0, pieces = 0;
+
+	for (size_t i = 1; i < list->count; i++) {
+		const struct extent *before = &list->items[i - 1], *extent = &list->items[i];
+
+		if (before->off + before->len != extent->off)
+			continue;
+		pieces++;
+		bytes += extent->len;
+	}
+	return pieces >= PIECES_MIN && bytes / pieces < PIECE_BYTES;
+}
+
+static int merge_object(struct clean *clean, struct object *object)
+{
+	const struct engine_facts *facts = &clean->survey->facts;
+	struct extent_list list = {0};
+	int rc;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = object->record.has_keys && !object->dirty_bytes
+		     ? extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list)
+		     : 0;
+	pthread_rwlock_unlock(&object->data_lock);
+	if (rc == 0 && !in_pieces(&list))
+		goto out;
+	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+		struct choice choice = {
+			.frame = list.items[i].frame, .object = object->id, .rewrite = true};
+
+		if (frame_record_get(clean->pool, choice.frame, &choice.record) < 0 ||
+		    choice.record.tier == 0 || choice.record.tier >= facts->ntiers)
+			continue;
+		engine_frame_facts(clean->pool, choice.frame, &choice.record, &choice.facts);
+		/* Still being written to: it would be in pieces again. */
+		if (choice.facts.parked || facts->now_s - choice.facts.heat.last_s <
+						   facts->tiers[choice.record.tier].min_age_s)
+			continue;
+		choice.verdict = (struct verdict){.to = choice.record.tier, .reason = REASON_CLEAN};
+		rc = clean->take(clean->arg, &choice);
+	}
+out:
+	extent_list_release(&list);
+	return rc;
+}
+
+static int merge_some(struct clean *clean)
+{
+	struct pool *pool = clean->pool;
+	uint64_t *ids = malloc(OBJECTS_A_PASS * sizeof(*ids)), from;
+	size_t n = 0;
+	int rc = ids ? 0 : -ENOMEM;
+
+	pthread_mutex_lock(&pool->engine->lock);
+	from = pool->engine->merge_from;
+	pthread_mutex_unlock(&pool->engine->lock);
+	if (rc == 0)
+		rc = objects_next(pool, &from, ids, OBJECTS_A_PASS, &n);
+	for (size_t i = 0; rc == 0 && i < n && !pool->stopping; i++) {
+		struct object *object;
+
+		rc = object_get(pool, ids[i], &object);
+		if (rc == -ENOENT) {
+			rc = 0;
+			continue;
+		}
+		if (rc == 0)
+			rc = merge_object(clean, object);
+		object_put(object);
+	}
+	pthread_mutex_lock(&pool->engine->lock);
+	pool->engine->merge_from = from;
+	pthread_mutex_unlock(&pool->engine->lock);
+	free(ids);
+	return rc;
+}
+
+static int clean_segments(struct clean *clean)
+{
+	struct survey *survey = clean->survey;
 	struct worth *list = malloc((survey->nsegments + 1) * sizeof(*list));
 	size_t n = 0;
 	int rc = 0;
@@ -108,14 +196,25 @@ int cleaner_run(struct pool *pool, struct survey *survey, choice_take *take, voi
 	if (!list)
 		return -ENOMEM;
 	for (size_t i = 0; i < survey->nsegments; i++)
-		if (worth_of(&clean, &survey->segments[i], &list[n]))
+		if (worth_of(clean, &survey->segments[i], &list[n]))
 			n++;
 	if (n)
 		qsort(list, n, sizeof(*list), by_value);
-	for (size_t i = 0; i < n && i < SEGMENTS_A_PASS && rc == 0 && !pool->stopping; i++) {
-		clean.whole = list[i].whole;
-		rc = segment_each(pool, list[i].segment->id, clean_frame, &clean);
+	for (size_t i = 0; i < n && i < SEGMENTS_A_PASS && rc == 0 && !clean->pool->stopping; i++) {
+		clean->whole = list[i].whole;
+		rc = segment_each(clean->pool, list[i].segment->id, clean_frame, clean);
 	}
 	free(list);
 	return rc;
+}
+
+int cleaner_run(struct pool *pool, struct survey *survey, choice_take *take, void *arg)
+{
+	struct clean clean = {.pool = pool, .survey = survey, .take = take, .arg = arg};
+	int rc = clean_segments(&clean);
+
+	/* Where files are is looked up after that has been done. */
+	if (rc == 0)
+		rc = take(arg, NULL);
+	return rc < 0 ? rc : merge_some(&clean);
 }

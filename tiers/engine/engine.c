@@ -225,6 +225,8 @@ static bool worth_a_look(struct pool *pool)
 {
 	struct engine *engine = pool->engine;
 	struct engine_facts *facts = malloc(sizeof(*facts));
+	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t window_s = pool->promote_window_s;
 	struct candidate one;
 	uint64_t passes;
 	bool worth = !facts;
@@ -239,7 +241,8 @@ static bool worth_a_look(struct pool *pool)
 			(facts->tiers[t].used > facts->tiers[t].high && t + 1 < facts->ntiers);
 	free(facts);
 	return worth || passes % CLEAN_EVERY == 0 || pool_has_policies(pool) ||
-	       candidates_list(engine->candidates, 0, &one, 1) > 0;
+	       candidates_list(engine->candidates, now_s > window_s ? now_s - window_s : 0, &one,
+			       1) > 0;
 }
 
 static int engine_pass(struct pool *pool, struct move_progress *progress, bool background)

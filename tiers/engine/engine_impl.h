@@ -43,6 +43,7 @@ struct engine {
 	struct engine_facts facts; /* of the last pass; now_s 0: there was none */
 	struct engine_stats stats; /* counters; the rest is filled in when asked for */
 	uint64_t sweep_from;	   /* object id: where the next look at policies begins */
+	uint64_t merge_from;	   /* ... and the next look for files in pieces */
 	uint64_t opened_ns;
 	struct latency_view seen[CONFIG_TIERS_MAX];  /* when the foreground was last looked at */
 	struct latency_view quiet[CONFIG_TIERS_MAX]; /* what it did while nothing moved */
@@ -109,7 +110,9 @@ int planner_run(struct pool *pool, struct survey *survey, bool all_policies, cho
 /* What the policies want for one object; the same for `why` and for jobs. */
 int planner_object(struct pool *pool, const struct engine_facts *facts, struct object *object,
 		   choice_take *take, void *arg);
-/* Segments that are mostly dead. */
+/* Ids of up to n objects at or after *from, which is then where to go on, 0 at the end. */
+int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, size_t *got);
+/* Segments that are mostly dead, and files in many small pieces. */
 int cleaner_run(struct pool *pool, struct survey *survey, choice_take *take, void *arg);
 /* Every frame of a segment. */
 int segment_each(struct pool *pool, uint64_t segment,

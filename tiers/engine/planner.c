@@ -87,8 +87,7 @@ int planner_object(struct pool *pool, const struct engine_facts *facts, struct o
 	return rc;
 }
 
-/* The next ids of objects at or after *from; *from: where to go on, 0 at the end. */
-static int sweep_ids(struct pool *pool, uint64_t *from, uint64_t *ids, size_t *n)
+int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, size_t *got)
 {
 	static const uint8_t prefix[] = {KEY_OBJECT};
 	uint8_t start[KEY_LEN_1];
@@ -97,14 +96,14 @@ static int sweep_ids(struct pool *pool, uint64_t *from, uint64_t *ids, size_t *n
 	int rc = meta_cursor_open(pool->meta, prefix, sizeof(prefix), start,
 				  key_1(start, KEY_OBJECT, *from), &cursor);
 
-	*n = 0;
+	*got = 0;
 	if (rc < 0)
 		return rc;
-	while (*n < SWEEP_OBJECTS && (rc = meta_cursor_next(cursor, &item)) == 0)
+	while (*got < n && (rc = meta_cursor_next(cursor, &item)) == 0)
 		if (item.key_len == KEY_LEN_1)
-			ids[(*n)++] = get_be64(item.key + 1);
+			ids[(*got)++] = get_be64(item.key + 1);
 	meta_cursor_close(cursor);
-	*from = *n == SWEEP_OBJECTS ? ids[*n - 1] + 1 : 0;
+	*from = *got == n ? ids[n - 1] + 1 : 0;
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -146,7 +145,7 @@ static int sweep(struct planner *planner, bool all)
 		from = pool->engine->sweep_from;
 	pthread_mutex_unlock(&pool->engine->lock);
 	do {
-		rc = sweep_ids(pool, &from, ids, &n);
+		rc = objects_next(pool, &from, ids, SWEEP_OBJECTS, &n);
 		if (rc == 0)
 			rc = sweep_some(planner, ids, n);
 	} while (rc == 0 && all && from && !pool->stopping);
