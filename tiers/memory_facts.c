@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUPS "/sys/fs/cgroup"
+#define GROUPS	 "/sys/fs/cgroup"
+#define PATH_CAP 4200u /* of a folder in 4096 */
 
 /* The number that follows the word at the beginning of a line; a NULL word: the first line. */
 static bool number_of(const char *path, const char *word, uint64_t *out)
@@ -32,7 +33,7 @@ static bool number_of(const char *path, const char *word, uint64_t *out)
 
 static void read_machine(const char *root, struct memory_facts *out)
 {
-	char path[4096];
+	char path[PATH_CAP];
 	uint64_t total, available;
 
 	snprintf(path, sizeof(path), "%s/proc/meminfo", root);
@@ -65,7 +66,7 @@ static void read_pressure(const char *path, struct memory_facts *out)
 static void apply_group(const char *folder, struct memory_facts *out)
 {
 	uint64_t max, current, part, cache = 0, left;
-	char path[4096];
+	char path[PATH_CAP];
 
 	snprintf(path, sizeof(path), "%s/memory.max", folder);
 	if (!number_of(path, NULL, &max)) /* "max" is no number: no limit */
@@ -90,7 +91,7 @@ static void apply_group(const char *folder, struct memory_facts *out)
  * itself. */
 static bool group_path(const char *root, char *buf, size_t cap)
 {
-	char path[4096];
+	char path[PATH_CAP];
 	bool found = false;
 	FILE *file;
 
