@@ -21,7 +21,9 @@
 
 #include "fs/attr.h"
 #include "fs/feed.h"
+#include "fs/fs.h"
 #include "fs/jobs.h"
+#include "fs/policy.h"
 #include "tiers/log.h"
 #include "tiers/object.h"
 
@@ -101,6 +103,26 @@ void control_place(struct control *control, uint64_t id)
 	if (r)
 		log_warning("inode %llu waits for the next pass of the tier engine to be moved: %s",
 			    (unsigned long long)id, strerror(-r));
+}
+
+static int place_if_resident(void *arg, const struct policy_item *item)
+{
+	struct control *control = arg;
+	const char *ram = pool_config(control->fs->pool)->tiers[0].name;
+
+	if (!strcmp(item->text[POLICY_PIN], ram))
+		control_place(control, item->id);
+	return 0;
+}
+
+/* Without memory for it now, each file is found when it is first read. */
+void control_place_resident(struct control *control)
+{
+	int r = policy_each(control->fs->policy, place_if_resident, control);
+
+	if (r)
+		log_warning("what is pinned to memory comes there when it is read: %s",
+			    strerror(-r));
 }
 
 uint64_t control_placing(struct control *control, uint64_t id)

@@ -39,6 +39,8 @@ void control_free(struct control *control);
 
 /* Something was set that may want the inode's data elsewhere: that is begun now. */
 void control_place(struct control *control, uint64_t id);
+/* After a mount: what is pinned to memory is to be there again. */
+void control_place_resident(struct control *control);
 /* The number of the job that does it, or has done it; 0 = none that is kept. */
 uint64_t control_placing(struct control *control, uint64_t id);
 

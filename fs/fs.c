@@ -149,6 +149,7 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 		goto out;
 	hooks.arg = fs;
 	pool_hooks_set(pool, &hooks);
+	control_place_resident(fs->control);
 	*out = fs;
 	fs = NULL;
 out:
