@@ -314,6 +314,8 @@ static int leave_frame(void *arg, uint64_t frame, const struct frame_record *rec
 	struct choice choice = {.frame = frame, .record = *record};
 	unsigned rank;
 
+	if (!leave->left)
+		return 1; /* enough */
 	if (record->tier != leave->tier)
 		return 0;
 	engine_frame_facts(planner->pool, frame, record, &choice.facts);
@@ -341,6 +343,7 @@ static int make_room(struct planner *planner, uint32_t t)
 			if (survey->segments[i].tier == t)
 				rc = segment_each(planner->pool, survey->segments[i].id,
 						  leave_frame, &leave);
+		rc = rc > 0 ? 0 : rc;
 		/* The coldest may be pinned, or cannot be moved: of a tier that is too full, warmer
 		 * ones go instead. */
 		if (!planner->over[t] || tier->cold_rank >= RANK_BUCKETS - 1)
