@@ -8,10 +8,11 @@ pool_mount
 mkdir -p "$M/d/sub"
 seq 1 100000 >"$M/d/sub/file"
 seq 1 100000 >"$M/free"
+# Before the pin, which moves the file at once: a codec counts for what is written or moved later.
+setfattr -n user.terrace.codec -v lzma:6 "$M/d/sub"
 terrace pin hdd "$M/d"
 [ "$(attribute pin "$M/d")" = hdd ] || fail "pin: $(attribute pin "$M/d")"
 [ "$(attribute effective.pin "$M/d/sub/file")" = "hdd /d" ] || fail "effective: $(attribute effective.pin "$M/d/sub/file")"
-setfattr -n user.terrace.codec -v lzma:6 "$M/d/sub"
 [ "$(attribute effective.codec "$M/d/sub/file")" = "lzma:6 /d/sub" ] || fail "effective: $(attribute effective.codec "$M/d/sub/file")"
 terrace sync "$M"
 terrace run "$M" >/dev/null || [ $? -eq 3 ]
