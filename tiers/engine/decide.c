@@ -249,8 +249,8 @@ static bool wants_up(const struct view *view, const struct verdict *up)
 	       view->rank >= view->facts->tiers[up->to].hot_rank;
 }
 
-/* Room for hotter data is made only by what is at most half as hot as what belongs here: else the
- * two would change places for ever. A watermark takes the coldest there is. */
+/* Room for hotter data is made only by what is at most half as hot: else the two would change
+ * places for ever. A watermark takes the coldest there is. */
 static bool wants_down(const struct view *view)
 {
 	const struct tier_facts *own = view->own;
@@ -258,7 +258,8 @@ static bool wants_down(const struct view *view)
 	if (own->cold_rank == UINT_MAX || view->rank > own->cold_rank ||
 	    view->frame->tier + 1 >= view->facts->ntiers)
 		return false;
-	return !own->for_room || view->rank + RANK_OCTAVE <= own->hot_rank;
+	return !own->for_room ||
+	       (view->rank < own->hot_rank && view->rank + RANK_OCTAVE <= own->room_rank);
 }
 
 static void want_down(const struct view *view, struct verdict *out)

@@ -77,7 +77,8 @@ struct tier_facts {
 	unsigned hot_rank;     /* ranks at and above belong here or higher: rank_fit() over this and
 				  all slower tiers, of what the tier may hold for good */
 	unsigned cold_rank;    /* ranks up to this leave now; UINT_MAX: none need to */
-	bool for_room;	       /* they leave for hotter data, not for a watermark */
+	bool for_room;	       /* they leave for hotter data, not for a watermark, */
+	unsigned room_rank;    /* ... the coldest of which has this rank */
 	bool breaker_open;     /* as a target or a source */
 	uint32_t breaker_at_s; /* when it is tried again */
 	bool evacuating;       /* all of it */

@@ -20,6 +20,7 @@
 #include "tiers/engine/parking.h"
 #include "tiers/engine/rank.h"
 #include "tiers/engine/reread.h"
+#include "tiers/engine/room.h"
 #include "tiers/idmap.h"
 #include "tiers/latency.h"
 #include "tiers/pool_impl.h"

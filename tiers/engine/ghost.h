@@ -30,7 +30,7 @@ struct ghost_counts {
 	uint64_t promotions, pingpong; /* since the start */
 };
 void ghosts_counts(const struct ghosts *ghosts, struct ghost_counts *out);
-/* 1.0 without ping-pong; doubles with every 5 % of ping-pong among the last 512 promotions, up
+/* 1.0 without ping-pong; doubles with every 2.5 % of ping-pong among the last 512 promotions, up
  * to 16. Promotions of more than GHOST_WINDOW_S ago count no more: a gain so high that nothing
  * comes up would otherwise never fall again. */
 double ghosts_gain(const struct ghosts *ghosts, uint32_t now_s);

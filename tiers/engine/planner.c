@@ -247,56 +247,13 @@ static int promote(struct planner *planner, const struct riser *risers, size_t n
 /* Room -------------------------------------------------------------------------------------------
  */
 
-/* Changing places: the hottest that want up, as long as what leaves for them is at most half as
- * hot. Returns what is to leave. */
-static uint64_t find_exchange(struct tier_facts *tier, const struct rank_histogram *old,
-			      const struct rank_histogram *wanted, uint64_t inflow)
-{
-	uint64_t comes = inflow, need = 0;
-
-	tier->cold_rank = UINT_MAX;
-	for (unsigned rank = RANK_BUCKETS; rank-- > 0;) {
-		uint64_t now;
-		unsigned cold;
-
-		if (!wanted->bytes[rank])
-			continue;
-		comes += wanted->bytes[rank];
-		now = tier->used + comes > tier->high ? tier->used + comes - tier->high : 0;
-		cold = rank_cut(old, now);
-		if (now && (cold == UINT_MAX || cold + RANK_OCTAVE > rank))
-			break;
-		need = now;
-		tier->cold_rank = cold;
-		if (rank > tier->hot_rank && need)
-			tier->hot_rank = rank;
-	}
-	return need;
-}
-
-/* How much has to leave each tier: above the high watermark down to the low one; for promotions and
- * for what comes from above, as much as goes beyond the high one. */
 static void find_needs(struct planner *planner)
 {
-	struct survey *survey = planner->survey;
-	uint64_t inflow = 0;
+	struct engine_facts *facts = &planner->survey->facts;
 
-	for (uint32_t t = 1; t + 1 < survey->facts.ntiers; t++) {
-		struct tier_facts *tier = &survey->facts.tiers[t];
-		uint64_t need;
-
-		planner->over[t] = tier->used > tier->high;
-		if (planner->over[t] || tier->used + inflow > tier->high) {
-			need = tier->used + inflow - (planner->over[t] ? tier->low : tier->high);
-			tier->cold_rank = rank_cut(&survey->old[t], need);
-		} else {
-			need = find_exchange(tier, &survey->old[t], &planner->wanted[t], inflow);
-			tier->for_room = need > 0;
-		}
-		planner->need[t] = need;
-		/* In the codec of the next tier it will be less, rarely more. */
-		inflow = need;
-	}
+	for (uint32_t t = 1; t < facts->ntiers; t++)
+		planner->over[t] = facts->tiers[t].used > facts->tiers[t].high;
+	room_find_cold(facts, planner->survey->old, planner->wanted, planner->need);
 }
 
 struct leave {

@@ -296,27 +296,6 @@ static void scale(struct rank_histogram *histogram, uint64_t seen, uint64_t whol
 			(uint64_t)((double)histogram->bytes[i] / (double)seen * (double)whole);
 }
 
-/* What belongs into a tier or above: the hottest of it and all below, as much as fits. */
-static void find_hot(struct survey *survey)
-{
-	struct rank_histogram below;
-	uint32_t ntiers = survey->facts.ntiers;
-
-	memset(&below, 0, sizeof(below));
-	for (uint32_t t = ntiers - 1; t >= 1; t--) {
-		struct tier_facts *tier = &survey->facts.tiers[t];
-
-		/* Others' files on the medium are not ours to move: what is left is ours. */
-		uint64_t ours = sum(&survey->all[t]);
-		uint64_t others = tier->used > ours ? tier->used - ours : 0;
-		uint64_t room = tier->high > others ? tier->high - others : 0;
-
-		tier->hot_rank = t == ntiers - 1 ? 0 : rank_fit(&survey->all[t], &below, room);
-		for (unsigned i = 0; i < RANK_BUCKETS; i++)
-			below.bytes[i] += survey->all[t].bytes[i];
-	}
-}
-
 int survey_make(struct pool *pool, struct survey **out)
 {
 	struct survey *survey = calloc(1, sizeof(*survey));
@@ -348,7 +327,7 @@ int survey_make(struct pool *pool, struct survey **out)
 		scale(&survey->all[t], looked, stored[t]);
 		scale(&survey->old[t], looked, stored[t]);
 	}
-	find_hot(survey);
+	room_find_hot(&survey->facts, survey->all);
 	*out = survey;
 	return 0;
 }

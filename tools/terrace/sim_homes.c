@@ -23,6 +23,7 @@
 #include "tiers/engine/heat.h"
 #include "tiers/engine/rank.h"
 #include "tiers/engine/reread.h"
+#include "tiers/engine/room.h"
 
 #define BEGIN_S	      1000000000u /* the trace's second 0; 0 itself means "not known" to the engine */
 #define SURVEY_FRAMES 65536u	  /* of more, a fair sample is looked at */
@@ -33,7 +34,7 @@ struct home {
 	struct heat_state heat; /* what the frame's record would say */
 	uint32_t tier, bytes;
 	uint32_t placed_s, reread_s;
-	bool listed;
+	bool came_up, listed;
 };
 
 struct riser {
@@ -52,6 +53,7 @@ struct sim_homes {
 	uint32_t next_pass_s, passes;
 	struct engine_facts facts; /* of the pass that is being made */
 	struct rank_histogram all[CONFIG_TIERS_MAX], old[CONFIG_TIERS_MAX];
+	struct rank_histogram wanted[CONFIG_TIERS_MAX];
 	uint32_t *candidates;
 	struct riser *risers;
 	size_t ncandidates;
@@ -194,6 +196,7 @@ static void frame_facts(const struct sim_homes *homes, uint32_t frame, struct fr
 		.stored_len = home->bytes,
 		.heat = heat_of(homes->heat, (uint64_t)frame + 1, home->heat),
 		.placed_s = home->placed_s,
+		.came_up = home->came_up,
 		.reread_s = home->reread_s,
 		.was_demoted = ghosts_has(homes->ghosts, (uint64_t)frame + 1, homes->facts.now_s),
 		.policy = {.pin = -1, .rule = -1, .tier = -1},
@@ -208,6 +211,7 @@ static void survey(struct sim_homes *homes)
 
 	memset(homes->all, 0, sizeof(homes->all));
 	memset(homes->old, 0, sizeof(homes->old));
+	memset(homes->wanted, 0, sizeof(homes->wanted));
 	for (uint32_t f = 0; f < homes->trace->nframes; f += step) {
 		const struct home *home = &homes->homes[f];
 		struct heat_state heat;
@@ -220,20 +224,6 @@ static void survey(struct sim_homes *homes)
 		homes->all[home->tier].bytes[rank] += (uint64_t)home->bytes * step;
 		if (facts->now_s - heat.last_s >= facts->tiers[home->tier].min_age_s)
 			homes->old[home->tier].bytes[rank] += (uint64_t)home->bytes * step;
-	}
-}
-
-static void find_hot(struct sim_homes *homes)
-{
-	struct rank_histogram below = {0};
-	uint32_t last = homes->facts.ntiers - 1;
-
-	for (uint32_t t = last; t >= 1; t--) {
-		struct tier_facts *tier = &homes->facts.tiers[t];
-
-		tier->hot_rank = t == last ? 0 : rank_fit(&homes->all[t], &below, tier->high);
-		for (unsigned i = 0; i < RANK_BUCKETS; i++)
-			below.bytes[i] += homes->all[t].bytes[i];
 	}
 }
 
@@ -252,6 +242,7 @@ static void move(struct sim_homes *homes, uint32_t frame, uint32_t to)
 	facts->tiers[to].used += home->bytes;
 	home->tier = to;
 	home->placed_s = facts->now_s;
+	home->came_up = to < from;
 	if (to > from) {
 		ghosts_demoted(homes->ghosts, (uint64_t)frame + 1, facts->now_s);
 		homes->counts[from].down++;
@@ -292,7 +283,7 @@ static int by_worth(const void *a, const void *b)
 }
 
 /* Who would come up if there was room, and how much that is in each tier. */
-static size_t list_risers(struct sim_homes *homes, uint64_t *wanted)
+static size_t list_risers(struct sim_homes *homes)
 {
 	struct engine_facts roomy = homes->facts;
 	size_t n = 0;
@@ -307,33 +298,13 @@ static size_t list_risers(struct sim_homes *homes, uint64_t *wanted)
 		decide(&roomy, &frame, &verdict);
 		if (verdict.reason != REASON_HOT || verdict.block != BLOCK_NONE)
 			continue;
-		wanted[verdict.to] += frame.stored_len;
+		homes->wanted[verdict.to].bytes[verdict.rank] += frame.stored_len;
 		homes->risers[n++] =
 			(struct riser){.frame = homes->candidates[i],
 				       .worth = verdict.benefit_s / (verdict.cost_s + 1e-9)};
 	}
 	qsort(homes->risers, n, sizeof(*homes->risers), by_worth);
 	return n;
-}
-
-/* How much has to leave each tier. */
-static void find_needs(struct sim_homes *homes, const uint64_t *wanted, uint64_t *needs)
-{
-	uint64_t inflow = 0;
-
-	for (uint32_t t = 1; t + 1 < homes->facts.ntiers; t++) {
-		struct tier_facts *tier = &homes->facts.tiers[t];
-		uint64_t comes = wanted[t] + inflow, need = 0;
-		bool over = tier->used > tier->high;
-
-		if (over)
-			need = tier->used - tier->low;
-		else if (tier->used + comes > tier->high)
-			need = tier->used + comes - tier->high;
-		tier->for_room = need && !over;
-		tier->cold_rank = rank_cut(&homes->old[t], need);
-		needs[t] = inflow = need;
-	}
 }
 
 static void make_room(struct sim_homes *homes, uint32_t t, uint64_t need)
@@ -389,7 +360,7 @@ static void keep_heat(struct sim_homes *homes)
 
 static void pass(struct sim_homes *homes, uint32_t now_s)
 {
-	uint64_t wanted[CONFIG_TIERS_MAX] = {0}, needs[CONFIG_TIERS_MAX] = {0};
+	uint64_t needs[CONFIG_TIERS_MAX] = {0};
 	size_t nrisers;
 
 	facts_now(homes, now_s);
@@ -399,9 +370,9 @@ static void pass(struct sim_homes *homes, uint32_t now_s)
 	if (homes->passes++ % HEAT_PASSES == 0)
 		keep_heat(homes);
 	survey(homes);
-	find_hot(homes);
-	nrisers = list_risers(homes, wanted);
-	find_needs(homes, wanted, needs);
+	room_find_hot(&homes->facts, homes->all);
+	nrisers = list_risers(homes);
+	room_find_cold(&homes->facts, homes->old, homes->wanted, needs);
 	for (uint32_t t = homes->facts.ntiers - 1; t-- > 1;)
 		if (needs[t])
 			make_room(homes, t, needs[t]);
@@ -439,6 +410,7 @@ static void place(struct sim_homes *homes, struct home *home, bool write, uint32
 	homes->used[to] += home->bytes;
 	home->tier = to;
 	home->placed_s = write ? now_s : 0;
+	home->came_up = false;
 }
 
 /* Is the read evidence that its frame should come up? */
