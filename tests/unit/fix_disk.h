@@ -25,7 +25,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define DISK_MEDIA 4u
+#define DISK_MEDIA 5u
 
 enum disk_outcome { DISK_KEPT, DISK_LOST, DISK_TORN, DISK_NAMED, DISK_OUTCOMES };
 

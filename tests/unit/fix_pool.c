@@ -2,6 +2,7 @@
 #include "tests/unit/fix_pool.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,14 +15,36 @@
 #include "tiers/idmap.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
+#include "tiers/pool_impl.h"
 #include "tiers/records.h"
 
-static void run(const char *format, const char *a)
+static int remove_one(const char *path, const struct stat *st, int what, struct FTW *ftw)
 {
-	char command[256];
+	(void)st;
+	(void)what;
+	(void)ftw;
+	return remove(path);
+}
 
-	snprintf(command, sizeof(command), format, a);
-	assert_int_equal(system(command), 0);
+static int remove_inner(const char *path, const struct stat *st, int what, struct FTW *ftw)
+{
+	(void)st;
+	(void)what;
+	return ftw->level ? remove(path) : 0;
+}
+
+/* Not with rm: a fork of a program under a sanitizer takes longer than most runs. */
+static void remove_folder(const char *path)
+{
+	assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void make_folder(const char *above, const char *name)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/%s", above, name);
+	assert_int_equal(mkdir(path, 0700), 0);
 }
 
 void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background)
@@ -33,8 +56,8 @@ void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background)
 	strcpy(fix->ram, "/dev/shm/terrace-pool-XXXXXX");
 	assert_non_null(mkdtemp(fix->dir));
 	assert_non_null(mkdtemp(fix->ram));
-	run("mkdir %s/ssd", fix->dir);
-	run("mkdir %s/hdd", fix->dir);
+	make_folder(fix->dir, "ssd");
+	make_folder(fix->dir, "hdd");
 	snprintf(text, sizeof(text), "ram:path=%s,size=%llu", fix->ram,
 		 (unsigned long long)ram_bytes);
 	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
@@ -47,6 +70,20 @@ void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background)
 	fix_pool_open(fix);
 }
 
+/* Less than users may ask for, and moves as soon as there is a reason. */
+static void small_settings(struct pool_config *config)
+{
+	config->journal_bytes = 1 << 20;
+	config->threads = 1;
+	config->residency_ns = 0;
+	config->promote_gain = 0;
+	for (unsigned t = 1; t < 3; t++) {
+		config->tiers[t].segment_bytes = 256 << 10;
+		config->tiers[t].size_bytes = 8 << 20;
+		config->tiers[t].min_age_ns = 0;
+	}
+}
+
 void fix_pool_small(struct fix_pool *fix)
 {
 	char text[512], message[256];
@@ -56,28 +93,52 @@ void fix_pool_small(struct fix_pool *fix)
 	strcpy(fix->ram, "/dev/shm/terrace-pool-XXXXXX");
 	assert_non_null(mkdtemp(fix->dir));
 	assert_non_null(mkdtemp(fix->ram));
-	snprintf(text, sizeof(text), "%s/ssd", fix->dir);
-	assert_int_equal(mkdir(text, 0700), 0);
-	snprintf(text, sizeof(text), "%s/hdd", fix->dir);
-	assert_int_equal(mkdir(text, 0700), 0);
+	make_folder(fix->dir, "ssd");
+	make_folder(fix->dir, "hdd");
 	snprintf(text, sizeof(text), "ram:path=%s,size=16M", fix->ram);
 	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
-	snprintf(text, sizeof(text), "ssd:path=%s/ssd,codec=lz4,segment=1M,frame=32K", fix->dir);
+	snprintf(text, sizeof(text), "ssd:path=%s/ssd,codec=lz4,segment=4M,frame=32K", fix->dir);
 	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
-	snprintf(text, sizeof(text), "hdd:path=%s/hdd,codec=zstd:1,segment=1M,frame=64K", fix->dir);
+	snprintf(text, sizeof(text), "hdd:path=%s/hdd,codec=zstd:1,segment=4M,frame=64K", fix->dir);
 	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
 	assert_int_equal(asprintf(&fix->config.meta_path, "%s/meta", fix->dir) > 0, true);
-	fix->config.journal_bytes = 1 << 20;
-	fix->config.threads = 1;
 	assert_int_equal(config_finish(&fix->config, message, sizeof(message)), 0);
+	small_settings(&fix->config);
+}
+
+void fix_pool_config(struct fix_pool *fix)
+{
+	char message[256];
+
+	if (!fix->file[0])
+		return;
+	config_release(&fix->config);
+	if (config_load(fix->file, &fix->config, message, sizeof(message)) < 0)
+		fail_msg("%s", message);
+	small_settings(&fix->config);
+}
+
+void fix_pool_small_file(struct fix_pool *fix)
+{
+	char path[128];
+
+	fix_pool_small(fix);
+	fix->config.journal_bytes = 16 << 20; /* what a file may say */
 	for (unsigned t = 1; t < 3; t++)
-		fix->config.tiers[t].segment_bytes = 256 << 10; /* less than users may ask for */
+		fix->config.tiers[t].segment_bytes = 4 << 20;
+	make_folder(fix->dir, "hdd1");
+	make_folder(fix->dir, "conf");
+	snprintf(path, sizeof(path), "%s/conf/pool.conf", fix->dir);
+	assert_int_equal(config_save_new(&fix->config, path), 0);
+	strcpy(fix->file, path);
+	fix_pool_config(fix);
 }
 
 void fix_pool_open(struct fix_pool *fix)
 {
 	struct pool_open_options options = {.no_background = !fix->background};
 
+	fix_pool_config(fix);
 	assert_int_equal(pool_open(&fix->config, &options, &fix->pool), 0);
 }
 
@@ -94,8 +155,8 @@ void fix_pool_free(struct fix_pool *fix)
 	if (fix->pool)
 		pool_close(fix->pool);
 	config_release(&fix->config);
-	run("rm -rf %s", fix->dir);
-	run("rm -rf %s", fix->ram);
+	remove_folder(fix->dir);
+	remove_folder(fix->ram);
 }
 
 void fix_pool_crash(struct fix_pool *fix)
@@ -109,7 +170,7 @@ void fix_pool_power(struct fix_pool *fix)
 {
 	pool_abandon(fix->pool);
 	fix->pool = NULL;
-	run("rm -rf %s/*", fix->ram);
+	assert_int_equal(nftw(fix->ram, remove_inner, 16, FTW_DEPTH | FTW_PHYS), 0);
 	fix_pool_open(fix);
 }
 
@@ -224,4 +285,75 @@ void fix_pool_verify(struct fix_pool *fix)
 	assert_int_equal(frames, count.frames);
 	idmap_release(&count.live);
 	idmap_release(&count.known);
+}
+
+/* Media ------------------------------------------------------------------------------------------
+ */
+
+struct media {
+	struct pool *pool;
+	uint32_t tier;
+	bool tight;
+};
+
+/* At most what the frames in a segment take, each on blocks of its own, and its header. */
+static uint64_t segment_need(struct meta *meta, uint64_t segment)
+{
+	uint64_t need = 2 * 4096;
+	uint8_t prefix[KEY_LEN_1];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc;
+
+	assert_int_equal(meta_cursor_open(meta, prefix, key_1(prefix, KEY_PLACED, segment), NULL, 0,
+					  &cursor),
+			 0);
+	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
+		uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
+		struct frame_record frame;
+		size_t len;
+
+		assert_int_equal(meta_get(meta, key, key_1(key, KEY_FRAME, get_le64(item.value)),
+					  value, sizeof(value), &len),
+				 0);
+		assert_int_equal(frame_record_decode(value, len, &frame), 0);
+		need += frame.stored_len / 4096 * 4096 + 2 * 4096;
+	}
+	assert_int_equal(rc, -ENOENT);
+	meta_cursor_close(cursor);
+	return need;
+}
+
+static int each_file(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk)
+{
+	struct media *media = arg;
+	struct segment *segment = idmap_get(&media->pool->segments, seg.id);
+	uint64_t need;
+
+	(void)len;
+	if (!segment)
+		fail_msg("tier %u: file of segment %llu has no record", media->tier,
+			 (unsigned long long)seg.id);
+	assert_int_equal(segment->record.tier, media->tier);
+	assert_int_equal(segment->record.place, seg.place);
+	need = media->tight ? segment_need(pool_meta(media->pool), seg.id) : UINT64_MAX;
+	if (disk > need)
+		fail_msg("tier %u: segment %llu takes %llu bytes, its frames at most %llu",
+			 media->tier, (unsigned long long)seg.id, (unsigned long long)disk,
+			 (unsigned long long)need);
+	return 0;
+}
+
+void fix_pool_verify_media(struct fix_pool *fix, bool tight)
+{
+	struct media media = {.pool = fix->pool, .tight = tight};
+
+	for (uint32_t t = 1; t < fix->config.ntiers; t++) {
+		struct tier *tier = fix->pool->tiers[t].tier;
+
+		media.tier = t;
+		for (uint32_t place = 0; place < tier->nplaces; place++)
+			if (tier_has_place(tier, place))
+				assert_int_equal(tier_list(tier, place, each_file, &media), 0);
+	}
 }

@@ -15,6 +15,7 @@ struct fix_pool {
 	char dir[64];	 /* ssd/, hdd/ and so on; on the disk */
 	char ram[64];	 /* on /dev/shm */
 	bool background; /* open with threads */
+	char file[80];	 /* the configuration; empty: there is none, the pool lives from `config` */
 	struct pool_config config;
 	struct pool *pool;
 };
@@ -22,6 +23,11 @@ struct fix_pool {
 /* On tmpfs, with small segments, without threads: for loops that make thousands of pools. Does not
  * create the pool. */
 void fix_pool_small(struct fix_pool *fix);
+/* The same with a configuration file, conf/pool.conf, and a folder hdd1/ that may become the hdd's
+ * second directory. */
+void fix_pool_small_file(struct fix_pool *fix);
+/* Reads the configuration again, if there is a file. */
+void fix_pool_config(struct fix_pool *fix);
 /* ram_bytes: the RAM tier's limit. Opens the pool. */
 void fix_pool_new(struct fix_pool *fix, uint64_t ram_bytes, bool background);
 void fix_pool_free(struct fix_pool *fix);
@@ -32,5 +38,8 @@ void fix_pool_power(struct fix_pool *fix); /* and opens again */
 /* Recounts every account from the records and compares; every extent must point into a frame that
  * holds it. */
 void fix_pool_verify(struct fix_pool *fix);
+/* Has just been opened and nothing was written since: no segment file without a record. With tight:
+ * no crash before, and everything was synced: files take no more than what lives in them. */
+void fix_pool_verify_media(struct fix_pool *fix, bool tight);
 
 #endif

@@ -52,7 +52,7 @@ static void model(struct work *work, bool begins)
 /* A copy of the current version of at least this size, zeros behind the end. */
 static struct work_version draft(struct work *work, const struct work_object *object, size_t size)
 {
-	struct work_version version = {.step = work->nsteps};
+	struct work_version version = {.step = work->now};
 	size_t old = object->nversions ? current(object)->size : 0;
 
 	version.size = size > old ? size : old;
@@ -107,7 +107,7 @@ static void data_done(struct work *work, struct work_object *object, struct work
 		return;
 	}
 	if (!work->pause)
-		fail_msg("step %u: %s", work->nsteps, strerror(-rc));
+		fail_msg("step %u: %s", work->now, strerror(-rc));
 	work->pause(true);
 	bytes = content(work, object, &size);
 	if (same(&version, bytes, size))
@@ -115,7 +115,7 @@ static void data_done(struct work *work, struct work_object *object, struct work
 	else {
 		if (!same(current(object), bytes, size))
 			fail_msg("a failed step %u has left neither the old nor the new content",
-				 work->nsteps);
+				 work->now);
 		free(version.bytes);
 	}
 	free(bytes);
@@ -125,7 +125,7 @@ static void data_done(struct work *work, struct work_object *object, struct work
 static int check_rc(struct work *work, int rc)
 {
 	if (rc < 0 && !work->pause)
-		fail_msg("step %u: %s", work->nsteps, strerror(-rc));
+		fail_msg("step %u: %s", work->now, strerror(-rc));
 	return rc;
 }
 
@@ -145,7 +145,8 @@ static struct work_object *object_new(struct work *work, uint64_t id)
 	struct work_object *object = &work->objects[work->nobjects++];
 
 	assert_true(work->nobjects <= WORK_OBJECTS);
-	*object = (struct work_object){.id = id, .created = work->moment};
+	*object = (struct work_object){
+		.id = id, .created = work->moment, .wish = {.pin = -1, .rule = -1, .tier = -1}};
 	version_add(work, object, draft(work, object, 0));
 	return object;
 }
@@ -330,6 +331,8 @@ static int data_step(struct work *work, char op, struct work_object *model, unsi
 	switch (op) {
 	case 'w':
 		return write_whole(work, model, 0, len, false);
+	case 'W':
+		return write_whole(work, model, 0, 100000, false);
 	case 'o':
 		return write_whole(work, model, size / 3, len / 2 + 1, false);
 	case 'a':
@@ -346,10 +349,6 @@ static int data_step(struct work *work, char op, struct work_object *model, unsi
 			       : clone_part(work, model, &work->objects[work->slots[next]]);
 	case 's':
 		return sync_one(work, model);
-	case 'd':
-		return check_rc(work, pool_move(work->fix->pool, &model->id, 1, 2, NULL));
-	case 'u':
-		return check_rc(work, pool_move(work->fix->pool, &model->id, 1, 1, NULL));
 	case 'x':
 		return delete (work, model, slot);
 	case 'r':
@@ -369,12 +368,19 @@ static int reopen(struct work *work, bool crash)
 	struct pool *pool = work->fix->pool;
 	int rc = 0;
 
+	work_hook(NULL);
+
 	work->fix->pool = NULL;
 	if (pool && crash)
 		pool_abandon(pool);
 	else if (pool)
 		rc = pool_close(pool);
 	check_rc(work, rc);
+	if (work->pause)
+		work->pause(true);
+	fix_pool_config(work->fix);
+	if (work->pause)
+		work->pause(false);
 	if (check_rc(work, pool_open(&work->fix->config, &options, &work->fix->pool)) < 0)
 		return -EIO;
 	return pool || crash ? rc : 1; /* what was not open has not been closed */
@@ -405,14 +411,19 @@ static int pool_step(struct work *work, char op)
 static void step(struct work *work, char op, unsigned slot)
 {
 	struct work_step *now = &work->steps[work->nsteps];
+	unsigned before = work->now;
 	int object = work->slots[slot];
 
 	assert_true(work->nsteps < WORK_STEPS && slot < WORK_SLOTS);
+	work->now = work->nsteps++;
 	*now = (struct work_step){.op = op, .object = object, .rc = 1, .end = SIZE_MAX};
 	now->begin = work->clock ? work->clock() : 0;
 	if (strchr("SKRLCO", op)) {
 		if (work->fix->pool || op == 'C' || op == 'O')
 			now->rc = pool_step(work, op);
+	} else if (work_is_move(op)) {
+		if (work->fix->pool)
+			now->rc = check_rc(work, work_move(work, op, slot));
 	} else if (op == 'c') {
 		if (work->fix->pool && object < 0)
 			now->rc = create(work, slot, false);
@@ -421,13 +432,38 @@ static void step(struct work *work, char op, unsigned slot)
 	}
 	now->end = work->clock ? work->clock() : 0;
 	now->moment = work->moment;
-	work->nsteps++;
+	work->now = before;
+}
+
+static unsigned digit(char c)
+{
+	return c == '-' ? 0 : (unsigned)(c - '0');
+}
+
+void work_nested(struct work *work, char seam)
+{
+	const char *steps = work->nested;
+
+	if (!steps || (seam && seam != work->seam))
+		return;
+	work->nested = NULL;
+	for (unsigned i = 0; i < work->nnested; i++)
+		step(work, steps[2 * i], digit(steps[2 * i + 1]));
 }
 
 void work_run(struct work *work, const char *steps)
 {
-	for (; steps[0]; steps += 2)
-		step(work, steps[0], steps[1] == '-' ? 0 : (unsigned)(steps[1] - '0'));
+	for (; steps[0]; steps += 2) {
+		if (steps[0] == '^' || steps[0] == '%') {
+			work->seam = steps[0];
+			work->nnested = digit(steps[1]);
+			work->nested = steps + 2;
+			steps += 2 + 2 * (size_t)work->nnested;
+		}
+		step(work, steps[0], digit(steps[1]));
+		work_nested(work, 0);
+	}
+	work_hook(NULL);
 }
 
 void work_init(struct work *work, struct fix_pool *fix)
@@ -499,11 +535,11 @@ static unsigned floor_of(const struct work *work, unsigned object, size_t step, 
 	const struct work_object *model = &work->objects[object];
 	unsigned floor = 0;
 
-	for (unsigned i = 0; i < work->nsteps && work->steps[i].end <= step; i++) {
+	for (unsigned i = 0; i < work->nsteps && work->steps[i].begin <= step; i++) {
 		const struct work_step *done = &work->steps[i];
 		bool all = done->op == 'S' || done->op == 'O';
 
-		if (done->rc != 0)
+		if (done->rc != 0 || done->end > step)
 			continue;
 		if (!all && !(done->op == 's' && done->object == (int)object))
 			continue;

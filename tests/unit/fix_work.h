@@ -6,8 +6,23 @@
  *	c create     w write from 0    o overwrite inside   a append       t shrink    g grow
  *	p punch      l clone part of the slot into the next one            s sync      x delete
  *	r replace: a new object with new content takes the slot's name and the old one is deleted
- *	d move down  u move up         S pool sync          K checkpoint   R reclaim   L roll
- *segments C kill -9 and open             O close and open
+ *	d move down  u move up         S pool sync          K checkpoint   R reclaim
+ *	L roll segments                C kill -9 and open   O close and open
+ *
+ * What the tier engine does (fix_moves.c); "-" is slot 0:
+ *	f a pass with the ssd above its watermarks          v a pass, as things are; cleans too
+ *	h the slot is read again and again: a pass promotes it
+ *	e the same with the ssd full: what is colder changes places with it
+ *	i pinned to the hdd  I to the ssd  z sealed  y archived  n nothing of these: and placed
+ *	W write 100 KB that do not compress, from 0
+ *	q a plan, and why the slot is where it is: nothing may change
+ *	E evacuate tier number `slot`       N open it again
+ *	D evacuate directory number `slot` of the hdd
+ *	A add the second directory to the hdd   B take it out (pools with a file only)
+ *
+ * "^nXsYsMs": the n steps after it (only on data or names, not s or d) are made in the middle of
+ * the step behind them, a move: when it has copied and not yet synced. "%n...": when it knows what
+ * its sources hold and not yet who uses it. If the move does not come so far, they follow it.
  *
  * Steps that cannot be (no object in the slot) do nothing. What is written, and where, is the same
  * in every run of the same string. Assertions are cmocka's. One thread.
@@ -23,7 +38,7 @@
 
 #define WORK_SLOTS   4u
 #define WORK_OBJECTS 24u
-#define WORK_STEPS   64u
+#define WORK_STEPS   80u
 #define WORK_BYTES   (400u << 10) /* no object grows beyond */
 
 struct work_version {
@@ -39,6 +54,7 @@ struct work_object {
 	unsigned named_version;
 	struct work_version *versions; /* the last one is current */
 	unsigned nversions;
+	struct object_policy wish;
 };
 
 struct work_step {
@@ -63,13 +79,27 @@ struct work {
 	unsigned nobjects;
 	struct work_step steps[WORK_STEPS];
 	unsigned nsteps;
+	unsigned now; /* the step under way */
 	unsigned moment;
+	/* Steps to be made in the middle of the next move. */
+	const char *nested;
+	unsigned nnested;
+	char seam;	/* '^' or '%' */
+	uint32_t moved; /* bit per enum move_reason: frames have */
 };
 
 /* The pool is created and open. */
 void work_init(struct work *work, struct fix_pool *fix);
 void work_release(struct work *work);
 void work_run(struct work *work, const char *steps);
+
+/* For fix_moves.c. */
+struct work_object;
+bool work_is_move(char op);
+int work_move(struct work *work, char op, unsigned slot);
+void work_nested(struct work *work, char seam);
+/* After every opening of the pool, and before a move. */
+void work_hook(struct work *work);
 
 /* Every object is as the model has it. A failed step has been done or not, nothing in between, and
  * what was there after it stays. */

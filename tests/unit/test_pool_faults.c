@@ -24,14 +24,49 @@
 #include "tests/unit/fix_place.h"
 #include "tests/unit/fix_pool.h"
 #include "tests/unit/fix_work.h"
+#include "tiers/engine/decide.h"
 #include "tiers/pool_impl.h"
 
 static const char before[] = "c0c1w0w1s0a1";
 
-static const char *const workloads[] = {
-	"c2w2s2", "w0s0",   "o0S-R-", "a0t0S-", "p0g0s0", "l1s2",   "c2l0S-", "d0u0",
-	"w1d1R-", "x0S-R-", "r0s0",   "w0K-x1", "L-w0O-", "w0C-s0", "t1C-O-",
+static const struct workload {
+	const char *steps;
+	unsigned moves; /* bit per enum move_reason: what an untouched run must have done */
+} workloads[] = {
+	{"c2w2s2", 0},
+	{"w0s0", 0},
+	{"o0S-R-", 0},
+	{"a0t0S-", 0},
+	{"p0g0s0", 0},
+	{"l1s2", 0},
+	{"c2l0S-", 0},
+	{"x0S-R-", 0},
+	{"r0s0", 0},
+	{"w0K-x1", 0},
+	{"L-w0O-", 0},
+	{"w0C-s0", 0},
+	{"t1C-O-", 0},
+	/* What was asked for. */
+	{"d0u0", 1u << REASON_ASKED},
+	{"w1d1R-", 1u << REASON_ASKED},
+	{"l0S-^2o0x1d0R-", 1u << REASON_ASKED},
+	{"l0S-%2x0w1d1u1", 1u << REASON_ASKED},
+	{"i0I0", 1u << REASON_PIN},
+	{"z0^1w0y1", 1u << REASON_STATE},
+	{"q0d0q0", 1u << REASON_ASKED},
+	/* Passes. */
+	{"^3t0o1x1f-v-", 1u << REASON_FULL},
+	{"l0d1^1a1h1", 1u << REASON_HOT},
+	{"W0W1s0d0s1^1w1e0", 1u << REASON_ROOM | 1u << REASON_HOT},
+	{"c2c3w2w3S-x2x0L-^1o1v-", 1u << REASON_CLEAN},
+	{"i0l0S-I1L-v-n0v-", 1u << REASON_PIN},
+	/* Evacuations. */
+	{"d0^2w1x0E1w1s1N1", 1u << REASON_EVACUATE},
+	{"d0d1E2S-N2", 1u << REASON_EVACUATE},
+	{"d0A-w1d1^1w1D0", 1u << REASON_EVACUATE},
+	{"A-D0d0d1w1N2D1B-", 1u << REASON_EVACUATE},
 };
+#define WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
 
 static const struct {
 	enum fault_kind kind;
@@ -80,7 +115,7 @@ static void pause_io(bool pause)
 }
 
 /* The fault is out. */
-static void check_all(unsigned long way)
+static void check_all(unsigned long way, bool failed)
 {
 	work.pause = work.model = NULL;
 	if (!fix.pool)
@@ -109,12 +144,17 @@ static void check_all(unsigned long way)
 	fix_pool_open(&fix);
 	work_check(&work);
 	fix_pool_verify(&fix);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_verify_media(&fix, !failed && way % 5 == 1);
 	fix_pool_close(&fix);
 }
 
-static void begin(void)
+static void begin(const char *steps)
 {
-	fix_pool_small(&fix);
+	if (strpbrk(steps, "ABD"))
+		fix_pool_small_file(&fix);
+	else
+		fix_pool_small(&fix);
 	assert_int_equal(pool_create(&fix.config), 0);
 	fix_pool_open(&fix);
 	work_init(&work, &fix);
@@ -131,49 +171,68 @@ static void end(int fds)
 }
 
 /* False: the fault was behind the last call. */
-static bool run_io(const char *steps, unsigned long n, size_t kind, unsigned long way)
+static bool run_io(const struct workload *workload, unsigned long n, size_t kind, unsigned long way)
 {
 	int fds = fault_open_fds();
 	uint64_t failed;
 
-	snprintf(run_name, sizeof(run_name), "workload %s, call %lu, kind %zu", steps, n, kind);
-	begin();
+	snprintf(run_name, sizeof(run_name), "workload %s, call %lu, kind %zu, way %lu",
+		 workload->steps, n, kind, way % 5);
+	begin(workload->steps);
 	armed = kind;
 	work.pause = pause_io;
 	fault_arm(kinds[kind].calls, n, kinds[kind].kind, kinds[kind].forever);
-	work_run(&work, steps);
+	work_run(&work, workload->steps);
 	failed = fault_disarm();
-	check_all(way);
+	check_all(way, failed);
+	if (!failed)
+		assert_int_equal(work.moved & workload->moves, workload->moves);
 	end(fds);
 	return failed != 0;
+}
+
+static void loop_io(const struct workload *workload, bool all)
+{
+	for (size_t turn = 0; turn < (all ? KINDS : 1); turn++) {
+		unsigned long n = 1;
+		size_t kind = turn;
+
+		while (run_io(workload, n, kind, dice_roll(&dice, 5)) ||
+		       (!all && (kind == 2 || kind == 5))) {
+			n += all ? 1 : 1 + dice_roll(&dice, 4);
+			/* Short transfers and writes are counted among themselves: there
+			 * are fewer, and the end is another. */
+			if (!all)
+				kind = dice_roll(&dice, KINDS);
+		}
+	}
+}
+
+/* Nothing fails: each does what it is for, and everything is there whatever comes after it. */
+static void test_untouched(void **state)
+{
+	const struct workload only = {.steps = getenv("TERRACE_WORKLOAD")};
+
+	(void)state;
+	quiet_begin();
+	for (size_t i = 0; i < WORKLOADS; i++)
+		for (unsigned long way = 0; way < 5; way++)
+			run_io(only.steps ? &only : &workloads[i], 1u << 30, 0, way);
+	quiet_end();
+	runs = 0;
 }
 
 static void test_io_faults(void **state)
 {
 	bool all = getenv("TERRACE_STEPS") != NULL;
-	const char *only = getenv("TERRACE_WORKLOAD");
+	struct workload only = {.steps = getenv("TERRACE_WORKLOAD")};
 
 	(void)state;
 	quiet_begin();
-	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
-		const char *steps = only ? only : workloads[i];
-
-		for (size_t turn = 0; turn < (all ? KINDS : 1); turn++) {
-			unsigned long n = 1;
-			size_t kind = turn;
-
-			while (run_io(steps, n, kind, dice_roll(&dice, 5)) ||
-			       (!all && (kind == 2 || kind == 5))) {
-				n += all ? 1 : 1 + dice_roll(&dice, 4);
-				/* Short transfers and writes are counted among themselves: there
-				 * are fewer, and the end is another. */
-				if (!all)
-					kind = dice_roll(&dice, KINDS);
-			}
-		}
-		if (only)
-			break;
-	}
+	if (only.steps)
+		loop_io(&only, all);
+	for (size_t i = 0; i < WORKLOADS && !only.steps; i++)
+		loop_io(&workloads[i], all);
 	quiet_end();
 	printf("%lu runs with failing calls\n", runs);
 }
@@ -182,12 +241,13 @@ static void test_io_faults(void **state)
  * does. */
 static void test_full_disks(void **state)
 {
-	static const char *const some[] = {"c2w2a2s2", "a0a0s0", "a1a1a1S-", "g0a0s0"};
+	static const struct workload some[] = {
+		{"c2w2a2s2", 0}, {"a0a0s0", 0}, {"a1a1a1S-", 0}, {"g0a0s0", 0}};
 
 	(void)state;
 	quiet_begin();
 	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
-		for (unsigned long n = 1; run_io(some[i], n, KINDS - 1, 4); n++)
+		for (unsigned long n = 1; run_io(&some[i], n, KINDS - 1, 4); n++)
 			;
 	quiet_end();
 }
@@ -229,33 +289,37 @@ static void pause_alloc(bool pause)
 static void test_failing_allocations(void **state)
 {
 	bool all = getenv("TERRACE_STEPS") != NULL;
+	const char *only = getenv("TERRACE_WORKLOAD");
 
 	(void)state;
 	if (!ALLOC_FAULTS)
 		skip();
 	quiet_begin();
 	runs = 0;
-	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
+	for (size_t i = 0; i < WORKLOADS; i++) {
+		const char *steps = only ? only : workloads[i].steps;
 		unsigned long failed = 1;
 
 		for (unsigned long n = 1; failed; n += all ? 1 : 1 + dice_roll(&dice, 8)) {
 			int fds = fault_open_fds();
 
-			snprintf(run_name, sizeof(run_name), "workload %s, allocation %lu",
-				 workloads[i], n);
-			begin();
+			snprintf(run_name, sizeof(run_name), "workload %s, allocation %lu", steps,
+				 n);
+			begin(steps);
 			work.pause = work.model = pause_alloc;
 			alloc_persistent = dice_roll(&dice, 2);
 			alloc_countdown = n;
 			alloc_failed = 0;
 			alloc_live = 0;
 			alloc_armed = true;
-			work_run(&work, workloads[i]);
+			work_run(&work, steps);
 			alloc_armed = false;
 			failed = alloc_failed;
-			check_all(dice_roll(&dice, 5));
+			check_all(dice_roll(&dice, 5), failed != 0);
 			end(fds);
 		}
+		if (only)
+			break;
 	}
 	quiet_end();
 	printf("%lu runs with failing allocations\n", runs);
@@ -280,6 +344,7 @@ static int tidy(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_untouched, tidy),
 		cmocka_unit_test_teardown(test_io_faults, tidy),
 		cmocka_unit_test_teardown(test_full_disks, tidy),
 		cmocka_unit_test_teardown(test_creating, tidy),

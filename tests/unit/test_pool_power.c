@@ -27,7 +27,7 @@
 #include "tests/unit/fix_work.h"
 #include "tiers/object.h"
 
-#define MEDIA 3u
+#define MEDIA_MAX 5u
 
 static const char *const workloads[] = {
 	/* One thing each, on something that was synced before. */
@@ -43,6 +43,24 @@ static const char *const workloads[] = {
 	"c0c1w0w1s0d0R-d1R-",
 	"c0w0s0d0o0s0u0R-S-",
 	"c0c1w0w1l0S-d0x0R-d1S-R-",
+	/* ... with somebody at work on the same objects in the middle. */
+	"c0c1w0w1l0S-^3o0t1x0d1R-",
+	"c0c1w0w1l0S-%2w0l1d0C-R-",
+	"c0c1w0w1S-^3t0a1w1f-R-u1",
+	"c0c1w0w1S-f-^1o1h1S-h0",
+	"c0c1W0W1S-d0^1w1e0R-",
+	/* Places and codings that people ask for. */
+	"c0c1w0w1S-i0z1^1o1y1I0",
+	"c0w0S-z0q0n0i0C-I0R-",
+	/* Cleaning. */
+	"c0c1c2w0w1w2S-x1L-^1o2v-R-",
+	"c0c1c2w0w1w2S-o0p1S-L-v-v-w0O-",
+	/* Tiers and directories that are emptied, added, taken out. */
+	"c0c1w0w1S-d0^1w1E1R-N1w1s1",
+	"c0c1w0w1S-d0^2t0c2E2R-C-",
+	"c0c1w0w1S-A-d0^1w0D0d1R-",
+	"c0w0S-A-D0d0N2D1R-B-w0S-",
+	"c0w0A-D0i0C-D1N2B-R-O-",
 	/* Freed space: given back only when that is durable. */
 	"c0c1c2w0w1w2S-L-o0R-w0R-w1R-S-R-",
 	"c0w0S-L-w0R-K-R-w0L-O-",
@@ -65,6 +83,7 @@ static const char *const workloads[] = {
 static struct fix_pool fix;
 static struct work work;
 static struct dice dice;
+static unsigned media; /* of the pool at hand */
 static unsigned long runs;
 static char state_name[160]; /* the state being looked at, for messages */
 
@@ -86,18 +105,31 @@ static void no_pause(bool pause)
 	(void)pause;
 }
 
+/* The media of the pool: with a file of its own, that one's folder and a spare directory too. */
+static void record_begin(const char *steps)
+{
+	static const char *const names[MEDIA_MAX] = {"ssd", "hdd", "meta", "hdd1", "conf"};
+	char paths[MEDIA_MAX][80];
+	const char *folders[MEDIA_MAX];
+
+	media = strpbrk(steps, "ABD") ? 5 : 3;
+	if (media == 5)
+		fix_pool_small_file(&fix);
+	else
+		fix_pool_small(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	for (unsigned i = 0; i < media; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "%s/%s", fix.dir, names[i]);
+		folders[i] = paths[i];
+	}
+	disk_record(folders, media);
+}
+
 static void record(const char *steps, unsigned fail_sync)
 {
-	char paths[MEDIA][80];
-	const char *folders[MEDIA] = {paths[0], paths[1], paths[2]};
 	struct pool_open_options options = {.no_background = true};
 
-	fix_pool_small(&fix);
-	assert_int_equal(pool_create(&fix.config), 0);
-	snprintf(paths[0], sizeof(paths[0]), "%s/ssd", fix.dir);
-	snprintf(paths[1], sizeof(paths[1]), "%s/hdd", fix.dir);
-	snprintf(paths[2], sizeof(paths[2]), "%s/meta", fix.dir);
-	disk_record(folders, MEDIA);
+	record_begin(steps);
 	assert_int_equal(pool_open(&fix.config, &options, &fix.pool), 0);
 	work_init(&work, &fix);
 	work.clock = disk_steps;
@@ -123,8 +155,10 @@ static void check_state(const char *steps, size_t step, const enum disk_outcome 
 
 	disk_make(outcome, seed);
 	lose_ram();
-	snprintf(state_name, sizeof(state_name), "workload %s, call %zu, outcomes %d %d %d", steps,
-		 step, outcome[0], outcome[1], outcome[2]);
+	snprintf(state_name, sizeof(state_name), "workload %s, call %zu, outcomes %d %d %d %d %d",
+		 steps, step, outcome[0], outcome[1], outcome[2], media > 3 ? outcome[3] : 0,
+		 media > 3 ? outcome[4] : 0);
+	fix_pool_config(&fix);
 	rc = pool_open(&fix.config, &options, &fix.pool);
 	runs++;
 	assert_int_equal(rc, 0);
@@ -135,6 +169,8 @@ static void check_state(const char *steps, size_t step, const enum disk_outcome 
 		fix_pool_open(&fix);
 		work_check_power(&work, step);
 		fix_pool_verify(&fix);
+		assert_int_equal(pool_sync(fix.pool), 0);
+		fix_pool_verify_media(&fix, false);
 	}
 	pool_abandon(fix.pool);
 	fix.pool = NULL;
@@ -145,13 +181,13 @@ static void check_step(const char *steps, size_t step, bool all)
 {
 	unsigned unsynced = disk_at(step), states = 1;
 
-	for (unsigned i = 0; i < MEDIA; i++)
+	for (unsigned i = 0; i < media; i++)
 		states *= DISK_OUTCOMES;
 	for (unsigned code = 0; code < states; code++) {
-		enum disk_outcome outcome[MEDIA];
+		enum disk_outcome outcome[MEDIA_MAX];
 		bool twice = false, plain = true, lost = true;
 
-		for (unsigned i = 0, rest = code; i < MEDIA; i++, rest /= DISK_OUTCOMES) {
+		for (unsigned i = 0, rest = code; i < media; i++, rest /= DISK_OUTCOMES) {
 			outcome[i] = (enum disk_outcome)(rest % DISK_OUTCOMES);
 			twice |= outcome[i] != DISK_KEPT && !(unsynced >> i & 1);
 			plain &= outcome[i] == DISK_KEPT || outcome[i] == DISK_LOST;
@@ -230,7 +266,7 @@ static void test_workloads(void **state)
 
 static void test_random_workloads(void **state)
 {
-	static const char ops[] = "cwoatgplsxrduSSKRRLCO";
+	static const char ops[] = "cwoatgplsxrduSSKRRLCOfhizyv";
 	const char *more = getenv("TERRACE_STEPS");
 	unsigned n = more ? (unsigned)atoi(more) : 2;
 
