@@ -65,7 +65,11 @@ struct control_file {
 	uint64_t id;
 	pthread_mutex_t lock; /* guards what follows */
 	char *text;	      /* NULL: empty */
-	struct feed *feed;    /* .terrace/events: no text, but what happens */
+	/* jobs/new: where in the file the reply begins. A plain read after the write goes on behind
+	 * the request, pread() may begin at 0: where the first one begins, the reply does. */
+	bool base_known;
+	uint64_t base;
+	struct feed *feed; /* .terrace/events: no text, but what happens */
 };
 
 int control_new(struct fs *fs, const char *mount, struct control **out)
@@ -94,6 +98,11 @@ void control_free(struct control *control)
 	jobs_free(control->jobs);
 	free(control->mount);
 	free(control);
+}
+
+int control_start(struct control *control)
+{
+	return jobs_start(control->jobs);
 }
 
 void control_place(struct control *control, uint64_t id)
@@ -299,6 +308,11 @@ int control_read(struct control_file *file, void *buf, size_t len, uint64_t off,
 	*got = 0;
 	if (file->feed)
 		r = feed_read(file->feed, buf, len, got);
+	if (!file->base_known || off < file->base) {
+		file->base = file->id - CONTROL_BASE == NODE_NEW && !file->base_known ? off : 0;
+		file->base_known = true;
+	}
+	off -= file->base;
 	have = file->text ? strlen(file->text) : 0;
 	if (off < have) {
 		*got = have - off < len ? have - off : len;
@@ -323,8 +337,25 @@ static int submit(struct control_file *file, const void *buf, size_t len)
 	pthread_mutex_lock(&file->lock);
 	free(file->text);
 	file->text = reply;
+	file->base_known = false;
 	pthread_mutex_unlock(&file->lock);
 	return r || reply ? r : -ENOMEM;
+}
+
+/* One word, and perhaps the end of its line. */
+static int steer(struct jobs *jobs, uint64_t number, const char *word, size_t len)
+{
+	static const struct {
+		const char *word;
+		int (*ask)(struct jobs *jobs, uint64_t number);
+	} words[] = {{"cancel", jobs_cancel}, {"pause", jobs_pause}, {"resume", jobs_resume}};
+
+	if (len && word[len - 1] == '\n')
+		len--;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strlen(words[i].word) == len && !memcmp(words[i].word, word, len))
+			return words[i].ask(jobs, number);
+	return -EINVAL;
 }
 
 int control_write(struct control_file *file, const void *buf, size_t len)
@@ -335,7 +366,5 @@ int control_write(struct control_file *file, const void *buf, size_t len)
 		return len <= NEW_REQUEST_MAX ? submit(file, buf, len) : -EINVAL;
 	if (node < NODE_JOB)
 		return -EPERM;
-	if (len < 6 || memcmp(buf, "cancel", 6) != 0 || (len > 6 && ((const char *)buf)[6] != '\n'))
-		return -EINVAL;
-	return jobs_cancel(file->control->jobs, node - NODE_JOB);
+	return steer(file->control->jobs, node - NODE_JOB, buf, len);
 }

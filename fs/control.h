@@ -32,9 +32,11 @@ static inline bool control_owns(uint64_t id)
 	return id >= CONTROL_BASE;
 }
 
-/* `mount`: for stats.json. Starts the thread that runs jobs. */
+/* `mount`: for stats.json. */
 int control_new(struct fs *fs, const char *mount, struct control **out);
-/* Cancels what runs and waits for it. */
+/* Lets jobs run: when all that they need is there (the pool's hooks). */
+int control_start(struct control *control);
+/* Interrupts the job that runs and waits for that; the next mount goes on with it. */
 void control_free(struct control *control);
 
 /* Something was set that may want the inode's data elsewhere: that is begun now. */

@@ -149,6 +149,9 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 		goto out;
 	hooks.arg = fs;
 	pool_hooks_set(pool, &hooks);
+	r = control_start(fs->control);
+	if (r)
+		goto out;
 	control_place_resident(fs->control);
 	*out = fs;
 	fs = NULL;

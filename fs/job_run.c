@@ -18,6 +18,7 @@
 
 #include "fs/fs.h"
 #include "fs/terrace_xattr.h"
+#include "fs/text.h"
 #include "tiers/engine/engine.h"
 #include "tiers/object.h"
 #include "tiers/places.h"
@@ -29,7 +30,7 @@ struct job_kind {
 	bool has_paths;
 	int step; /* without "to": towards the fast end (-1) or the slow one (+1) */
 	int (*run)(struct fs *fs, struct job *job);
-	bool has_place; /* "tier" and "path" */
+	bool has_place; /* "tier" and "path"; evacuate: one of them */
 };
 
 static int run_pass(struct fs *fs, struct job *job);
@@ -37,6 +38,7 @@ static int run_move(struct fs *fs, struct job *job);
 static int run_place(struct fs *fs, struct job *job);
 static int run_add_path(struct fs *fs, struct job *job);
 static int run_remove_path(struct fs *fs, struct job *job);
+static int run_evacuate(struct fs *fs, struct job *job);
 
 static const struct job_kind kinds[] = {
 	{"run", false, 0, run_pass, false},
@@ -45,6 +47,7 @@ static const struct job_kind kinds[] = {
 	{JOB_PLACE, true, 0, run_place, false},
 	{"add-path", false, 0, run_add_path, true},
 	{"remove-path", false, 0, run_remove_path, true},
+	{"evacuate", false, 0, run_evacuate, true},
 };
 
 /* Requests. ------------------------------------------------------------------------------------ */
@@ -73,9 +76,10 @@ static int parse_to(struct job *job, const struct pool_config *config, const cha
 }
 
 /* A mistyped path is an error for whoever typed it. It may still vanish before its turn comes. */
-static int check_paths(struct fs *fs, const json_t *paths, bool numbers, char *message,
+static int check_paths(struct fs *fs, const struct job *job, const json_t *paths, char *message,
 		       size_t message_cap)
 {
+	bool numbers = job->kind->run == run_place;
 	json_t *path;
 	uint64_t id;
 	size_t i;
@@ -96,7 +100,7 @@ static int check_paths(struct fs *fs, const json_t *paths, bool numbers, char *m
 				 "a path begins with /, at the root of the mount");
 			return -EINVAL;
 		}
-		r = fs_resolve(fs, text, &id);
+		r = job->resumed ? 0 : fs_resolve(fs, text, &id);
 		if (r) {
 			snprintf(message, message_cap, "%.200s: %s", text, strerror(-r));
 			return -EINVAL;
@@ -105,11 +109,36 @@ static int check_paths(struct fs *fs, const json_t *paths, bool numbers, char *m
 	return 0;
 }
 
-static int parse_place(struct job *job, const struct pool_config *config, const char *tier,
-		       const char *path, char *message, size_t message_cap)
+/* A tier, or the one that has the directory. */
+static int parse_evacuate(struct job *job, struct fs *fs, const char **tier, const char *path,
+			  char *message, size_t message_cap)
 {
+	uint32_t place;
+
+	if (!*tier == !path) {
+		snprintf(message, message_cap, "either a tier or a path is to be emptied");
+		return -EINVAL;
+	}
+	if (!path)
+		return 0;
+	if (pool_place_find(fs->pool, path, &job->tier, &place)) {
+		snprintf(message, message_cap, "%.200s is no directory of a tier", path);
+		return -EINVAL;
+	}
+	*tier = pool_config(fs->pool)->tiers[job->tier].name;
+	return 0;
+}
+
+static int parse_place(struct job *job, struct fs *fs, const char *tier, const char *path,
+		       char *message, size_t message_cap)
+{
+	const struct pool_config *config = pool_config(fs->pool);
+	bool evacuate = job->kind->run == run_evacuate;
+
 	if (!job->kind->has_place)
 		return 0;
+	if (evacuate && parse_evacuate(job, fs, &tier, path, message, message_cap))
+		return -EINVAL;
 	for (job->tier = 1; tier && job->tier < config->ntiers; job->tier++)
 		if (!strcmp(config->tiers[job->tier].name, tier))
 			break;
@@ -117,6 +146,9 @@ static int parse_place(struct job *job, const struct pool_config *config, const 
 		snprintf(message, message_cap, "no such tier of directories");
 		return -EINVAL;
 	}
+	job->tier_name = config->tiers[job->tier].name;
+	if (evacuate && !path)
+		return 0;
 	if (!path || *path != '/') {
 		snprintf(message, message_cap, "path must be a directory's, from / on");
 		return -EINVAL;
@@ -144,10 +176,9 @@ int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char
 		snprintf(message, message_cap, "unknown verb");
 	} else if (parse_to(job, config, to)) {
 		snprintf(message, message_cap, "no such tier");
-	} else if (parse_place(job, config, tier, path, message, message_cap)) {
+	} else if (parse_place(job, fs, tier, path, message, message_cap)) {
 		r = -EINVAL;
-	} else if (!job->kind->has_paths ||
-		   !check_paths(fs, paths, job->kind->run == run_place, message, message_cap)) {
+	} else if (!job->kind->has_paths || !check_paths(fs, job, paths, message, message_cap)) {
 		job->paths = job->kind->has_paths ? json_incref(paths) : NULL;
 		atomic_store(&job->between, true);
 		r = 0;
@@ -163,6 +194,19 @@ void job_release(struct job *job)
 	job->paths = NULL;
 	free(job->path);
 	job->path = NULL;
+}
+
+char *job_request(const struct job *job)
+{
+	json_t *root = json_pack("{s:s,s:s*,s:O*,s:s*}", "verb", job->kind->verb, "to",
+				 job->to_name, "paths", job->paths, "path", job->path);
+	char *text;
+
+	if (root && job->kind->has_place && (job->kind->run != run_evacuate || !job->path))
+		json_object_set_new(root, "tier", json_string(job->tier_name));
+	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+	json_decref(root);
+	return text;
 }
 
 const char *job_verb(const struct job *job)
@@ -192,6 +236,25 @@ bool job_place_add(struct job *job, uint64_t id)
 	return !json_array_append_new(job->paths, json_integer((json_int_t)id));
 }
 
+/* What the job is about, short. */
+static json_t *what_json(const struct job *job)
+{
+	const json_t *first = json_array_get(job->paths, 0);
+	size_t more = json_array_size(job->paths);
+	char text[400] = "", count[40] = "";
+
+	if (more > 1)
+		snprintf(count, sizeof(count), " and %zu more", more - 1);
+	if (json_is_integer(first))
+		snprintf(text, sizeof(text), "inode %lld%s", (long long)json_integer_value(first),
+			 count);
+	else if (first)
+		snprintf(text, sizeof(text), "%.300s%s", json_string_value(first), count);
+	else if (job->kind->has_place)
+		snprintf(text, sizeof(text), "%.300s", job->path ? job->path : job->tier_name);
+	return json_name(text);
+}
+
 json_t *job_json(struct job *job, bool ended)
 {
 	uint64_t total = job->total, done = job->done, failed = job->failed_frames;
@@ -201,12 +264,12 @@ json_t *job_json(struct job *job, bool ended)
 		done += job->progress.bytes_done;
 		failed += job->progress.frames_failed;
 	}
-	return json_pack("{s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:s?}", "verb", job->kind->verb,
-			 "to", job->to_name, "bytes_total", (json_int_t)total, "bytes_done",
-			 (json_int_t)done, "files", (json_int_t)job->files, "moved",
-			 (json_int_t)done, "failed_frames", (json_int_t)failed, "engine_ms",
-			 (double)job->engine_ns / 1e6, "moving_ms", (double)job->moving_ns / 1e6,
-			 "error",
+	return json_pack("{s:s,s:o,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:s?}", "verb", job->kind->verb,
+			 "what", what_json(job), "to", job->to_name, "bytes_total",
+			 (json_int_t)total, "bytes_done", (json_int_t)done, "files",
+			 (json_int_t)job->files, "moved", (json_int_t)done, "failed_frames",
+			 (json_int_t)failed, "engine_ms", (double)job->engine_ns / 1e6, "moving_ms",
+			 (double)job->moving_ns / 1e6, "error",
 			 !ended || !job->error ? NULL
 			 : job->why[0]	       ? job->why
 					       : strerror(-job->error));
@@ -251,14 +314,54 @@ static int run_pass(struct fs *fs, struct job *job)
 	return r;
 }
 
+/* That it is there, or is not, may be this job's own work before a crash. */
 static int run_add_path(struct fs *fs, struct job *job)
 {
-	return pool_place_add(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
+	int r = pool_place_add(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
+
+	return r == -EEXIST && job->resumed ? 0 : r;
 }
 
 static int run_remove_path(struct fs *fs, struct job *job)
 {
-	return pool_place_remove(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
+	int r = pool_place_remove(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
+
+	return r == -ENOENT && job->resumed ? 0 : r;
+}
+
+/* Which directory; -1: all of the tier. */
+static int evacuated_place(struct fs *fs, const struct job *job, int *place)
+{
+	uint32_t tier, found;
+	int r;
+
+	*place = -1;
+	if (!job->path)
+		return 0;
+	r = pool_place_find(fs->pool, job->path, &tier, &found);
+	if (!r)
+		*place = (int)found;
+	return r;
+}
+
+static int run_evacuate(struct fs *fs, struct job *job)
+{
+	int place, r = evacuated_place(fs, job, &place);
+
+	if (r)
+		return r;
+	job->place = place;
+	job->closed = true;
+	move_begins(job);
+	r = pool_evacuate(fs->pool, job->tier, place, &job->progress);
+	move_ended(job);
+	return r;
+}
+
+void job_undo(struct fs *fs, struct job *job)
+{
+	if (job->closed)
+		pool_reopen(fs->pool, job->tier, job->place);
 }
 
 struct list {
@@ -443,5 +546,6 @@ static int run_place(struct fs *fs, struct job *job)
 
 int job_run(struct fs *fs, struct job *job)
 {
+	job->files = 0; /* all are walked again */
 	return job->kind->run(fs, job);
 }

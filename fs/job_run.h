@@ -25,8 +25,13 @@ struct job {
 	int to;		     /* tier index, -1 = one up or down from where each file is */
 	const char *to_name; /* the config's */
 	json_t *paths;
-	uint32_t tier; /* add-path, remove-path */
-	char *path;    /* ... a directory of the machine, not of the mount */
+	const char *tier_name;
+	uint32_t tier; /* add-path, remove-path, evacuate */
+	char *path;    /* ... a directory of the machine, not of the mount; evacuate: NULL, all of
+			  the tier */
+	bool closed;   /* evacuate has closed directory `place`, -1: all of the tier's */
+	int place;
+	bool resumed;  /* begun before, by this daemon or another: part of it may be done */
 	char why[512]; /* when ended: what the error is about; "" = its name says it */
 	struct move_progress progress;	     /* of the move under way */
 	_Atomic uint64_t total, done, files; /* of moves that ended */
@@ -38,18 +43,25 @@ struct job {
 	int error;		    /* when ended */
 };
 
-/* -EINVAL with message (a bad request, or a path that is not there). On error nothing is held. */
+/* -EINVAL with message (a bad request, or a path that is not there; not so when job->resumed: it
+ * may have gone). On error nothing is held. */
 int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char *message,
 	      size_t message_cap);
+/* The request again, as text; malloc'd, or NULL. */
+char *job_request(const struct job *job);
 void job_release(struct job *job);
 const char *job_verb(const struct job *job);
 /* Is the inode one of those to be placed? / Adds it to a job that does not run yet; false: it is of
  * another kind, or full. */
 bool job_place_has(const struct job *job, uint64_t id);
 bool job_place_add(struct job *job, uint64_t id);
-/* -ECANCELED, or the first error; what could be done has been done. */
+/* -ECANCELED, or the first error; what could be done has been done. May be called again after
+ * -ECANCELED: goes on with what is left. */
 int job_run(struct fs *fs, struct job *job);
-/* Everything but number and state. NULL: no memory. */
+/* It was cancelled for good: what it holds on to is let go (a directory closed for evacuation).
+ * Short, and takes the pool's leaf locks only. */
+void job_undo(struct fs *fs, struct job *job);
+/* Everything but number, state and times. NULL: no memory. */
 json_t *job_json(struct job *job, bool ended);
 
 #endif
