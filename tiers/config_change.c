@@ -14,22 +14,62 @@ bool config_live(const struct config_key *key, const struct config_tier *tier)
 	return key->flags & bit;
 }
 
-/* One line of text, cut short if it must be. */
-static void print_value(const struct config_key *key, const void *base, char *buf, size_t cap)
+char *config_value_text(const struct config_key *key, const void *base)
 {
 	const struct config_tier *tier = base;
 	uint32_t n = key->kind == CONFIG_PATHS ? tier->npaths : 1;
-	FILE *out = fmemopen(buf, cap, "w");
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
 
-	buf[0] = '\0';
 	if (!out)
-		return;
+		return NULL;
 	for (uint32_t i = 0; i < n; i++) {
 		fputs(i ? "," : "", out);
 		config_value_print(key, base, i, out);
 	}
-	fclose(out);
-	buf[cap - 1] = '\0';
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* Cut short if it must be. */
+static void print_value(const struct config_key *key, const void *base, char *buf, size_t cap)
+{
+	char *text = config_value_text(key, base);
+
+	snprintf(buf, cap, "%s", text ? text : "");
+	free(text);
+}
+
+static int take_section(const struct config_key *key, void *to, const void *from,
+			const struct config_tier *tier)
+{
+	char why[160], *text;
+	int rc = 0;
+
+	for (; key->name && rc == 0; key++) {
+		if (!config_live(key, tier) || config_value_equal(key, to, from))
+			continue;
+		text = config_value_text(key, from);
+		rc = text ? config_value_set(key, to, text, why, sizeof(why)) : -ENOMEM;
+		free(text);
+	}
+	return rc;
+}
+
+int config_take_live(struct pool_config *to, const struct pool_config *from)
+{
+	int rc = take_section(config_pool_keys, to, from, NULL);
+
+	for (uint32_t t = 0; t < to->ntiers && rc == 0; t++)
+		rc = take_section(config_tier_keys, &to->tiers[t], &from->tiers[t], &to->tiers[t]);
+	if (rc)
+		return rc;
+	config_rules_release(to);
+	return config_rules_copy(from, to);
 }
 
 static bool same_paths(const struct config_tier *a, const struct config_tier *b)

@@ -120,36 +120,37 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Is the line (without its newline) the head of a section, and of this tier's? */
-static bool section_of(const char *line, size_t len, const char *tier, bool *ours)
+/* Is the line (without its newline) the head of a section, and of this one, "pool" or "tier NAME"?
+ */
+static bool section_of(const char *line, size_t len, const char *section, bool *ours)
 {
-	size_t i = 0, n = strlen(tier);
+	size_t i = 0;
 
 	while (i < len && is_blank(line[i]))
 		i++;
 	if (i == len || line[i] != '[')
 		return false;
-	*ours = false;
-	line += i + 1;
-	len -= i + 1;
-	if (len < 5 || strncmp(line, "tier ", 5) != 0)
-		return true;
-	for (i = 5; i < len && is_blank(line[i]); i++)
-		;
-	*ours = len > i + n && !strncmp(line + i, tier, n) && line[i + n] == ']';
+	for (i++; i < len && line[i] == *section && *section; i++, section++) {
+		if (*section != ' ')
+			continue;
+		while (i + 1 < len && is_blank(line[i + 1]))
+			i++;
+	}
+	*ours = !*section && i < len && line[i] == ']';
 	return true;
 }
 
-/* Is it "path = VALUE"? The value without what a comment takes. */
-static bool path_line(const char *line, size_t len, const char **value, size_t *value_len)
+/* Is it "KEY = VALUE"? The value without what a comment takes. */
+static bool key_line(const char *line, size_t len, const char *key, const char **value,
+		     size_t *value_len)
 {
-	size_t i = 0, end;
+	size_t i = 0, end, n = strlen(key);
 
 	while (i < len && is_blank(line[i]))
 		i++;
-	if (len - i < 4 || strncmp(line + i, "path", 4) != 0)
+	if (len - i < n || strncmp(line + i, key, n) != 0)
 		return false;
-	for (i += 4; i < len && is_blank(line[i]); i++)
+	for (i += n; i < len && is_blank(line[i]); i++)
 		;
 	if (i == len || (line[i] != '=' && line[i] != ':'))
 		return false;
@@ -169,21 +170,22 @@ int config_edit_path(const char *text, size_t len, const char *tier, const char 
 		     char **out, size_t *out_len)
 {
 	size_t at = 0, place = 0, until = 0, room = len + strlen(path) + 16;
+	char section[64], *fresh;
 	bool ours = false, found = false;
-	char *fresh;
 
 	*out = NULL;
+	snprintf(section, sizeof(section), "tier %s", tier);
 	while (at < len) {
 		const char *line = text + at, *newline = memchr(line, '\n', len - at), *value;
 		size_t n = newline ? (size_t)(newline - line) : len - at, value_len;
 		size_t next = at + n + (newline ? 1 : 0);
 
-		if (section_of(line, n, tier, &ours)) {
+		if (section_of(line, n, section, &ours)) {
 			if (ours && add && !found) {
 				place = until = next;
 				found = true;
 			}
-		} else if (ours && path_line(line, n, &value, &value_len)) {
+		} else if (ours && key_line(line, n, "path", &value, &value_len)) {
 			bool same = value_len == strlen(path) && !strncmp(value, path, value_len);
 
 			if (add || same) {
@@ -210,5 +212,117 @@ int config_edit_path(const char *text, size_t len, const char *tier, const char 
 	memcpy(fresh + *out_len, text + until, len - until);
 	*out_len += len - until;
 	*out = fresh;
+	return 0;
+}
+
+/* Where a key of a section is, or may be put. */
+struct spot {
+	bool has_key;
+	size_t value, value_len; /* has_key */
+	bool has_section;
+	size_t shown; /* behind the comment with its default; 0 = there is none */
+	size_t end;   /* behind the section's last line that says something */
+	size_t tiers; /* where the first tier's section begins; len = there is none */
+};
+
+static bool is_comment_of(const char *line, size_t len, const char *key)
+{
+	const char *value;
+	size_t value_len;
+
+	while (len && is_blank(*line)) {
+		line++;
+		len--;
+	}
+	return len && (*line == '#' || *line == ';') &&
+	       key_line(line + 1, len - 1, key, &value, &value_len);
+}
+
+static bool is_tier_head(const char *line, size_t len)
+{
+	while (len && is_blank(*line)) {
+		line++;
+		len--;
+	}
+	return len > 5 && !strncmp(line, "[tier ", 6);
+}
+
+static void find_spot(const char *text, size_t len, const char *section, const char *key,
+		      struct spot *spot)
+{
+	bool ours = false;
+	size_t next;
+
+	*spot = (struct spot){.tiers = len};
+	for (size_t at = 0; at < len; at = next) {
+		const char *line = text + at, *newline = memchr(line, '\n', len - at), *value;
+		size_t n = newline ? (size_t)(newline - line) : len - at;
+
+		next = at + n + (newline ? 1 : 0);
+		if (section_of(line, n, section, &ours)) {
+			spot->has_section |= ours;
+			if (spot->tiers == len && is_tier_head(line, n))
+				spot->tiers = at;
+		}
+		if (!ours)
+			continue;
+		if (key_line(line, n, key, &value, &spot->value_len)) {
+			spot->has_key = true;
+			spot->value = (size_t)(value - text);
+			return;
+		}
+		if (!spot->shown && is_comment_of(line, n, key))
+			spot->shown = next;
+		while (n && is_blank(*line)) {
+			line++;
+			n--;
+		}
+		if (n && *line != '#' && *line != ';') /* a comment may be the next section's */
+			spot->end = next;
+	}
+}
+
+bool config_edit_has(const char *text, size_t len, const char *section, const char *key)
+{
+	struct spot spot;
+
+	find_spot(text, len, section, key, &spot);
+	return spot.has_key;
+}
+
+int config_edit_value(const char *text, size_t len, const char *section, const char *key,
+		      const char *value, char **out, size_t *out_len)
+{
+	struct spot spot;
+	size_t from, to;
+	FILE *file;
+
+	*out = NULL;
+	find_spot(text, len, section, key, &spot);
+	if (!spot.has_section && strcmp(section, "tier ram") != 0)
+		return -ENOENT;
+	file = open_memstream(out, out_len);
+	if (!file)
+		return -ENOMEM;
+	from = spot.has_key	  ? spot.value
+	       : spot.shown	  ? spot.shown
+	       : spot.has_section ? spot.end
+				  : spot.tiers;
+	to = spot.has_key ? from + spot.value_len : from;
+	fwrite(text, 1, from, file);
+	if (!spot.has_key && from && text[from - 1] != '\n')
+		fputc('\n', file);
+	if (spot.has_key)
+		fputs(value, file);
+	else if (spot.has_section)
+		fprintf(file, "%s = %s\n", key, value);
+	else
+		fprintf(file, "[%s]\n%s = %s\n\n", section, key, value);
+	fwrite(text + to, 1, len - to, file);
+	if (fclose(file)) {
+		free(*out);
+		*out = NULL;
+		return -ENOMEM;
+	}
 	return 0;
 }

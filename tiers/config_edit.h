@@ -33,4 +33,14 @@ int config_edit_sync(const char *file);
 int config_edit_path(const char *text, size_t len, const char *tier, const char *path, bool add,
 		     char **out, size_t *out_len);
 
+/*
+ * Sets a key that comes once: section "pool" or "tier NAME". The value is replaced where it stands;
+ * else a line is added, behind the one that shows the default as a comment, or at the section's
+ * end. [tier ram] is made when there is none. -ENOENT no such section; -ENOMEM.
+ */
+int config_edit_value(const char *text, size_t len, const char *section, const char *key,
+		      const char *value, char **out, size_t *out_len);
+/* Does the text set the key? */
+bool config_edit_has(const char *text, size_t len, const char *section, const char *key);
+
 #endif

@@ -75,6 +75,12 @@ bool config_value_equal(const struct config_key *key, const void *a, const void 
 /* May the key change while the pool is mounted? tier NULL: a key of [pool]. */
 bool config_live(const struct config_key *key, const struct config_tier *tier);
 
+/* Takes all keys that may change while the pool is mounted over from a configuration with the same
+ * tiers, and the rules. -ENOMEM: `to` is neither. */
+int config_take_live(struct pool_config *to, const struct pool_config *from);
+/* The value as in the file; paths of a tier separated by commas. A new string, NULL: no memory. */
+char *config_value_text(const struct config_key *key, const void *base);
+
 /* Would what comes after some blank be a comment in a configuration file? */
 bool config_comment_in(const char *text);
 /* NULL when the path can stand in a configuration file as it is, else what is wrong with it. */
