@@ -24,6 +24,7 @@
 #include "fs/fs.h"
 #include "fs/jobs.h"
 #include "fs/policy.h"
+#include "fs/settings.h"
 #include "tiers/log.h"
 #include "tiers/object.h"
 
@@ -33,6 +34,8 @@ enum node { /* added to CONTROL_BASE */
 	    NODE_STATS,
 	    NODE_EVENTS,
 	    NODE_METRICS,
+	    NODE_PINS,
+	    NODE_POLICY,
 	    NODE_JOBS,
 	    NODE_NEW,
 	    NODE_JOB, /* + the job's number */
@@ -49,6 +52,8 @@ static const struct entry {
 	{"stats.json", NODE_STATS, NODE_TOP, S_IFREG | 0444},
 	{"events", NODE_EVENTS, NODE_TOP, S_IFREG | 0444},
 	{"metrics", NODE_METRICS, NODE_TOP, S_IFREG | 0444},
+	{"pins", NODE_PINS, NODE_TOP, S_IFREG | 0400}, /* has names of everybody's files */
+	{"policy", NODE_POLICY, NODE_TOP, S_IFREG | 0644},
 	{"jobs", NODE_JOBS, NODE_TOP, S_IFDIR | 0555},
 	{"new", NODE_NEW, NODE_JOBS, S_IFREG | 0600},
 };
@@ -239,6 +244,12 @@ static int make_text(struct control *control, uint64_t node, char **text)
 	case NODE_METRICS:
 		*text = control_metrics(control->fs, control->jobs);
 		break;
+	case NODE_PINS:
+		*text = control_pins(control->fs);
+		break;
+	case NODE_POLICY:
+		*text = settings_json(control->fs->settings);
+		break;
 	case NODE_NEW:
 	case NODE_EVENTS:
 		return 0;
@@ -257,7 +268,7 @@ int control_open(struct control *control, uint64_t id, int flags, struct control
 	struct control_file *file;
 	int r;
 
-	if ((flags & O_ACCMODE) != O_RDONLY && node < NODE_NEW)
+	if ((flags & O_ACCMODE) != O_RDONLY && node < NODE_NEW && node != NODE_POLICY)
 		return -EPERM;
 	file = calloc(1, sizeof(*file));
 	if (!file)
@@ -358,9 +369,29 @@ static int steer(struct jobs *jobs, uint64_t number, const char *word, size_t le
 	return -EINVAL;
 }
 
+/* After a request, the file reads as the outcome. */
+static int change_policy(struct control_file *file, const void *buf, size_t len)
+{
+	char message[512] = "no memory", *reply;
+	json_t *json;
+	int r = settings_change(file->control->fs->settings, buf, len, message, sizeof(message));
+
+	json = r ? json_pack("{s:s}", "error", message) : json_pack("{s:b}", "done", 1);
+	reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	pthread_mutex_lock(&file->lock);
+	free(file->text);
+	file->text = reply;
+	pthread_mutex_unlock(&file->lock);
+	return r || reply ? r : -ENOMEM;
+}
+
 int control_write(struct control_file *file, const void *buf, size_t len)
 {
 	uint64_t node = file->id - CONTROL_BASE;
+
+	if (node == NODE_POLICY)
+		return len <= NEW_REQUEST_MAX ? change_policy(file, buf, len) : -EINVAL;
 
 	if (node == NODE_NEW)
 		return len <= NEW_REQUEST_MAX ? submit(file, buf, len) : -EINVAL;

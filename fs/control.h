@@ -65,6 +65,7 @@ int control_write(struct control_file *file, const void *buf, size_t len);
 void control_engine_json(struct fs *fs, json_t *stats);
 
 /* Texts, in control_stats.c and metrics.c: malloc'd, or NULL (no memory). */
+char *control_pins(struct fs *fs); /* control_pins.c */
 char *control_stats_json(struct fs *fs, const char *mount);
 char *control_status(struct fs *fs, const char *mount);
 char *control_metrics(struct fs *fs, struct jobs *jobs);

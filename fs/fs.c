@@ -19,6 +19,7 @@
 #include "fs/control.h"
 #include "fs/inode.h"
 #include "fs/policy.h"
+#include "fs/settings.h"
 #include "tiers/keys.h"
 #include "tiers/log.h"
 #include "tiers/meta.h"
@@ -144,6 +145,9 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 	r = policy_new(fs, &fs->policy);
 	if (r)
 		goto out;
+	r = settings_new(fs, &fs->settings);
+	if (r)
+		goto out;
 	r = control_new(fs, mount, &fs->control);
 	if (r)
 		goto out;
@@ -168,10 +172,18 @@ void fs_close(struct fs *fs)
 		return;
 	control_free(fs->control);
 	pool_hooks_set(fs->pool, &none);
+	settings_free(fs->settings);
 	policy_free(fs->policy);
 	inode_table_free(fs->inodes);
 	pthread_mutex_destroy(&fs->changed_lock);
 	free(fs);
+}
+
+int fs_reload(struct fs *fs)
+{
+	char message[512]; /* it is in the log */
+
+	return settings_reload(fs->settings, message, sizeof(message));
 }
 
 struct dir fs_dir(const struct fs *fs, uint64_t id)

@@ -32,6 +32,7 @@ struct inode_table;
 struct meta;
 struct object;
 struct policy;
+struct settings;
 struct pool;
 struct txn;
 
@@ -44,6 +45,7 @@ struct fs {
 	struct meta *meta;
 	struct inode_table *inodes;
 	struct policy *policy;
+	struct settings *settings;
 	struct control *control;
 	uint64_t seed;		      /* of name hashes */
 	uint64_t mask;		      /* of name hashes: all bits, but in tests (fs/dir.h) */
@@ -62,6 +64,9 @@ void fs_close(struct fs *fs);
 void fs_on_change(struct fs *fs, void (*changed)(void *arg, uint64_t id), void *arg);
 /* The attributes stay as they are until somebody changes them: they may be kept for long. */
 bool fs_settled(struct fs *fs, const struct stat *st);
+
+/* Reads the configuration file again (fs/settings.h). */
+int fs_reload(struct fs *fs);
 
 struct fs_cred { /* who asks */
 	uint32_t uid, gid, umask;

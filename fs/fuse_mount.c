@@ -221,7 +221,8 @@ static void leave_busy(struct mount *mount)
 	pthread_kill(mount->server, SIGUSR1);
 }
 
-/* Waits for SIGTERM or SIGINT; SIGUSR1 to this thread: the session is over. */
+/* Waits for SIGTERM or SIGINT; SIGHUP: the configuration is read again; SIGUSR1 to this thread: the
+ * session is over. */
 static void *watch_signals(void *arg)
 {
 	struct mount *mount = arg;
@@ -231,8 +232,13 @@ static void *watch_signals(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	while (!sigwait(&set, &sig) && sig != SIGUSR1) {
+		if (sig == SIGHUP) {
+			fs_reload(mount->door.fs);
+			continue;
+		}
 		r = unmount(mount->point, false);
 		if (r == -EBUSY) {
 			log_warning("%s is in use and goes all the same: a signal asked for it",

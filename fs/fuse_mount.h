@@ -4,7 +4,8 @@
  *
  * Signals: SIGTERM and SIGINT must be blocked in every thread before mount_run(), which waits for
  * them on a thread of its own and then unmounts: what the kernel holds is written back first, also
- * when files are still open (those then lose their filesystem).
+ * when files are still open (those then lose their filesystem). SIGHUP, blocked as well, makes it
+ * read the configuration again.
  */
 #ifndef TERRACE_FS_FUSE_MOUNT_H
 #define TERRACE_FS_FUSE_MOUNT_H

@@ -3,8 +3,8 @@
  * The attributes user.terrace.*: where a file's bytes are, and what is set about it. Made when
  * read, never stored, never listed, so that cp -a, rsync -X and tar --xattrs do not copy them.
  *
- * .tier .tiers .extents .ratio .stored .heat .why: files; the root folder's speak for the whole pool
- * (not .extents, .heat and .why); other folders: -ENODATA. .pin .codec .state: settable, with
+ * .tier .tiers .extents .ratio .stored .heat .why: files; the root folder's speak for the whole
+ * pool (not .extents, .heat and .why); other folders: -ENODATA. .pin .codec .state: settable, with
  * XATTR_CREATE and XATTR_REPLACE. .job: what a pin or state has begun. .effective.pin .codec
  * .state .rule .tier: "VALUE SOURCE". Others: -ENODATA to read, -EINVAL to set; read-only ones
  * -EROFS.
