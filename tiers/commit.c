@@ -375,14 +375,14 @@ void pool_reclaim(struct pool *pool)
 /* The committer thread: checkpoints, leftovers of large deletes, heat. ----------------------------
  */
 
-static void keep_heat(struct pool *pool)
+static size_t keep_heat(struct pool *pool)
 {
 	struct heat_entry entries[HEAT_A_TICK];
 	size_t n = heat_take(pool->heat, entries, HEAT_A_TICK);
 	struct txn *txn;
 
 	if (n == 0)
-		return;
+		return 0;
 	txn = txn_begin(pool);
 	for (size_t i = 0; i < n; i++) {
 		struct frame_record *record = txn_frame(txn, entries[i].frame);
@@ -394,6 +394,13 @@ static void keep_heat(struct pool *pool)
 		record->last_access = entries[i].state.last_s;
 	}
 	txn_commit(txn); /* a loss of heat is no loss */
+	return n;
+}
+
+void pool_keep_heat(struct pool *pool)
+{
+	while (keep_heat(pool))
+		;
 }
 
 void *pool_committer(void *arg)

@@ -329,6 +329,7 @@ int pool_close(struct pool *pool)
 	int rc, closed;
 
 	stop_threads(pool);
+	pool_keep_heat(pool);
 	rc = pool_sync(pool);
 	pool_reap(pool);
 	for (unsigned i = 0; i < 2 && rc == 0; i++) {

@@ -256,6 +256,7 @@ int txn_counts_put(struct txn *txn);
 /* commit.c: cuts of the journal, freed space, checkpoints */
 int pool_cut(struct pool *pool);
 int pool_checkpoint(struct pool *pool);
+void pool_keep_heat(struct pool *pool); /* all that is not in the frames' records yet */
 /* Waits on thread_wake, with thread_lock held, at most until due_ns of the monotonic clock. */
 void thread_wait(struct pool *pool, uint64_t due_ns);
 void pool_reclaim(struct pool *pool);

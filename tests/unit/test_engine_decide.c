@@ -427,6 +427,21 @@ static void test_what_came_up_stays_a_while(void **state)
 	expect(&world, HDD, REASON_FULL, BLOCK_NONE, 0);
 }
 
+static void test_times_that_have_not_come_hold_nothing_up(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world);
+	make_full(&world);
+	world.frame.heat.last_s = NOW + 10; /* the clock was set back a little */
+	expect(&world, HDD, REASON_FULL, BLOCK_YOUNG, NOW + 10 + HOUR);
+	world.frame.heat.last_s = UINT32_MAX - 10; /* it was wrong */
+	world.frame.placed_s = UINT32_MAX - 10;
+	world.frame.came_up = true;
+	expect(&world, HDD, REASON_FULL, BLOCK_NONE, 0);
+}
+
 /* What holds moves up -------------------------------------------------------------------------- */
 
 static void test_what_holds_a_move_up_is_told(void **state)
@@ -699,6 +714,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_tier_lets_the_coldest_go),
 		cmocka_unit_test(test_room_is_made_only_by_the_much_colder),
 		cmocka_unit_test(test_what_came_up_stays_a_while),
+		cmocka_unit_test(test_times_that_have_not_come_hold_nothing_up),
 		cmocka_unit_test(test_what_holds_a_move_up_is_told),
 		cmocka_unit_test(test_of_several_the_one_that_lasts_longest_is_told),
 		cmocka_unit_test(test_for_any_facts),

@@ -15,6 +15,8 @@
 
 #include "tiers/engine/rank.h"
 
+#define DAY_S 86400u
+
 struct view {
 	const struct engine_facts *facts;
 	const struct frame_facts *frame;
@@ -111,31 +113,38 @@ static void block_set(struct verdict *out, enum move_block block, uint32_t when_
 	out->when_s = when_s;
 }
 
-static uint32_t time_add(uint32_t time_s, uint32_t more_s)
+/* Until when what happened then holds, 0 = no longer. Times more than a day ahead were written by a
+ * clock that was wrong, and must not hold anything up until they come. */
+static uint32_t holds_until(uint32_t then_s, uint32_t for_s, uint32_t now_s)
 {
-	return time_s > UINT32_MAX - more_s ? UINT32_MAX : time_s + more_s;
+	uint32_t until_s = then_s > UINT32_MAX - for_s ? UINT32_MAX : then_s + for_s;
+
+	if (!then_s || until_s <= now_s || (then_s > now_s && then_s - now_s > DAY_S))
+		return 0;
+	return until_s;
 }
 
-/* A move for the sake of the tier, not of the data: that has to have rested. */
+/* A move for the sake of the tier, not of the data: that has to have rested. What came down or was
+ * written here may go on down: that is no ping-pong. */
 static void hold_up_demotion(const struct view *view, struct verdict *out)
 {
 	const struct frame_facts *frame = view->frame;
 	uint32_t now_s = view->facts->now_s;
-	uint32_t old_at_s = time_add(frame->heat.last_s, view->own->min_age_s);
-	uint32_t settled_s = time_add(frame->placed_s, view->facts->residency_s);
+	uint32_t old_at_s = holds_until(frame->heat.last_s, view->own->min_age_s, now_s);
+	uint32_t settled_s = holds_until(frame->placed_s, view->facts->residency_s, now_s);
 
-	if (frame->heat.last_s && old_at_s > now_s)
+	if (old_at_s)
 		block_set(out, BLOCK_YOUNG, old_at_s);
-	/* What came down or was written here may go on down: that is no ping-pong. */
-	if (frame->came_up && frame->placed_s && settled_s > now_s)
+	if (frame->came_up && settled_s)
 		block_set(out, BLOCK_COOLING, settled_s);
 }
 
 static void hold_up_promotion(const struct view *view, struct verdict *out)
 {
-	uint32_t settled_s = time_add(view->frame->placed_s, view->facts->residency_s);
+	uint32_t settled_s =
+		holds_until(view->frame->placed_s, view->facts->residency_s, view->facts->now_s);
 
-	if (view->frame->was_demoted && view->frame->placed_s && settled_s > view->facts->now_s)
+	if (view->frame->was_demoted && settled_s)
 		block_set(out, BLOCK_COOLING, settled_s);
 }
 

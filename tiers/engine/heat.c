@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A set-associative table: a frame hashes to a set of WAYS entries; a newcomer takes the free or
- * the coldest one of its set. Cold frames that are pushed out keep what their record says.
+ * the coldest one of its set. What is pushed out before it was taken goes to `left`, a short list
+ * that heat_take() empties first; when that is full, the frame keeps what its record says.
  */
 #include "tiers/engine/heat.h"
 
@@ -10,7 +11,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define WAYS 8u
+#define WAYS	8u
+#define LEFT	256u
+#define AT_ONCE 4096u  /* slots that heat_take() looks at before it lets others have the lock */
+#define DAY_S	86400u /* times further ahead were written by a clock that was wrong */
+#define MEMORY	20     /* half lives, after which nothing is left of 16 bits */
 
 struct slot {
 	uint64_t frame; /* 0 = free */
@@ -25,12 +30,15 @@ struct heat {
 	struct heat_scale scale;
 	size_t nsets;  /* a power of two */
 	size_t cursor; /* of heat_take() */
+	size_t nchanged;
+	struct heat_entry left[LEFT];
+	size_t nleft;
 	struct slot slots[];
 };
 
 static uint16_t decay_one(uint16_t value, double half_lives)
 {
-	return half_lives >= 20 ? 0 : (uint16_t)((double)value * exp2(-half_lives));
+	return half_lives >= MEMORY ? 0 : (uint16_t)((double)value * exp2(-half_lives));
 }
 
 struct heat_state heat_decay(struct heat_state state, struct heat_scale scale, uint32_t now_s)
@@ -38,6 +46,9 @@ struct heat_state heat_decay(struct heat_state state, struct heat_scale scale, u
 	double age = now_s > state.last_s ? now_s - state.last_s : 0;
 	double half_lives = age / scale.half_life_s;
 
+	/* Else it would not cool before that time has come. */
+	if (state.last_s > now_s && state.last_s - now_s > DAY_S)
+		return (struct heat_state){.last_s = now_s};
 	state.fast = decay_one(state.fast, half_lives);
 	state.slow = decay_one(state.slow, half_lives / HEAT_LONG);
 	if (now_s > state.last_s)
@@ -151,20 +162,39 @@ static struct slot *coldest(struct heat *heat, uint64_t frame, uint32_t now_s)
 	return best;
 }
 
+static struct slot *admit(struct heat *heat, uint64_t frame, struct heat_state kept, uint32_t now_s)
+{
+	struct slot *slot = coldest(heat, frame, now_s);
+
+	if (slot->frame && slot->changed) {
+		heat->nchanged--;
+		if (heat->nleft < LEFT)
+			heat->left[heat->nleft++] = (struct heat_entry){slot->frame, slot->state};
+	}
+	*slot = (struct slot){.frame = frame, .state = kept};
+	return slot;
+}
+
+static bool is_new_touch(const struct slot *slot, uint32_t now_s)
+{
+	if (now_s < slot->counted_s) /* the clock was set back */
+		return slot->counted_s - now_s > HEAT_ONE_TOUCH_S;
+	return now_s > slot->seen_s + HEAT_SAME_TOUCH_S ||
+	       now_s > slot->counted_s + HEAT_ONE_TOUCH_S;
+}
+
 void heat_touch(struct heat *heat, uint64_t frame, struct heat_state kept, uint32_t now_s)
 {
 	struct slot *slot;
 
 	pthread_mutex_lock(&heat->lock);
 	slot = find(heat, frame);
-	if (!slot) {
-		slot = coldest(heat, frame, now_s);
-		*slot = (struct slot){.frame = frame, .state = kept};
-	}
-	if (now_s > slot->seen_s + HEAT_SAME_TOUCH_S ||
-	    now_s > slot->counted_s + HEAT_ONE_TOUCH_S) {
+	if (!slot)
+		slot = admit(heat, frame, kept, now_s);
+	if (is_new_touch(slot, now_s)) {
 		slot->state = heat_add(slot->state, heat->scale, now_s);
-		slot->counted_s = now_s;
+		slot->seen_s = slot->counted_s = now_s;
+		heat->nchanged += !slot->changed;
 		slot->changed = true;
 	}
 	if (now_s > slot->seen_s)
@@ -184,20 +214,42 @@ struct heat_state heat_of(struct heat *heat, uint64_t frame, struct heat_state k
 	return kept;
 }
 
-size_t heat_take(struct heat *heat, struct heat_entry *out, size_t n)
+static size_t take_left(struct heat *heat, struct heat_entry *out, size_t n)
 {
-	size_t total = heat->nsets * WAYS;
 	size_t taken = 0;
 
-	pthread_mutex_lock(&heat->lock);
-	for (size_t seen = 0; seen < total && taken < n; seen++) {
+	while (heat->nleft && taken < n)
+		out[taken++] = heat->left[--heat->nleft];
+	return taken;
+}
+
+static size_t take_some(struct heat *heat, struct heat_entry *out, size_t n)
+{
+	size_t total = heat->nsets * WAYS, taken = 0;
+
+	for (size_t seen = 0; seen < AT_ONCE && taken < n && heat->nchanged; seen++) {
 		struct slot *slot = &heat->slots[heat->cursor];
 
 		heat->cursor = (heat->cursor + 1) % total;
 		if (!slot->frame || !slot->changed)
 			continue;
 		slot->changed = false;
+		heat->nchanged--;
 		out[taken++] = (struct heat_entry){.frame = slot->frame, .state = slot->state};
+	}
+	return taken;
+}
+
+size_t heat_take(struct heat *heat, struct heat_entry *out, size_t n)
+{
+	size_t total = heat->nsets * WAYS, taken;
+
+	pthread_mutex_lock(&heat->lock);
+	taken = take_left(heat, out, n);
+	for (size_t seen = 0; seen < total && taken < n && heat->nchanged; seen += AT_ONCE) {
+		taken += take_some(heat, out + taken, n - taken);
+		pthread_mutex_unlock(&heat->lock);
+		pthread_mutex_lock(&heat->lock);
 	}
 	pthread_mutex_unlock(&heat->lock);
 	return taken;
@@ -209,7 +261,9 @@ void heat_forget(struct heat *heat, uint64_t frame)
 
 	pthread_mutex_lock(&heat->lock);
 	slot = find(heat, frame);
-	if (slot)
+	if (slot) {
+		heat->nchanged -= slot->changed;
 		*slot = (struct slot){0};
+	}
 	pthread_mutex_unlock(&heat->lock);
 }
