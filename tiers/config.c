@@ -44,6 +44,12 @@ void config_pool_defaults(struct pool_config *config)
 	config->promote_gain = 100;
 }
 
+void config_init(struct pool_config *config)
+{
+	memset(config, 0, sizeof(*config));
+	config_pool_defaults(config);
+}
+
 void config_tier_defaults(struct config_tier *tier, enum tier_kind kind, bool first)
 {
 	tier->kind = kind;

@@ -128,11 +128,14 @@ struct config_change {
 int config_changes(const struct pool_config *from, const struct pool_config *to,
 		   int (*each)(void *arg, const struct config_change *change), void *arg);
 
+/* No tiers, and the default of every key of [pool]. config_release() as for the others. */
+void config_init(struct pool_config *config);
 /*
  * Adds a tier as `terrace create` takes it: "ssd:path=/a,path=/b,codec=zstd:3,size=80%" (the name,
  * then any key of a [tier NAME] section). The tier named `ram` is the RAM tier and is added first
- * with defaults if it is not given (config_finish() does that and fills in defaults, uuid and
- * meta_path). -EINVAL with message.
+ * with defaults if it is not given (config_finish() does that and fills in uuid and meta_path, and
+ * for those who began with zeros instead of config_init() the keys that cannot be 0). -EINVAL with
+ * message.
  */
 int config_add_tier(struct pool_config *config, const char *text, char *message,
 		    size_t message_cap);

@@ -115,7 +115,7 @@ is_flavor() {
 }
 
 # pool_new [TIER...]: makes the pool; without words ram 64M, ssd lz4, hdd zstd:3. Background moves
-# are left to the test: nothing is old enough.
+# are left to the test: nothing is old enough. When something is, it does not wait.
 pool_new() {
 	local args=() tier
 	[ $# -gt 0 ] || set -- "ram:path=$RAM,size=64M" "ssd:path=$T/ssd,codec=lz4" \
@@ -123,6 +123,8 @@ pool_new() {
 	mkdir -p "$T/ssd" "$T/hdd"
 	for tier; do args+=(--tier "$tier"); done
 	terrace create "${args[@]}" "$POOL"
+	config_set start_delay 0
+	config_set move_pressure 0 # the machine may be busy with other tests
 }
 
 # config_set KEY VALUE: sets a key of the pool's section.

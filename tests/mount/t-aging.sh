@@ -6,6 +6,7 @@
 pool_new "ram:path=$RAM,size=24M" "ssd:path=$T/ssd,codec=lz4,size=200M,min_age=1s,high=30,low=10" "hdd:path=$T/hdd,codec=zstd:3"
 # Both tiers are folders of one disk here: no time is to be saved.
 config_set promote_gain 0
+config_set residency 0 # what has gone down may come up at once
 pool_mount
 for i in $(seq 1 10); do head -c 10M /dev/urandom >"$M/file-$i"; done
 terrace sync "$M"

@@ -23,6 +23,9 @@ refused "1 2" "ssd" $create --tier "ssd:path=$T/ssd" --tier "hdd:path=$T/ssd" "$
 [ ! -e "$POOL" ] || fail "a config file was left behind"
 [ -z "$(find "$T/ssd" "$T/hdd" "$RAM" -mindepth 1)" ] || fail "left behind: $(find "$T/ssd" "$T/hdd" "$RAM" -mindepth 1)"
 $create --tier "ssd:path=$T/ssd" "$POOL" >/dev/null
+# What nobody set has its default, and says so.
+set=$(sed -n '/^\[pool\]/,/^\[tier/p' "$POOL" | grep -E '^[a-z_]+ *=' | grep -vE '^(uuid|metadata|meta) *=' || true)
+[ -z "$set" ] || fail "set in a new pool: $set"
 refused "1" "pool.conf.*exist|exist.*pool.conf" $create --tier "hdd:path=$T/hdd" "$POOL"
 refused "1" "$T/ssd" $create --tier "hdd:path=$T/hdd" --tier "old:path=$T/ssd" "$T/other.conf"
 [ ! -e "$T/other.conf" ] || fail "a config file was left behind"

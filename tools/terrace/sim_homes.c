@@ -70,6 +70,7 @@ static int defaults(struct sim_homes *homes)
 	char text[64], message[256];
 	int rc = 0;
 
+	config_init(&homes->config);
 	for (uint32_t t = 0; t < homes->setup->ntiers && rc == 0; t++) {
 		const char *name = homes->setup->tiers[t].name;
 
@@ -179,6 +180,7 @@ static void facts_now(struct sim_homes *homes, uint32_t now_s)
 			.write_left = UINT64_MAX,
 			.min_age_s = (uint32_t)(config->tiers[t].min_age_ns / 1000000000u),
 			.read_latency_ns = tier->latency_ns,
+			.ratio = homes->used[t] ? 1 : 0,
 			.read_rate = tier->read_rate,
 			.write_rate = tier->write_rate,
 			.cold_rank = UINT_MAX,

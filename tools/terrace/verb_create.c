@@ -211,7 +211,7 @@ enum exit_code verb_create(const struct options *options)
 	char *file = config_resolve(options->args[0]);
 	enum exit_code code;
 
-	memset(&config, 0, sizeof(config));
+	config_init(&config);
 	if (!options->args[0][0] ||
 	    (options->args[0][0] == '.' && !strchr(options->args[0], '/'))) {
 		free(file);
