@@ -334,6 +334,12 @@ static void publish_object(struct txn_object *staged)
 {
 	struct object *object = staged->object;
 
+	/* Whoever deletes does not hold the data lock, and others may still be looking at what the
+	 * object was: it stays as it is. */
+	if (staged->deleted) {
+		object->deleted = true;
+		return;
+	}
 	pthread_mutex_lock(&object->attr_lock);
 	if (staged->attr) {
 		memcpy(object->record.attr, staged->record.attr, sizeof(object->record.attr));
@@ -353,8 +359,6 @@ static void publish_object(struct txn_object *staged)
 	pthread_mutex_unlock(&object->attr_lock);
 	if (staged->attr && staged->record.write_time == 0)
 		object->write_time = 0;
-	if (staged->deleted)
-		object->deleted = true;
 }
 
 static void publish(struct txn *txn, uint64_t seq)
