@@ -220,6 +220,32 @@ static void unpark(struct pool *pool, const struct engine_facts *facts)
 	}
 }
 
+/* Frames that are gone, and work that nobody wants any more, wait for nothing. */
+static void forget_parked(struct pool *pool, uint32_t now_s)
+{
+	struct parking *parking = pool->engine->parking;
+	uint64_t *frames = malloc(PARKED_MAX * sizeof(*frames));
+	size_t n = 0;
+
+	pthread_mutex_lock(&pool->engine->lock);
+	parking_forget(parking, now_s);
+	while (frames && parking_at(parking, (uint32_t)n)) {
+		frames[n] = parking_at(parking, (uint32_t)n)->frame;
+		n++;
+	}
+	pthread_mutex_unlock(&pool->engine->lock);
+	for (size_t i = 0; i < n; i++) {
+		struct frame_record record;
+
+		if (frame_record_get(pool, frames[i], &record) != -ENOENT)
+			continue;
+		pthread_mutex_lock(&pool->engine->lock);
+		parking_remove(parking, frames[i]);
+		pthread_mutex_unlock(&pool->engine->lock);
+	}
+	free(frames);
+}
+
 /* Is there anything a pass could do? */
 static bool worth_a_look(struct pool *pool)
 {
@@ -258,6 +284,7 @@ static int engine_pass(struct pool *pool, struct move_progress *progress, bool b
 		return rc;
 	if (!background)
 		survey->facts.window_open = true;
+	forget_parked(pool, survey->facts.now_s);
 	unpark(pool, &survey->facts);
 	memset(pass.blocked, 0, sizeof(pass.blocked));
 	executor_init(&pass.executor, pool, progress, background);

@@ -117,6 +117,21 @@ uint64_t parking_room(struct parking *parking, int to)
 	return n;
 }
 
+uint64_t parking_forget(struct parking *parking, uint32_t now_s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = parking->count; i-- > 0;) {
+		uint32_t until_s = parking->entries[i].work.until_s;
+
+		if (until_s > now_s || now_s - until_s < PARK_MAX_S)
+			continue;
+		drop(parking, &parking->entries[i]);
+		n++;
+	}
+	return n;
+}
+
 void parking_count(const struct parking *parking, uint64_t *frames, uint64_t *bytes)
 {
 	*frames = parking->count;
