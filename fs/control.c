@@ -73,6 +73,7 @@ struct control_file {
 	/* jobs/new: where in the file the reply begins. A plain read after the write goes on behind
 	 * the request, pread() may begin at 0: where the first one begins, the reply does. */
 	bool base_known;
+	bool replied; /* text is the answer to a request */
 	uint64_t base;
 	struct feed *feed; /* .terrace/events: no text, but what happens */
 };
@@ -320,7 +321,7 @@ int control_read(struct control_file *file, void *buf, size_t len, uint64_t off,
 	if (file->feed)
 		r = feed_read(file->feed, buf, len, got);
 	if (!file->base_known || off < file->base) {
-		file->base = file->id - CONTROL_BASE == NODE_NEW && !file->base_known ? off : 0;
+		file->base = file->replied && !file->base_known ? off : 0;
 		file->base_known = true;
 	}
 	off -= file->base;
@@ -333,9 +334,24 @@ int control_read(struct control_file *file, void *buf, size_t len, uint64_t off,
 	return r;
 }
 
+/* The file reads as the outcome from now on. Takes the reference; r: of the request. */
+static int answer(struct control_file *file, json_t *json, int r)
+{
+	char *reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	pthread_mutex_lock(&file->lock);
+	free(file->text);
+	file->text = reply;
+	file->replied = true;
+	file->base_known = false;
+	pthread_mutex_unlock(&file->lock);
+	return r || reply ? r : -ENOMEM;
+}
+
 static int submit(struct control_file *file, const void *buf, size_t len)
 {
-	char message[512] = "no memory", *reply;
+	char message[512] = "no memory";
 	uint64_t number = 0;
 	json_t *json;
 	int r;
@@ -343,14 +359,7 @@ static int submit(struct control_file *file, const void *buf, size_t len)
 	r = jobs_submit(file->control->jobs, buf, len, &number, message, sizeof(message));
 	json = r ? json_pack("{s:s}", "error", message)
 		 : json_pack("{s:I}", "job", (json_int_t)number);
-	reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	pthread_mutex_lock(&file->lock);
-	free(file->text);
-	file->text = reply;
-	file->base_known = false;
-	pthread_mutex_unlock(&file->lock);
-	return r || reply ? r : -ENOMEM;
+	return answer(file, json, r);
 }
 
 /* One word, and perhaps the end of its line. */
@@ -369,21 +378,14 @@ static int steer(struct jobs *jobs, uint64_t number, const char *word, size_t le
 	return -EINVAL;
 }
 
-/* After a request, the file reads as the outcome. */
 static int change_policy(struct control_file *file, const void *buf, size_t len)
 {
-	char message[512] = "no memory", *reply;
+	char message[512] = "no memory";
 	json_t *json;
 	int r = settings_change(file->control->fs->settings, buf, len, message, sizeof(message));
 
 	json = r ? json_pack("{s:s}", "error", message) : json_pack("{s:b}", "done", 1);
-	reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	pthread_mutex_lock(&file->lock);
-	free(file->text);
-	file->text = reply;
-	pthread_mutex_unlock(&file->lock);
-	return r || reply ? r : -ENOMEM;
+	return answer(file, json, r);
 }
 
 int control_write(struct control_file *file, const void *buf, size_t len)
@@ -392,7 +394,6 @@ int control_write(struct control_file *file, const void *buf, size_t len)
 
 	if (node == NODE_POLICY)
 		return len <= NEW_REQUEST_MAX ? change_policy(file, buf, len) : -EINVAL;
-
 	if (node == NODE_NEW)
 		return len <= NEW_REQUEST_MAX ? submit(file, buf, len) : -EINVAL;
 	if (node < NODE_JOB)

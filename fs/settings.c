@@ -457,8 +457,8 @@ static int put_in_force(struct settings *settings, struct pool_config *next, cha
 	return 0;
 }
 
-static int change_locked(struct settings *settings, json_t *set, bool runtime, char *message,
-			 size_t cap)
+static int change_locked(struct settings *settings, json_t *set, bool runtime, bool dry_run,
+			 char *message, size_t cap)
 {
 	struct pool_config next;
 	int r = config_copy(&settings->now, &next);
@@ -466,9 +466,9 @@ static int change_locked(struct settings *settings, json_t *set, bool runtime, c
 	if (r)
 		return say(r, message, cap, "out of memory");
 	r = apply_all(&next, set, message, cap);
-	if (!r && !runtime && settings->now.file)
+	if (!r && !dry_run && !runtime && settings->now.file)
 		r = write_file(settings, &next, set, message, cap);
-	if (!r)
+	if (!r && !dry_run)
 		r = put_in_force(settings, &next, message, cap);
 	config_release(&next);
 	return r;
@@ -602,10 +602,10 @@ int settings_change(struct settings *settings, const char *text, size_t len, cha
 		    size_t message_cap)
 {
 	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL), *set = NULL;
-	int runtime = 0, reload = 0, r;
+	int runtime = 0, dry_run = 0, reload = 0, r;
 
-	if (!root || json_unpack(root, "{s?o,s?b,s?b}", "set", &set, "runtime", &runtime, "reload",
-				 &reload)) {
+	if (!root || json_unpack(root, "{s?o,s?b,s?b,s?b}", "set", &set, "runtime", &runtime,
+				 "dry_run", &dry_run, "reload", &reload)) {
 		r = say(-EINVAL, message, message_cap, "not a request");
 	} else if (reload) {
 		r = settings_reload(settings, message, message_cap);
@@ -614,7 +614,7 @@ int settings_change(struct settings *settings, const char *text, size_t len, cha
 			"not a request like {\"set\":{\"run_interval\":\"10s\"}}");
 	} else {
 		pthread_mutex_lock(&settings->lock);
-		r = change_locked(settings, set, runtime, message, message_cap);
+		r = change_locked(settings, set, runtime, dry_run, message, message_cap);
 		pthread_mutex_unlock(&settings->lock);
 	}
 	json_decref(root);

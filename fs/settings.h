@@ -24,8 +24,9 @@ void settings_free(struct settings *settings);
  */
 char *settings_json(struct settings *settings);
 /*
- * {"set": {KEY: VALUE, ...}, "runtime": BOOL}: all of it or nothing; in the file too unless runtime
- * is true. Keys are those of [pool], and TIER.KEY. {"reload": true}: settings_reload(). -EINVAL and
+ * {"set": {KEY: VALUE, ...}, "runtime": BOOL, "dry_run": BOOL}: all of it or nothing; in the file
+ * too unless runtime is true. Keys are those of [pool], and TIER.KEY. A dry run is only checked.
+ * {"reload": true}: settings_reload(). -EINVAL and
  * others, with a message.
  */
 int settings_change(struct settings *settings, const char *text, size_t len, char *message,

@@ -133,46 +133,60 @@ enum exit_code control_check_tier(const struct mount *mount, const char *tier)
 	return code;
 }
 
-/* The reply on the descriptor the request went to: {"job":N} or {"error":TEXT}. */
-static enum exit_code take_reply(const struct mount *mount, int fd, int failed, uint64_t *job)
+/* The reply on the descriptor that the request went to. */
+static enum exit_code take_reply(const struct mount *mount, const char *name, int fd, int failed,
+				 json_t **reply)
 {
 	char *text = read_all(fd);
-	json_t *reply = text ? json_loads(text, 0, NULL) : NULL;
-	const char *why = control_text(reply, "error");
+	const char *why;
 	enum exit_code code = EXIT_DONE;
 
+	*reply = text ? json_loads(text, 0, NULL) : NULL;
+	why = control_text(*reply, "error");
 	errno = failed;
 	if (why[0])
 		code = complain(failed == EBUSY ? EXIT_BUSY : EXIT_FAILED, "%s: %s", mount->point,
 				why);
 	else if (failed)
-		code = control_cannot(mount, "jobs/new");
-	else if (!json_is_integer(json_object_get(reply, "job")))
-		code = complain(EXIT_FAILED, "%s/.terrace/jobs/new: no reply", mount->point);
-	*job = control_number(reply, "job");
-	json_decref(reply);
+		code = control_cannot(mount, name);
+	else if (!*reply)
+		code = complain(EXIT_FAILED, "%s/.terrace/%s: no reply", mount->point, name);
 	free(text);
+	return code;
+}
+
+enum exit_code control_request(const struct mount *mount, const char *name, const char *text,
+			       json_t **reply)
+{
+	int fd = control_open(mount, name, O_RDWR);
+	enum exit_code code;
+	ssize_t put;
+
+	*reply = NULL;
+	if (fd < 0)
+		return control_cannot(mount, name);
+	put = write(fd, text, strlen(text));
+	code = take_reply(mount, name, fd, put < 0 ? errno : 0, reply);
+	close(fd);
+	if (code) {
+		json_decref(*reply);
+		*reply = NULL;
+	}
 	return code;
 }
 
 enum exit_code control_submit(const struct mount *mount, json_t *request, uint64_t *job)
 {
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	json_t *reply = NULL;
 	enum exit_code code;
-	ssize_t put;
-	int fd;
 
 	json_decref(request);
 	if (!text)
 		return complain(EXIT_FAILED, "out of memory (or a name that is not UTF-8)");
-	fd = control_open(mount, "jobs/new", O_RDWR);
-	if (fd < 0) {
-		code = control_cannot(mount, "jobs/new");
-	} else {
-		put = write(fd, text, strlen(text));
-		code = take_reply(mount, fd, put < 0 ? errno : 0, job);
-		close(fd);
-	}
+	code = control_request(mount, "jobs/new", text, &reply);
+	*job = control_number(reply, "job");
+	json_decref(reply);
 	free(text);
 	return code;
 }

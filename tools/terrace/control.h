@@ -21,6 +21,10 @@ const char *control_text(const json_t *object, const char *key);
 /* Is there a tier of this name? If not, says which there are. */
 enum exit_code control_check_tier(const struct mount *mount, const char *tier);
 
+/* Writes a request to one of the folder's files and takes the reply, which is {"error": TEXT} or
+ * something else. Done: *reply is the caller's (never NULL); failed: a line on stderr. */
+enum exit_code control_request(const struct mount *mount, const char *name, const char *text,
+			       json_t **reply);
 /* Hands a request to jobs/new. Takes the reference. */
 enum exit_code control_submit(const struct mount *mount, json_t *request, uint64_t *job);
 /*

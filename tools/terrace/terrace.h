@@ -34,6 +34,7 @@ enum option_bit {
 	OPTION_META = 1u << 9,
 	OPTION_FOLLOW = 1u << 10,
 	OPTION_LINES = 1u << 11,
+	OPTION_RUNTIME = 1u << 23,
 	OPTION_SIM_TIER = 1u << 24, /* those of simulate */
 	OPTION_FORMAT = 1u << 25,
 	OPTION_BLOCK = 1u << 26,
@@ -78,6 +79,9 @@ enum exit_code verb_where(const struct options *options);
 enum exit_code verb_promote(const struct options *options);
 enum exit_code verb_demote(const struct options *options);
 enum exit_code verb_run(const struct options *options);
+enum exit_code verb_why(const struct options *options);
+enum exit_code verb_pins(const struct options *options);
+enum exit_code verb_policy(const struct options *options);
 enum exit_code verb_pin(const struct options *options);
 enum exit_code verb_unpin(const struct options *options);
 enum exit_code verb_events(const struct options *options);

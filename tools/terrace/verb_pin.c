@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* terrace pin and unpin: the attribute user.terrace.pin of each path. */
+/*
+ * terrace pin and unpin: the attribute user.terrace.pin of each path. A pin begins to move what is
+ * elsewhere; user.terrace.job names the job, which is then followed to its end.
+ */
 #include "tools/terrace/terrace.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,10 +63,79 @@ static const char *outcome(enum exit_code code, const char *tier, bool dry)
 	return tier ? "pinned" : "unpinned";
 }
 
+struct work { /* jobs to be followed, each once: what is set at a time is often one job */
+	struct mount mount; /* all of them are this one's; point NULL: none yet */
+	uint64_t *jobs;
+	size_t n;
+};
+
+/* Notes the job that the pin of this path has begun. */
+static void note_job(struct work *work, const char *path)
+{
+	char *text = attribute_get(path, "job");
+	uint64_t job = text ? strtoull(text, NULL, 10) : 0, *jobs;
+
+	free(text);
+	if (!job || (work->n && work->jobs[work->n - 1] == job))
+		return;
+	if (!work->mount.point && mount_of_path(path, &work->mount, NULL))
+		return;
+	jobs = reallocarray(work->jobs, work->n + 1, sizeof(*jobs));
+	if (!jobs)
+		return; /* the move goes on all the same */
+	work->jobs = jobs;
+	work->jobs[work->n++] = job;
+}
+
+static enum exit_code follow(const struct options *options, struct work *work, uint64_t *moved)
+{
+	enum exit_code worst = EXIT_DONE;
+
+	*moved = 0;
+	for (size_t i = 0; i < work->n; i++) {
+		json_t *end = NULL;
+		enum exit_code code =
+			control_follow(&work->mount, work->jobs[i], options->progress, &end);
+
+		*moved += control_number(end, "moved");
+		if (code != EXIT_NOTHING && !worst)
+			worst = code;
+		json_decref(end);
+	}
+	return worst;
+}
+
+static void work_release(struct work *work)
+{
+	if (work->mount.point)
+		mount_release(&work->mount);
+	free(work->jobs);
+}
+
+/* Waits, and says what has moved, or says which jobs go on. */
+static enum exit_code finish(const struct options *options, struct work *work)
+{
+	char size[TEXT_CELL];
+	enum exit_code code;
+	uint64_t moved;
+
+	if (has(options, OPTION_ASYNC)) {
+		for (size_t i = 0; i < work->n && !has(options, OPTION_JSON); i++)
+			printf("job %" PRIu64 ": %s/.terrace/jobs/%" PRIu64 "\n", work->jobs[i],
+			       work->mount.point, work->jobs[i]);
+		return EXIT_DONE;
+	}
+	code = follow(options, work, &moved);
+	if (moved && !has(options, OPTION_JSON))
+		printf("moved %s\n", text_size(moved, false, size));
+	return code;
+}
+
 /* Every path is tried; the worst outcome is the code, and "nothing" only if nothing changed. */
 static enum exit_code change_all(const struct options *options, const char *tier, int first)
 {
 	bool dry = has(options, OPTION_DRY_RUN), json = has(options, OPTION_JSON);
+	struct work work = {.jobs = NULL};
 	json_t *rows = json_array();
 	enum exit_code worst = EXIT_NOTHING;
 	int i;
@@ -72,9 +145,17 @@ static enum exit_code change_all(const struct options *options, const char *tier
 		enum exit_code code = change_one(path, tier, dry);
 		const char *result = outcome(code, tier, dry);
 
+		if (!code && tier && !dry)
+			note_job(&work, path);
+
 		if (json)
-			json_array_append_new(rows, json_pack("{so ss}", "path", json_name(path),
-							      "result", result));
+			json_array_append_new(
+				rows,
+				json_pack("{so ss so}", "path", json_name(path), "result", result,
+					  "job",
+					  work.n && !code
+						  ? json_integer((json_int_t)work.jobs[work.n - 1])
+						  : json_null()));
 		else if (!code || code == EXIT_NOTHING)
 			printf("%s: %s%s%s\n", path, result, tier ? " in " : "", tier ? tier : "");
 		if (code == EXIT_DONE && worst == EXIT_NOTHING)
@@ -85,6 +166,12 @@ static enum exit_code change_all(const struct options *options, const char *tier
 	if (json && !json_print(json_incref(rows)))
 		worst = complain(EXIT_FAILED, "out of memory");
 	json_decref(rows);
+	if (work.n) {
+		enum exit_code code = finish(options, &work);
+
+		worst = worst == EXIT_DONE ? code : worst;
+	}
+	work_release(&work);
 	return worst;
 }
 

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * terrace policy: the pool's settings and rules, and changing settings while it is mounted. The
+ * daemon checks, writes its configuration file and applies; here requests are only worded.
+ */
+#include "tools/terrace/terrace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/terrace/control.h"
+#include "tools/terrace/mounts.h"
+#include "tools/terrace/text.h"
+
+/* Showing -------------------------------------------------------------------------------------- */
+
+static bool print_settings(const json_t *settings)
+{
+	struct table *table = table_new("lllll");
+	json_t *row;
+	size_t i;
+
+	table_row(table, "Setting", "Value", "Source", "Default", "Changes", NULL);
+	json_array_foreach(settings, i, row)
+	{
+		table_row(table, control_text(row, "key"), control_text(row, "value"),
+			  control_text(row, "source"), control_text(row, "default"),
+			  json_is_true(json_object_get(row, "live")) ? "now" : "at the next mount",
+			  NULL);
+	}
+	return table_print(table);
+}
+
+static void print_pairs(const char *key, const json_t *value)
+{
+	json_t *one;
+	size_t i;
+
+	if (json_is_string(value))
+		printf(" %s=%s", key, json_string_value(value));
+	json_array_foreach(value, i, one)
+	{
+		printf(" %s=%s", key, json_string_value(one));
+	}
+}
+
+static void print_rules(const json_t *rules)
+{
+	static const char *const conditions[] = {"match",    "min_age", "min_size",
+						 "max_size", "owner",	NULL};
+	static const char *const wishes[] = {"tier", "codec", "never", "ignore", NULL};
+	json_t *rule;
+	size_t i;
+
+	printf("\n%s\n",
+	       json_array_size(rules) ? "Rules; the first that fits counts:" : "No rules.");
+	json_array_foreach(rules, i, rule)
+	{
+		printf("%3zu %s:", i + 1, control_text(rule, "name"));
+		for (size_t k = 0; conditions[k]; k++)
+			print_pairs(conditions[k], json_object_get(rule, conditions[k]));
+		printf(" ->");
+		for (size_t k = 0; wishes[k]; k++)
+			print_pairs(wishes[k], json_object_get(rule, wishes[k]));
+		printf("\n");
+	}
+}
+
+static enum exit_code show(const struct options *options, const struct mount *mount)
+{
+	json_t *root = control_read(mount, "policy");
+	bool done;
+
+	if (!root)
+		return EXIT_FAILED;
+	if (has(options, OPTION_JSON)) {
+		done = json_print(root);
+	} else {
+		printf("%s\n\n", control_text(root, "file"));
+		done = print_settings(json_object_get(root, "settings"));
+		print_rules(json_object_get(root, "rules"));
+		json_decref(root);
+	}
+	return done ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
+}
+
+/* Changing ------------------------------------------------------------------------------------- */
+
+/* Takes the reference. */
+static enum exit_code request(const struct options *options, const struct mount *mount,
+			      json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_t *reply = NULL;
+	enum exit_code code;
+
+	json_decref(json);
+	if (!text)
+		return complain(EXIT_FAILED, "out of memory (or text that is not UTF-8)");
+	code = control_request(mount, "policy", text, &reply);
+	if (!code && has(options, OPTION_JSON) && !json_print(json_incref(reply)))
+		code = complain(EXIT_FAILED, "out of memory");
+	json_decref(reply);
+	free(text);
+	return code;
+}
+
+static enum exit_code set(const struct options *options, const struct mount *mount, int end)
+{
+	json_t *keys = json_object(), *json;
+	bool dry = has(options, OPTION_DRY_RUN);
+	enum exit_code code;
+
+	for (int i = 1; i < end; i++) {
+		char *equals = strchr(options->args[i], '=');
+
+		*equals = '\0';
+		if (json_object_get(keys, options->args[i])) {
+			json_decref(keys);
+			return complain(EXIT_USAGE, "%s is given twice", options->args[i]);
+		}
+		json_object_set_new(keys, options->args[i], json_string(equals + 1));
+	}
+	json = json_pack("{so sb sb}", "set", keys, "runtime", has(options, OPTION_RUNTIME),
+			 "dry_run", dry);
+	code = request(options, mount, json);
+	if (!code && !has(options, OPTION_JSON))
+		printf("%s\n", dry			      ? "would be changed"
+			       : has(options, OPTION_RUNTIME) ? "changed until the next mount"
+							      : "changed, here and in the file");
+	return code;
+}
+
+/* The number of arguments before MNT, which may be left out. */
+static int words_end(const struct options *options, bool sets)
+{
+	int end = 1;
+
+	while (sets && end < options->nargs && strchr(options->args[end], '=') &&
+	       options->args[end][0] != '/')
+		end++;
+	return end;
+}
+
+enum exit_code verb_policy(const struct options *options)
+{
+	const char *word = options->nargs ? options->args[0] : "show";
+	bool sets = !strcmp(word, "set"), reloads = !strcmp(word, "reload");
+	bool shows = !strcmp(word, "show") || !options->nargs;
+	int end = sets || reloads || shows ? words_end(options, sets) : 0;
+	struct mount mount;
+	enum exit_code code;
+
+	if (options->nargs > end + 1 || (sets && end == 1))
+		return complain(EXIT_USAGE, "policy [show] [MNT], policy set KEY=VALUE... [MNT] or "
+					    "policy reload [MNT]");
+	code = mount_find(options->nargs > end ? options->args[end] : NULL, false, &mount);
+	if (code)
+		return code;
+	if (sets)
+		code = set(options, &mount, end);
+	else if (reloads)
+		code = request(options, &mount, json_pack("{sb}", "reload", 1));
+	else
+		code = show(options, &mount);
+	mount_release(&mount);
+	return code;
+}
