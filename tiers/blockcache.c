@@ -4,8 +4,9 @@
  *
  * Invariants:
  *  1. An entry in the index is resident (a block, in small, main or pinned), being filled (a block,
- *     in no queue) or a ghost (no block). An entry that was dropped while it was filled is in no
- * index; its filler frees it.
+ *     in no queue), packed (a block with packed bytes), being packed (a block, in no queue) or a
+ * ghost (no block). An entry that was dropped while it was filled or packed is
+ *     in no index; its filler or packer frees it.
  *  2. A block has one reference for being in its entry and one for each caller; with the last it
  *     goes into the stock. Its bytes do not change after it was filled.
  *  3. shard->bytes is all memory the shard has taken: entries, blocks in use or in stock, index.
@@ -45,8 +46,7 @@ static void stock_trim(struct shard *shard, uint64_t bound)
 		stock_give_up(shard);
 }
 
-/* Drops one reference under the lock; the last one puts the block into stock. */
-static void block_unref_locked(struct shard *shard, struct cached_block *block)
+void shard_block_unref(struct shard *shard, struct cached_block *block)
 {
 	if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
 		return;
@@ -75,7 +75,7 @@ static struct entry *entry_new(struct shard *shard)
 	return entry;
 }
 
-static void entry_free(struct shard *shard, struct entry *entry)
+void shard_entry_free(struct shard *shard, struct entry *entry)
 {
 	if (shard->stock_nentries < STOCK_ENTRIES) {
 		entry->next = shard->stock_entries;
@@ -182,23 +182,25 @@ static bool expire_ghost(struct shard *shard, bool any)
 	if (!entry)
 		return false;
 	unindex(shard, entry);
-	entry_free(shard, entry);
+	shard_entry_free(shard, entry);
 	return true;
 }
 
 /* Lets one block go; false: there is none. */
 static bool evict(struct shard *shard)
 {
-	struct entry *entry = (struct entry *)s3fifo_evict(&shard->fifo);
+	struct entry *entry = shard_evict_packed(shard);
 
+	if (!entry)
+		entry = (struct entry *)s3fifo_evict(&shard->fifo);
 	if (!entry)
 		return false;
 	shard->evictions++;
-	block_unref_locked(shard, entry->block);
+	shard_block_unref(shard, entry->block);
 	entry->block = NULL;
 	if (entry->node.place == S3_OUT) {
 		unindex(shard, entry);
-		entry_free(shard, entry);
+		shard_entry_free(shard, entry);
 	}
 	while (expire_ghost(shard, false))
 		;
@@ -224,8 +226,7 @@ static struct cached_block *make_room(struct shard *shard, unsigned class, size_
 	}
 }
 
-/* A block that is about to be filled. NULL: no memory. */
-static struct cached_block *block_new(struct shard *shard, size_t len)
+struct cached_block *shard_block_new(struct shard *shard, size_t len)
 {
 	unsigned class;
 	size_t size = blockstock_size(len, &class);
@@ -243,6 +244,8 @@ static struct cached_block *block_new(struct shard *shard, size_t len)
 		block->size = size;
 		block->class = class;
 	}
+	block->len = (uint32_t)len;
+	block->packed_len = 0;
 	block->waiters = 0;
 	block->error = 0;
 	block->filling = true;
@@ -258,11 +261,11 @@ void shard_shrink(struct shard *shard)
 			break;
 }
 
-/* Out of the cache. One that is being filled stays with its filler. */
+/* Out of the cache. One that is being filled or packed stays with who does that. */
 static void entry_drop(struct shard *shard, struct entry *entry)
 {
 	unindex(shard, entry);
-	if (entry->block && entry->block->filling) {
+	if (entry->packing || (entry->block && entry->block->filling)) {
 		entry->dropped = true;
 		return;
 	}
@@ -271,8 +274,8 @@ static void entry_drop(struct shard *shard, struct entry *entry)
 	else
 		s3fifo_remove(&shard->fifo, &entry->node);
 	if (entry->block)
-		block_unref_locked(shard, entry->block);
-	entry_free(shard, entry);
+		shard_block_unref(shard, entry->block);
+	shard_entry_free(shard, entry);
 }
 
 /* ---- get ---- */
@@ -298,10 +301,10 @@ static struct entry *miss(struct shard *shard, struct entry **link, uint64_t fra
 		shard->nentries++;
 		index_grow(shard);
 	}
-	entry->block = block_new(shard, raw_len);
+	entry->block = shard_block_new(shard, raw_len);
 	if (!entry->block) {
 		unindex(shard, entry);
-		entry_free(shard, entry);
+		shard_entry_free(shard, entry);
 		return NULL;
 	}
 	entry->node.cost = entry->block->size + sizeof(*entry);
@@ -321,8 +324,8 @@ static void fill_done(struct shard *shard, struct entry *entry, int error, bool 
 	} else {
 		if (!entry->dropped)
 			unindex(shard, entry);
-		entry_free(shard, entry);
-		block_unref_locked(shard, block);
+		shard_entry_free(shard, entry);
+		shard_block_unref(shard, block);
 	}
 }
 
@@ -346,15 +349,24 @@ static int join(struct shard *shard, struct entry *entry)
 	return block->error;
 }
 
+/* What was packed has been decoded into a new block: it was a hit, though an expensive one. */
+static void unpacked(struct shard *shard, struct cached_block *packed)
+{
+	shard->misses--;
+	shard->hits++;
+	shard->unpacked++;
+	shard_block_unref(shard, packed);
+}
+
 int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, size_t raw_len,
 		   int (*fill)(void *arg, void *buf, size_t len), void *arg,
 		   struct cached_block **out, int *hit)
 {
 	uint64_t hash = blockcache_hash(frame, index);
 	struct shard *shard = blockcache_shard(cache, hash);
-	struct cached_block *block;
+	struct cached_block *block, *packed = NULL;
 	struct entry *entry, **link;
-	bool keep, there;
+	bool keep, there, crowded = false;
 	int err;
 
 	*out = NULL;
@@ -362,33 +374,43 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 	link = shard_find(shard, hash, frame, index);
 	entry = *link;
 	there = entry && entry->block;
-	if (there) {
+	if (there && !entry->block->packed_len) {
 		block = entry->block;
 		err = join(shard, entry);
 	} else {
+		packed = there ? entry->block : NULL; /* with the entry's reference */
 		entry = miss(shard, link, frame, index, raw_len);
+		if (packed && !entry)
+			shard_block_unref(shard, packed);
 		if (!entry) {
 			pthread_mutex_unlock(&shard->lock);
 			return -ENOMEM;
 		}
 		block = entry->block;
 		pthread_mutex_unlock(&shard->lock);
-		err = fill(arg, block->data, raw_len);
+		err = packed ? packed_decode(packed, block->data, raw_len) : -ENOENT;
+		if (err)
+			err = fill(arg, block->data, raw_len);
 		pthread_mutex_lock(&shard->lock);
+		if (packed)
+			unpacked(shard, packed);
 		keep = raw_len <= blockcache_keeps(atomic_load_explicit(&cache->limit,
 									memory_order_relaxed)) &&
 		       entry->node.cost <= shard->limit;
 		fill_done(shard, entry, err, keep);
 		shard_shrink(shard);
+		crowded = shard_crowded(shard);
 	}
 	if (err) {
-		block_unref_locked(shard, block);
+		shard_block_unref(shard, block);
 		block = NULL;
 	}
 	pthread_mutex_unlock(&shard->lock);
 	*out = block;
 	if (hit)
 		*hit = there && !err;
+	if (crowded)
+		blockcache_pack_soon(cache);
 	return err;
 }
 
@@ -413,7 +435,7 @@ void cached_block_put(struct cached_block *block)
 			return;
 	shard = block->shard;
 	pthread_mutex_lock(&shard->lock);
-	block_unref_locked(shard, block);
+	shard_block_unref(shard, block);
 	shard_shrink(shard);
 	pthread_mutex_unlock(&shard->lock);
 }
@@ -505,6 +527,8 @@ int blockcache_new(struct blockcache **out, uint64_t limit_bytes)
 	if (!cache)
 		return -ENOMEM;
 	atomic_init(&cache->limit, limit_bytes);
+	pthread_mutex_init(&cache->packer.lock, NULL);
+	pthread_cond_init(&cache->packer.wake, NULL);
 	cache->shards = aligned_alloc(CACHE_LINE, n * sizeof(struct shard));
 	if (!cache->shards) {
 		free(cache);
@@ -528,6 +552,7 @@ void blockcache_free(struct blockcache *cache)
 {
 	if (!cache)
 		return;
+	blockcache_pack(cache, false);
 	for (unsigned i = 0; i < cache->nshards; i++) {
 		struct shard *shard = &cache->shards[i];
 
@@ -537,6 +562,8 @@ void blockcache_free(struct blockcache *cache)
 		pthread_cond_destroy(&shard->filled);
 		pthread_mutex_destroy(&shard->lock);
 	}
+	pthread_cond_destroy(&cache->packer.wake);
+	pthread_mutex_destroy(&cache->packer.lock);
 	free(cache->shards);
 	free(cache);
 }
@@ -552,8 +579,10 @@ void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out)
 
 		pthread_mutex_lock(&shard->lock);
 		out->bytes += shard->bytes;
-		out->blocks +=
-			queues[S3_SMALL].count + queues[S3_MAIN].count + queues[S3_PINNED].count;
+		out->blocks += queues[S3_SMALL].count + queues[S3_MAIN].count +
+			       queues[S3_PINNED].count + queues[S3_PACKED].count;
+		out->packed += queues[S3_PACKED].count;
+		out->unpacked += shard->unpacked;
 		out->hits += shard->hits;
 		out->misses += shard->misses;
 		out->evictions += shard->evictions;

@@ -22,6 +22,13 @@ struct cached_block; /* a reference that keeps the bytes */
 
 int blockcache_new(struct blockcache **out, uint64_t limit_bytes);
 void blockcache_free(struct blockcache *cache); /* all references have been put */
+/*
+ * From now on, blocks that were not used lately are packed with lz4 instead of evicted, in half of
+ * the room that pins leave; a hit decodes them again (microseconds), and what does not shrink stays
+ * as it is. A thread does it that exists while this is on. Off: what is packed stays until it is
+ * evicted. One caller at a time. -EAGAIN: no thread.
+ */
+int blockcache_pack(struct blockcache *cache, bool on);
 /* How many shards there are was settled by blockcache_new(). */
 void blockcache_resize(struct blockcache *cache, uint64_t limit_bytes);
 
@@ -64,6 +71,8 @@ struct blockcache_stats {
 	uint64_t limit, bytes, blocks, hits, misses, evictions, reused, allocated;
 	uint64_t pinned;   /* bytes */
 	uint64_t unpinned; /* pins that a lower limit has taken off, ever */
+	uint64_t packed;   /* blocks kept for later, packed where they shrink */
+	uint64_t unpacked; /* hits that had to decode one */
 };
 void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out);
 

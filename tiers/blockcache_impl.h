@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the block cache share: blockcache.c (get, evict, drop) and blockcache_pin.c
- * (pins). Not for others. Who calls a function that takes a shard holds its lock.
+ * (pins) and blockcache_pack.c (packed blocks). Not for others. Who calls a function that takes a
+ * shard holds its lock.
  */
 #ifndef TERRACE_TIERS_BLOCKCACHE_IMPL_H
 #define TERRACE_TIERS_BLOCKCACHE_IMPL_H
@@ -22,9 +23,11 @@ struct entry {
 	struct cached_block *block;
 	uint64_t frame;
 	uint32_t index;
-	bool again;    /* being filled: it was a ghost */
-	bool dropped;  /* being filled: not to be kept */
-	uint16_t mark; /* pinned: by whom last, see blockcache_pin() */
+	bool again : 1;	     /* being filled: it was a ghost, or packed */
+	bool dropped : 1;    /* being filled or packed: not to be kept */
+	bool packing : 1;    /* its block is being packed: it is in no queue */
+	bool from_small : 1; /* packed: becomes a ghost */
+	uint16_t mark;	     /* pinned: by whom last, see blockcache_pin() */
 };
 
 struct shard {
@@ -41,11 +44,18 @@ struct shard {
 	struct entry *stock_entries;
 	unsigned stock_nentries;
 
-	uint64_t hits, misses, evictions, reused, allocated;
+	uint64_t hits, misses, evictions, reused, allocated, unpacked;
 };
 
 struct blockcache {
 	_Atomic uint64_t limit;
+	struct packer {
+		pthread_mutex_t lock; /* guards on, stop and wake; not held with a shard's */
+		pthread_cond_t wake;
+		pthread_t thread;
+		bool on, stop; /* on: of blockcache_pack() alone */
+		_Atomic bool called;
+	} packer;
 	_Atomic uint64_t pinned;   /* bytes in all shards */
 	_Atomic uint64_t unpinned; /* pins taken off for want of room, ever */
 	unsigned nshards;	   /* a power of two; constant */
@@ -56,11 +66,26 @@ uint64_t blockcache_hash(uint64_t frame, uint32_t index);
 struct shard *blockcache_shard(struct blockcache *cache, uint64_t hash);
 /* The link that points to the entry, or to NULL at the end of its bucket. */
 struct entry **shard_find(struct shard *shard, uint64_t hash, uint64_t frame, uint32_t index);
+/* A block with two references, the entry's and the caller's, that is about to be filled. NULL: no
+ * memory. */
+struct cached_block *shard_block_new(struct shard *shard, size_t len);
+/* Drops one reference; the last one puts the block into stock. */
+void shard_block_unref(struct shard *shard, struct cached_block *block);
+void shard_entry_free(struct shard *shard, struct entry *entry);
 /* Back under the limit; what is in stock goes first, it serves nobody. */
 void shard_shrink(struct shard *shard);
 /* A pinned entry leaves its queue: to main, or out when it is dropped. */
 void entry_unpin(struct shard *shard, struct entry *entry, bool out);
 /* Takes pins off, the oldest first, until no more is pinned than may be. */
 void shard_unpin_excess(struct shard *shard);
+
+/* blockcache_pack.c */
+/* Blocks are packed, and there are more plain ones than there should be. */
+bool shard_crowded(const struct shard *shard);
+/* Wakes the packer. Without a shard's lock. */
+void blockcache_pack_soon(struct blockcache *cache);
+/* The next packed entry to go, out of its queue or a ghost; NULL: none. */
+struct entry *shard_evict_packed(struct shard *shard);
+int packed_decode(const struct cached_block *block, void *buf, size_t len);
 
 #endif

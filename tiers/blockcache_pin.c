@@ -43,7 +43,7 @@ void entry_unpin(struct shard *shard, struct entry *entry, bool out)
 	if (out)
 		s3fifo_remove(&shard->fifo, &entry->node);
 	else
-		s3fifo_unpin(&shard->fifo, &entry->node);
+		s3fifo_place(&shard->fifo, &entry->node, S3_MAIN);
 }
 
 void shard_unpin_excess(struct shard *shard)
@@ -60,18 +60,24 @@ void shard_unpin_excess(struct shard *shard)
 	}
 }
 
-/* Pins the entry if it is there. 1: it is not. */
+/* Pins the entry if it is there, decoded. 1: it is not. */
 static int pin_present(struct shard *shard, uint64_t hash, uint64_t frame, uint32_t index,
 		       uint16_t mark)
 {
 	struct entry *entry = *shard_find(shard, hash, frame, index);
 
-	if (!entry || entry->node.place == S3_OUT || entry->node.place == S3_GHOST)
+	while (entry && entry->packing) {
+		entry->node.touches = 1; /* stays as it is */
+		pthread_cond_wait(&shard->filled, &shard->lock);
+		entry = *shard_find(shard, hash, frame, index);
+	}
+	if (!entry || entry->node.place == S3_OUT || entry->node.place == S3_GHOST ||
+	    entry->block->packed_len)
 		return 1;
 	if (entry->node.place != S3_PINNED) {
 		if (!take_room(shard, entry->node.cost))
 			return -ENOSPC;
-		s3fifo_pin(&shard->fifo, &entry->node);
+		s3fifo_place(&shard->fifo, &entry->node, S3_PINNED);
 	}
 	entry->mark = mark;
 	return 0;
@@ -86,17 +92,16 @@ int blockcache_pin(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 	/* A block may be evicted again before it is pinned. */
 	for (unsigned tries = 0; tries < PIN_TRIES; tries++) {
 		struct cached_block *block;
-		uint64_t pinned;
+		bool room;
 		int rc;
 
 		pthread_mutex_lock(&shard->lock);
 		rc = pin_present(shard, hash, frame, index, mark);
-		pinned = shard->fifo.queues[S3_PINNED].cost;
+		room = shard->fifo.queues[S3_PINNED].cost + raw_len <= shard_most(shard);
 		pthread_mutex_unlock(&shard->lock);
 		if (rc <= 0)
 			return rc;
-		if (raw_len > blockcache_keeps(atomic_load(&cache->limit)) ||
-		    pinned + raw_len > shard_most(shard) ||
+		if (raw_len > blockcache_keeps(atomic_load(&cache->limit)) || !room ||
 		    atomic_load(&cache->pinned) + raw_len > pinned_most(cache))
 			return -ENOSPC;
 		rc = blockcache_get(cache, frame, index, raw_len, fill, arg, &block, NULL);

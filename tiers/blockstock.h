@@ -21,6 +21,8 @@ struct cached_block {
 	struct shard *shard;
 	struct cached_block *next; /* in stock */
 	size_t size;		   /* what it takes, header included */
+	uint32_t len;		   /* of its bytes, decoded */
+	uint32_t packed_len;	   /* data is packed, so long; 0: it is not */
 	unsigned class;		   /* STOCK_CLASSES: too large for one */
 	atomic_uint refs;
 	/* Guarded by the shard's lock. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tiers/engine/events.h"
 #include "tiers/log.h"
@@ -103,6 +104,18 @@ static void give_back(struct pool *pool)
 	pool->ram_tier.high = cache.bytes;
 }
 
+static void set_codec(struct pool *pool)
+{
+	struct tunables now;
+	int rc;
+
+	pool_tunables(pool, &now);
+	rc = blockcache_pack(pool->cache, now.tiers[0].codec.id == CODEC_LZ4);
+	if (rc < 0)
+		log_warning("tier %s: no thread to compress with: %s", pool->config.tiers[0].name,
+			    strerror(-rc));
+}
+
 void ram_tier_tick(struct pool *pool)
 {
 	uint64_t size = ram_tier_size(pool), limit;
@@ -117,6 +130,7 @@ void ram_tier_tick(struct pool *pool)
 	limit = memory_limit(&facts, size, limit, usage.reserved + cache.bytes);
 	pool->ram_tier.limit = limit < size ? limit : 0;
 	tell(pool, size, limit);
+	set_codec(pool);
 	pool_balance_ram(pool);
 	give_back(pool);
 }

@@ -53,24 +53,18 @@ void s3fifo_insert(struct s3fifo *fifo, struct s3_node *node, bool again)
 	push(fifo, node, again ? S3_MAIN : S3_SMALL);
 }
 
-void s3fifo_pin(struct s3fifo *fifo, struct s3_node *node)
+void s3fifo_place(struct s3fifo *fifo, struct s3_node *node, enum s3_place place)
 {
 	s3fifo_remove(fifo, node);
-	push(fifo, node, S3_PINNED);
+	push(fifo, node, place);
 }
 
-void s3fifo_unpin(struct s3fifo *fifo, struct s3_node *node)
-{
-	s3fifo_remove(fifo, node);
-	push(fifo, node, S3_MAIN);
-}
-
-/* What pinned nodes leave to the others. */
-static uint64_t room(const struct s3fifo *fifo)
+uint64_t s3fifo_room(const struct s3fifo *fifo)
 {
 	uint64_t pinned = fifo->queues[S3_PINNED].cost;
+	uint64_t room = pinned < fifo->limit ? fifo->limit - pinned : 0;
 
-	return pinned < fifo->limit ? fifo->limit - pinned : 0;
+	return fifo->half ? room / 2 : room;
 }
 
 static struct s3_node *evict_main(struct s3fifo *fifo)
@@ -89,7 +83,7 @@ static struct s3_node *evict_main(struct s3fifo *fifo)
 
 static struct s3_node *evict_small(struct s3fifo *fifo)
 {
-	uint64_t main_limit = room(fifo) - room(fifo) / SMALL_SHARE;
+	uint64_t main_limit = s3fifo_room(fifo) - s3fifo_room(fifo) / SMALL_SHARE;
 	struct s3_node *node;
 
 	while ((node = fifo->queues[S3_SMALL].oldest) != NULL) {
@@ -110,7 +104,7 @@ struct s3_node *s3fifo_evict(struct s3fifo *fifo)
 {
 	struct s3_node *node = NULL;
 
-	if (fifo->queues[S3_SMALL].cost >= room(fifo) / SMALL_SHARE)
+	if (fifo->queues[S3_SMALL].cost >= s3fifo_room(fifo) / SMALL_SHARE)
 		node = evict_small(fifo);
 	if (!node)
 		node = evict_main(fifo);
@@ -122,7 +116,8 @@ struct s3_node *s3fifo_expire(struct s3fifo *fifo, bool any)
 {
 	struct s3_node *node = fifo->queues[S3_GHOST].oldest;
 
-	if (!node || (!any && fifo->queues[S3_GHOST].cost <= room(fifo) - room(fifo) / SMALL_SHARE))
+	if (!node || (!any && fifo->queues[S3_GHOST].cost <=
+				      s3fifo_room(fifo) - s3fifo_room(fifo) / SMALL_SHARE))
 		return NULL;
 	s3fifo_remove(fifo, node);
 	return node;

@@ -499,6 +499,139 @@ static void test_pins_and_resize(void **state)
 	blockcache_free(cache);
 }
 
+/* ---- packed blocks ---- */
+
+/* Blocks that no codec makes smaller. */
+static int fill_noise(void *arg, void *buf, size_t len)
+{
+	const struct key *key = arg;
+	uint64_t x = word_of(key->frame, key->index) | 1, *words = buf;
+
+	for (size_t i = 0; i < len / 8; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		words[i] = x;
+	}
+	atomic_fetch_add(&fills, 1);
+	return 0;
+}
+
+/* Touches [from, to), slowly enough for the packer. */
+static void touch_packing(struct blockcache *cache, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++) {
+		touch(cache, i);
+		if (i % 8 == 0)
+			usleep(2000);
+	}
+}
+
+static void test_packed(void **state)
+{
+	const unsigned capacity = 8 * MIB / BLOCK;
+	struct blockcache_stats now;
+	struct blockcache *cache;
+	unsigned kept = 0;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	assert_int_equal(blockcache_pack(cache, true), 0);
+	touch_packing(cache, 0, capacity / 4 * 3);
+	assert_int_equal(stats(cache).packed, 0); /* there is room: nothing is packed */
+	touch_packing(cache, capacity / 4 * 3, 4 * capacity);
+	now = stats(cache);
+	assert_true(now.blocks > 3 * capacity);
+	assert_true(now.packed > 2 * capacity);
+	assert_true(now.bytes <= now.limit);
+	atomic_store(&fills, 0);
+	for (unsigned i = 0; i < 4 * capacity; i++) /* the bytes are compared */
+		kept += (unsigned)touch(cache, i);
+	now = stats(cache);
+	assert_true(kept > 3 * capacity);
+	assert_int_equal(kept + atomic_load(&fills), 4 * capacity);
+	assert_true(now.unpacked > capacity);
+	assert_true(now.bytes <= now.limit);
+	/* Pinned, it is decoded first. */
+	assert_int_equal(pin(cache, 1, BLOCK, 1), 0);
+	assert_true(blockcache_pinned(cache, 1, 0));
+	for (unsigned i = 0; i < 4 * capacity; i++)
+		blockcache_drop(cache, i, 1);
+	assert_int_equal(stats(cache).blocks, 0);
+	blockcache_free(cache);
+}
+
+/* What is dropped, or used, while it is being packed. */
+static void test_packed_meanwhile(void **state)
+{
+	struct blockcache *cache;
+
+	(void)state;
+	srand(9);
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	assert_int_equal(blockcache_pack(cache, true), 0);
+	for (unsigned i = 100; i < 30000; i++) {
+		touch(cache, i);
+		blockcache_drop(cache, i - (unsigned)rand() % 100, 1);
+		touch(cache, i - (unsigned)rand() % 100);
+	}
+	assert_true(stats(cache).packed > 0);
+	assert_true(stats(cache).bytes <= 8 * MIB);
+	blockcache_free(cache);
+}
+
+static void test_packed_off(void **state)
+{
+	const unsigned capacity = 8 * MIB / BLOCK;
+	struct blockcache *cache;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	assert_int_equal(blockcache_pack(cache, true), 0);
+	assert_int_equal(blockcache_pack(cache, true), 0);
+	touch_packing(cache, 0, 2 * capacity);
+	assert_true(stats(cache).packed > 0);
+	assert_int_equal(blockcache_pack(cache, false), 0);
+	for (unsigned i = 0; i < 4 * capacity; i++)
+		touch(cache, 100000 + i);
+	assert_int_equal(stats(cache).packed, 0);
+	assert_true(stats(cache).bytes <= 8 * MIB);
+	blockcache_free(cache);
+}
+
+/* What does not shrink stays as it is, and a hit decodes nothing. */
+static void test_packed_noise(void **state)
+{
+	const unsigned capacity = 8 * MIB / BLOCK;
+	struct blockcache *cache;
+	unsigned hits = 0;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	assert_int_equal(blockcache_pack(cache, true), 0);
+	for (unsigned i = 0; i < 3 * capacity; i++) {
+		struct key key = {i / 2, 0, 0}, want = {i / 2, 0, 0};
+		uint8_t bytes[BLOCK];
+		struct cached_block *block;
+		int hit;
+
+		assert_int_equal(
+			blockcache_get(cache, key.frame, 0, BLOCK, fill_noise, &key, &block, &hit),
+			0);
+		fill_noise(&want, bytes, BLOCK);
+		assert_memory_equal(cached_block_data(block), bytes, BLOCK);
+		cached_block_put(block);
+		hits += (unsigned)hit;
+		if (i % 16 == 0)
+			usleep(2000);
+	}
+	assert_int_equal(hits, 3 * capacity / 2);
+	assert_true(stats(cache).blocks > capacity / 10 * 9);
+	assert_int_equal(stats(cache).unpacked, 0);
+	assert_true(stats(cache).bytes <= 8 * MIB);
+	blockcache_free(cache);
+}
+
 /* ---- threads ---- */
 
 struct slow {
@@ -651,15 +784,16 @@ static void *hammer_main(void *arg)
 	return NULL;
 }
 
-static void test_hammer(void **state)
+static void run_hammer(bool pack)
 {
 	struct hammer hammers[4] = {0};
 	struct blockcache *cache;
 	pthread_t threads[4];
 	unsigned bad = 0;
 
-	(void)state;
 	assert_int_equal(blockcache_new(&cache, 40 * MIB), 0);
+	if (pack)
+		assert_int_equal(blockcache_pack(cache, true), 0);
 	for (unsigned i = 0; i < 4; i++) {
 		hammers[i] = (struct hammer){.cache = cache, .seed = i + 1};
 		assert_int_equal(pthread_create(&threads[i], NULL, hammer_main, &hammers[i]), 0);
@@ -675,6 +809,13 @@ static void test_hammer(void **state)
 	blockcache_drop_all(cache);
 	assert_int_equal(stats(cache).pinned, 0);
 	blockcache_free(cache);
+}
+
+static void test_hammer(void **state)
+{
+	(void)state;
+	run_hammer(false);
+	run_hammer(true);
 }
 
 int main(void)
@@ -698,6 +839,10 @@ int main(void)
 		cmocka_unit_test(test_pins_leave_room),
 		cmocka_unit_test(test_pins_go_by_mark),
 		cmocka_unit_test(test_pins_and_resize),
+		cmocka_unit_test(test_packed),
+		cmocka_unit_test(test_packed_meanwhile),
+		cmocka_unit_test(test_packed_off),
+		cmocka_unit_test(test_packed_noise),
 		cmocka_unit_test(test_single_flight),
 		cmocka_unit_test(test_drop_while_filling),
 		cmocka_unit_test(test_hammer),

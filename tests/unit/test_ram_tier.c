@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_pool.h"
@@ -185,6 +186,29 @@ static void test_log_leaves_room_for_pins(void **state)
 	assert_in_range(log.max, 189 * MIB, 192 * MIB);
 }
 
+static void test_codec(void **state)
+{
+	struct blockcache_stats stats;
+	struct pool_config config;
+	char message[256];
+
+	(void)state;
+	assert_int_equal(config_copy(&fix.config, &config), 0);
+	assert_int_equal(codec_parse("lz4", &config.tiers[0].codec), 0);
+	config.tiers[0].size_bytes = 32 * MIB;
+	assert_int_equal(pool_reconfigure(fix.pool, &config, message, sizeof(message)), 0);
+	memory(8192, 6000); /* a tick */
+	for (unsigned i = 0; i < 100; i++) {
+		cache_fill(64 * MIB);
+		blockcache_stats(fix.pool->cache, &stats);
+		if (stats.packed > 50)
+			break;
+		usleep(10000);
+	}
+	assert_true(stats.packed > 50);
+	config_release(&config);
+}
+
 static void test_more_than_memory(void **state)
 {
 	(void)state;
@@ -202,6 +226,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pressure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resize, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_leaves_room_for_pins, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_codec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_memory, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
