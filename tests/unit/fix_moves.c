@@ -139,6 +139,7 @@ static int pass_exchange(struct work *work, const struct work_object *model)
 {
 	struct pool *pool = work->fix->pool;
 	struct tier_space room;
+	uint32_t high;
 	int rc;
 
 	fix_clock_tick(4 * HOUR);
@@ -146,7 +147,8 @@ static int pass_exchange(struct work *work, const struct work_object *model)
 	rc = tier_room(pool->tiers[1].tier, &room);
 	if (rc < 0)
 		return rc;
-	set_marks(pool, (uint32_t)((room.total - room.free) * 100 / room.total) + 1, 0);
+	high = (uint32_t)((room.total - room.free) * 100 / room.total) + 1;
+	set_marks(pool, high, high);
 	rc = pool_run(pool, NULL);
 	set_marks(pool, 90, 80);
 	return rc;
