@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Worker threads: one ring of waiting jobs per class, one lock for all.
+ * Worker threads: one ring of waiting jobs per class, one lock for all. Idle jobs have threads of
+ * their own, as many as the others, which have stepped back for good.
  *
  * Invariants:
  *  1. A job that was accepted runs exactly once, also while the pool is being freed.
@@ -20,6 +21,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <linux/ioprio.h>
 #include <unistd.h>
@@ -30,12 +32,12 @@
  * burst of background work does not pile up buffers. */
 #define QUEUE_LEN   128u
 #define THREADS_MAX 256u
+#define IDLE_NICE   15 /* a thirtieth of the time of whoever else wants the processor */
 
 struct queued_job {
 	int (*fn)(void *job, struct codec_scratch *scratch);
 	void *job;
 	struct job_group *group; /* may be NULL: nobody waits */
-	enum job_class class;
 };
 
 struct job_queue {
@@ -48,12 +50,12 @@ struct worker {
 	struct workers *pool;
 	struct codec_scratch *scratch;
 	pthread_t thread;
-	bool idle; /* its I/O priority, its own to change */
+	bool idle; /* takes idle jobs only, and nobody else does */
 };
 
 struct workers {
 	pthread_mutex_t lock; /* guards everything below but the constant fields at the end */
-	pthread_cond_t work;
+	pthread_cond_t work, idle_work;
 	struct job_queue queues[JOB_CLASSES];
 	bool stopping;
 
@@ -174,9 +176,12 @@ static void job_run(const struct queued_job *job, struct codec_scratch *scratch)
 	group_done(group, job->fn(job->job, scratch));
 }
 
-static bool queue_take_locked(struct workers *workers, struct queued_job *out)
+static bool queue_take_locked(struct workers *workers, bool idle, struct queued_job *out)
 {
-	for (unsigned i = 0; i < JOB_CLASSES; i++) {
+	enum job_class first = idle ? JOB_IDLE : JOB_FOREGROUND;
+	enum job_class last = idle ? JOB_IDLE : JOB_BACKGROUND;
+
+	for (enum job_class i = first; i <= last; i++) {
 		struct job_queue *queue = &workers->queues[i];
 
 		if (queue->count == 0)
@@ -190,15 +195,12 @@ static bool queue_take_locked(struct workers *workers, struct queued_job *out)
 	return false;
 }
 
-/* Which schedulers heed it: bfq and mq-deadline; the others take no harm. */
-static void worker_priority(struct worker *worker, bool idle)
+/* For the life of the thread: an ordinary user could not take it back. A scheduler lets whoever
+ * wakes up go before a thread this nice; the I/O priority counts with bfq and mq-deadline. */
+static void worker_step_back(void)
 {
-	int class = idle ? IOPRIO_CLASS_IDLE : IOPRIO_CLASS_NONE;
-
-	if (worker->idle == idle)
-		return;
-	worker->idle = idle;
-	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(class, 0));
+	setpriority(PRIO_PROCESS, (id_t)gettid(), IDLE_NICE);
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
 }
 
 static void *worker_main(void *arg)
@@ -208,17 +210,19 @@ static void *worker_main(void *arg)
 	struct queued_job job;
 
 	self = worker;
+	if (worker->idle)
+		worker_step_back();
 	pthread_mutex_lock(&workers->lock);
 	for (;;) {
-		if (queue_take_locked(workers, &job)) {
+		if (queue_take_locked(workers, worker->idle, &job)) {
 			pthread_mutex_unlock(&workers->lock);
-			worker_priority(worker, job.class == JOB_IDLE);
 			job_run(&job, worker->scratch);
 			pthread_mutex_lock(&workers->lock);
 		} else if (workers->stopping) {
 			break;
 		} else {
-			pthread_cond_wait(&workers->work, &workers->lock);
+			pthread_cond_wait(worker->idle ? &workers->idle_work : &workers->work,
+					  &workers->lock);
 		}
 	}
 	pthread_mutex_unlock(&workers->lock);
@@ -238,6 +242,7 @@ static int workers_start(struct workers *workers, unsigned nthreads)
 		struct worker *worker = &workers->threads[workers->nthreads];
 
 		worker->pool = workers;
+		worker->idle = workers->nthreads >= nthreads / 2;
 		err = codec_scratch_new(&worker->scratch);
 		if (err < 0)
 			break;
@@ -275,8 +280,9 @@ int workers_new(struct workers **out, unsigned nthreads)
 	pthread_cond_init(&workers->work, NULL);
 	for (unsigned i = 0; i < JOB_CLASSES; i++)
 		pthread_cond_init(&workers->queues[i].room, NULL);
-	workers->threads = calloc(nthreads, sizeof(*workers->threads));
-	err = workers->threads ? workers_start(workers, nthreads) : -ENOMEM;
+	pthread_cond_init(&workers->idle_work, NULL);
+	workers->threads = calloc(2 * (size_t)nthreads, sizeof(*workers->threads));
+	err = workers->threads ? workers_start(workers, 2 * nthreads) : -ENOMEM;
 	if (err < 0) {
 		workers_free(workers);
 		return err;
@@ -292,6 +298,7 @@ void workers_free(struct workers *workers)
 	pthread_mutex_lock(&workers->lock);
 	workers->stopping = true;
 	pthread_cond_broadcast(&workers->work);
+	pthread_cond_broadcast(&workers->idle_work);
 	pthread_mutex_unlock(&workers->lock);
 	for (unsigned i = 0; i < workers->nthreads; i++) {
 		pthread_join(workers->threads[i].thread, NULL);
@@ -301,6 +308,7 @@ void workers_free(struct workers *workers)
 	for (unsigned i = 0; i < JOB_CLASSES; i++)
 		pthread_cond_destroy(&workers->queues[i].room);
 	pthread_cond_destroy(&workers->work);
+	pthread_cond_destroy(&workers->idle_work);
 	pthread_mutex_destroy(&workers->lock);
 	free(workers);
 }
@@ -308,7 +316,7 @@ void workers_free(struct workers *workers)
 int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
 		   int (*fn)(void *job, struct codec_scratch *scratch), void *job)
 {
-	struct queued_job queued = {.fn = fn, .job = job, .group = group, .class = class};
+	struct queued_job queued = {.fn = fn, .job = job, .group = group};
 	struct job_queue *queue = &workers->queues[class];
 
 	group_add(group);
@@ -323,7 +331,7 @@ int workers_submit(struct workers *workers, enum job_class class, struct job_gro
 	}
 	queue->ring[(queue->first + queue->count) % QUEUE_LEN] = queued;
 	queue->count++;
-	pthread_cond_signal(&workers->work);
+	pthread_cond_signal(class == JOB_IDLE ? &workers->idle_work : &workers->work);
 	pthread_mutex_unlock(&workers->lock);
 	return 0;
 }

@@ -75,7 +75,6 @@ struct move {
 	struct move_progress *progress;
 	struct move_result *result;
 	struct job_group *group;
-	enum job_class class;
 	struct source *sources;
 	size_t nsources;
 	struct idmap objects; /* id -> struct move_object */

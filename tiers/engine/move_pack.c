@@ -20,7 +20,7 @@
 static void close_build(struct move *move, struct frame_build **slot)
 {
 	if (*slot)
-		workers_submit(move->pool->workers, move->class, move->group, frame_build_write,
+		workers_submit(move->pool->workers, JOB_IDLE, move->group, frame_build_write,
 			       *slot);
 	*slot = NULL;
 }
@@ -261,7 +261,7 @@ void move_make_durable(struct move *move)
 		if (rc < 0 && !builds[i]->error)
 			builds[i]->error = rc;
 		if (!builds[i]->error)
-			workers_submit(move->pool->workers, move->class, move->group, verify_job,
+			workers_submit(move->pool->workers, JOB_IDLE, move->group, verify_job,
 				       builds[i]);
 	}
 	job_group_wait(move->group);

@@ -61,7 +61,7 @@ static int load_sources(struct move *move)
 			continue; /* freed meanwhile, or there already */
 		source->heat = heat_of(pool->heat, source->id, frame_record_heat(&source->record));
 		move->nsources++;
-		workers_submit(pool->workers, move->class, move->group, source_load, source);
+		workers_submit(pool->workers, JOB_IDLE, move->group, source_load, source);
 	}
 	return job_group_wait(move->group);
 }
@@ -303,7 +303,6 @@ static int move_init(struct move *move, struct pool *pool, const struct move_req
 {
 	*move = (struct move){.pool = pool,
 			      .request = request,
-			      .class = request->idle ? JOB_IDLE : JOB_BACKGROUND,
 			      .progress = progress,
 			      .result = result,
 			      .mark = appender_mark(pool->tiers[request->to].appender),

@@ -38,7 +38,6 @@ struct move_request {
 	const struct idmap *only; /* objects whose bytes are to move; NULL: all whose policy lets
 				     them (move_allowed()) */
 	bool rewrite;		  /* also what is in that tier already */
-	bool idle;		  /* nobody waits: everything else goes first */
 	bool own_codec;		  /* code what moves with this one, whatever else is set */
 	struct codec_spec codec;
 	void (*left)(void *arg, const struct move_left *left); /* may be NULL */
