@@ -255,6 +255,8 @@ struct cached_block *shard_block_new(struct shard *shard, size_t len)
 
 void shard_shrink(struct shard *shard)
 {
+	if (shard->bytes > shard->peak)
+		shard->peak = shard->bytes;
 	stock_trim(shard, shard->limit / STOCK_SHARE);
 	while (shard->bytes > shard->limit)
 		if (!stock_give_up(shard) && !evict(shard) && !expire_ghost(shard, true))
@@ -581,6 +583,7 @@ void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out)
 		out->bytes += shard->bytes;
 		out->blocks += queues[S3_SMALL].count + queues[S3_MAIN].count +
 			       queues[S3_PINNED].count + queues[S3_PACKED].count;
+		out->peak += shard->peak;
 		out->packed += queues[S3_PACKED].count;
 		out->unpacked += shard->unpacked;
 		out->hits += shard->hits;
@@ -589,5 +592,14 @@ void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out)
 		out->reused += shard->reused;
 		out->allocated += shard->allocated;
 		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+void blockcache_peak_reset(struct blockcache *cache)
+{
+	for (unsigned i = 0; i < cache->nshards; i++) {
+		pthread_mutex_lock(&cache->shards[i].lock);
+		cache->shards[i].peak = cache->shards[i].bytes;
+		pthread_mutex_unlock(&cache->shards[i].lock);
 	}
 }

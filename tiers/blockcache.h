@@ -71,9 +71,12 @@ struct blockcache_stats {
 	uint64_t limit, bytes, blocks, hits, misses, evictions, reused, allocated;
 	uint64_t pinned;   /* bytes */
 	uint64_t unpinned; /* pins that a lower limit has taken off, ever */
+	uint64_t peak;	   /* most bytes since the last blockcache_peak_reset() */
 	uint64_t packed;   /* blocks kept for later, packed where they shrink */
 	uint64_t unpacked; /* hits that had to decode one */
 };
 void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out);
+/* The peak begins anew. */
+void blockcache_peak_reset(struct blockcache *cache);
 
 #endif

@@ -39,6 +39,7 @@ struct shard {
 	size_t nbuckets; /* a power of two */
 	size_t nentries; /* in the index */
 	uint64_t limit, bytes;
+	uint64_t peak; /* of bytes, since blockcache_peak_reset() */
 
 	struct blockstock stock;
 	struct entry *stock_entries;

@@ -296,9 +296,9 @@ static int check_tier(const struct pool_config *config, uint32_t t, char *why, s
 		else if (tier->npaths != 1)
 			say(why, cap, "the tier `ram` has one path, a folder on tmpfs");
 		else if (!tier->size_percent && tier->size_bytes < RAM_MIN)
-			say(why, cap, "the tier `ram` needs a size of at least 16M");
+			say(why, cap, "size should be at least 16M");
 		else if (tier->codec.id != CODEC_NONE && tier->codec.id != CODEC_LZ4)
-			say(why, cap, "the codec of the tier `ram` is none or lz4");
+			say(why, cap, "codec should be none or lz4");
 		return why[0] ? -EINVAL : check_paths(config, t, why, cap);
 	}
 	if (!tier->npaths)

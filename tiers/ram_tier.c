@@ -96,12 +96,10 @@ static void give_back(struct pool *pool)
 	struct blockcache_stats cache;
 
 	blockcache_stats(pool->cache, &cache);
-	if (cache.bytes > pool->ram_tier.high)
-		pool->ram_tier.high = cache.bytes;
-	if (pool->ram_tier.high - cache.bytes < TRIM_BYTES)
+	if (cache.peak < cache.bytes + TRIM_BYTES)
 		return;
 	malloc_trim(0);
-	pool->ram_tier.high = cache.bytes;
+	blockcache_peak_reset(pool->cache);
 }
 
 static void set_codec(struct pool *pool)

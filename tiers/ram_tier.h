@@ -19,7 +19,6 @@ struct pool_config;
 struct ram_tier {		/* one writer, the committer; in struct pool */
 	_Atomic uint64_t limit; /* in force; 0 = what is configured */
 	_Atomic uint64_t log_max;
-	uint64_t high;	  /* most bytes of the cache since memory was last given back */
 	bool low_memory;  /* said so */
 	const char *root; /* where proc/ and sys/ are; NULL = / (tests: a folder) */
 };

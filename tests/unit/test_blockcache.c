@@ -344,8 +344,13 @@ static void test_drop_and_resize(void **state)
 	assert_int_equal(touch_len(cache, 7, 3, 65536), 0);
 	for (unsigned i = 0; i < 5000; i++)
 		touch(cache, i);
+	blockcache_peak_reset(cache);
+	bytes = stats(cache).bytes;
 	blockcache_resize(cache, 16 * MIB);
 	assert_true(stats(cache).bytes <= 16 * MIB);
+	assert_int_equal(stats(cache).peak, bytes);
+	blockcache_peak_reset(cache);
+	assert_true(stats(cache).peak <= 16 * MIB);
 	assert_in_range(stats(cache).blocks, 800, 1024);
 	blockcache_resize(cache, 128 * MIB);
 	for (unsigned i = 0; i < 5000; i++)
