@@ -16,8 +16,8 @@
 
 #define BATCH	16u
 #define PARK_S	600u
-#define FILES	1024u /* objects are numbered frame * FILES + file */
-#define FIRST_S 60u   /* the first pass */
+#define FILES	16u /* small ones in a frame; objects are numbered frame * FILES + file */
+#define FIRST_S 60u /* the first pass */
 
 struct batch {
 	uint32_t frames[BATCH];
@@ -46,7 +46,7 @@ void months_init(struct months *months, uint32_t nframes, const uint32_t *sizes,
 	months->facts = (struct engine_facts){.ntiers = ntiers + 1,
 					      .heat = {HOUR_S},
 					      .promote_window_s = 600,
-					      .residency_s = HOUR_S,
+					      .residency_s = 3 * HOUR_S,
 					      .gain = 1};
 	for (uint32_t t = 1; t <= ntiers; t++) {
 		uint64_t size = (uint64_t)sizes[t - 1] * MONTHS_FRAME;
@@ -368,8 +368,8 @@ static bool has_work(const struct months *months)
 		if (months->used[t] > months->facts.tiers[t].high)
 			return true;
 	for (uint32_t f = 0; f < months->nframes; f++)
-		if (months->frames[f].tier > 1 && months->now_s - months->frames[f].reread_s <=
-							  months->facts.promote_window_s)
+		if (months->frames[f].tier > 1 &&
+		    months->now_s - months->frames[f].reread_s <= months->facts.promote_window_s)
 			return true;
 	return false;
 }
@@ -407,13 +407,34 @@ void months_advance(struct months *months, uint32_t to_s)
 
 /* Uses ----------------------------------------------------------------------------------------- */
 
-static void use(struct months *months, uint32_t f, uint64_t object, uint64_t off, uint64_t len)
+bool months_is_small(uint32_t frame)
+{
+	return frame / MONTHS_RUN % 3 == 0;
+}
+
+/* A read at `off` of the frame. */
+static void use(struct months *months, uint32_t f, uint64_t off, uint64_t len)
 {
 	struct months_frame *frame = &months->frames[f];
-	bool scan = reread_is_scan(&frame->run, off, len);
+	uint32_t first = f - f % MONTHS_RUN;
+	uint64_t object, file_off = off;
+	struct reread_run *run;
+	bool scan;
 
+	if (months_is_small(f)) {
+		object = f * FILES + off / (MONTHS_FRAME / FILES);
+		file_off %= MONTHS_FRAME / FILES;
+		run = &frame->run;
+	} else {
+		object = first * FILES;
+		file_off += (uint64_t)(f - first) * MONTHS_FRAME;
+		run = &months->frames[first].run;
+	}
+	if (!file_off)
+		*run = (struct reread_run){0}; /* opened */
+	scan = reread_is_scan(run, file_off, len);
 	heat_touch(months->heat, f + 1, (struct heat_state){0}, months->now_s);
-	if (reread_note(months->reread, object, off, scan, months->now_s,
+	if (reread_note(months->reread, object, file_off, scan, months->now_s,
 			months->facts.promote_window_s))
 		frame->reread_s = months->now_s;
 }
@@ -424,18 +445,15 @@ void months_read(struct months *months, uint32_t frame, uint32_t pieces)
 
 	months->counts.reads++;
 	months->counts.fast += months->frames[frame].tier == MONTHS_SSD;
-	use(months, frame, (uint64_t)frame * FILES, off, 4096);
+	use(months, frame, off, 4096);
 }
 
-void months_scan(struct months *months, uint32_t frame, uint32_t files)
+void months_scan(struct months *months, uint32_t frame)
 {
-	uint64_t size = MONTHS_FRAME / files, step = size < 131072 ? size : 131072;
+	uint64_t step = MONTHS_FRAME / FILES;
 
-	for (uint32_t file = 0; file < files; file++) {
-		months->frames[frame].run = (struct reread_run){0};
-		for (uint64_t off = 0; off < size; off += step)
-			use(months, frame, (uint64_t)frame * FILES + file, off, step);
-	}
+	for (uint64_t off = 0; off < MONTHS_FRAME; off += step)
+		use(months, frame, off, step);
 }
 
 void months_remove(struct months *months, uint32_t f)
@@ -443,7 +461,7 @@ void months_remove(struct months *months, uint32_t f)
 	if (months->frames[f].tier)
 		months->used[months->frames[f].tier] -= MONTHS_FRAME;
 	heat_forget(months->heat, f + 1);
-	months->frames[f] = (struct months_frame){0};
+	months->frames[f] = (struct months_frame){.run = months->frames[f].run};
 }
 
 void months_write(struct months *months, uint32_t f)

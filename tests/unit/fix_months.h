@@ -24,6 +24,7 @@
 
 #define MONTHS_BEGIN 1767571200u /* Monday 2026-01-05 00:00 UTC, which is local time here */
 #define MONTHS_FRAME (1u << 20)
+#define MONTHS_RUN   100u
 #define MONTHS_SSD   1
 #define HOUR_S	     3600u
 #define DAY_S	     86400u
@@ -78,8 +79,9 @@ void months_release(struct months *months);
 void months_advance(struct months *months, uint32_t to_s);
 /* A read of 4 KiB in one of the frame's first `pieces` pieces. */
 void months_read(struct months *months, uint32_t frame, uint32_t pieces);
-/* All of the frame, front to back: `files` equal ones, one after another. */
-void months_scan(struct months *months, uint32_t frame, uint32_t files);
+/* All of the frame, front to back. */
+void months_scan(struct months *months, uint32_t frame);
+bool months_is_small(uint32_t frame);			  /* holds small files */
 void months_write(struct months *months, uint32_t frame); /* anew: goes to the ssd, else below */
 void months_remove(struct months *months, uint32_t frame);
 

@@ -58,16 +58,30 @@ static void read_hot(struct life *life)
 			2);
 }
 
-/* A tenth of a scan of everything; every third frame holds small files. */
-static void scan_tenth(struct life *life, unsigned tenth)
+/* A tenth of a scan of everything, or of the large files. */
+static void scan_tenth(struct life *life, unsigned tenth, bool small)
 {
 	struct months *months = &life->months;
 
 	for (uint32_t f = FRAMES / 10 * tenth; f < FRAMES / 10 * (tenth + 1); f++)
-		if (months->frames[f].tier) {
-			months_scan(months, f, f % 3 ? 1 : 16);
+		if (months->frames[f].tier && (small || !months_is_small(f))) {
+			months_scan(months, f);
 			life->scanned += MONTHS_FRAME;
 		}
+}
+
+/* Every night a scan, in ten minutes. On Saturdays a backup that reads large files twice, the
+ * second time five minutes after the first: evidence, were it not a scan. */
+static void scan(struct life *life, uint32_t now_s)
+{
+	uint32_t night = now_s % DAY_S / STEP_S, week = (now_s - MONTHS_BEGIN) % WEEK_S / STEP_S;
+
+	if (life->scans && night >= 120 && night < 130)
+		scan_tenth(life, night - 120, true);
+	if (life->backups && week >= 7320 && week < 7330)
+		scan_tenth(life, week - 7320, true);
+	if (life->backups && week == 7329 + 5)
+		scan_tenth(life, 9, false);
 }
 
 /* 40 new frames a day, in the place of the oldest. */
@@ -84,7 +98,6 @@ static void live(struct life *life, uint32_t seconds)
 
 	for (uint32_t s = 0; s < seconds; s += STEP_S) {
 		uint32_t now_s = begin + s, day_s = now_s % DAY_S, since_s;
-		uint32_t week_s = (now_s - MONTHS_BEGIN) % WEEK_S;
 		uint64_t reads = months->counts.reads, fast = months->counts.fast;
 		uint64_t up = months->counts.up;
 
@@ -97,10 +110,7 @@ static void live(struct life *life, uint32_t seconds)
 			life->reads += months->counts.reads - reads;
 			life->fast += months->counts.fast - fast;
 		}
-		if (life->scans && day_s >= 2 * HOUR_S && day_s < 2 * HOUR_S + 10 * STEP_S)
-			scan_tenth(life, (day_s - 2 * HOUR_S) / STEP_S);
-		if (life->backups && week_s >= 5 * DAY_S && week_s < 5 * DAY_S + 10 * STEP_S)
-			scan_tenth(life, (week_s - 5 * DAY_S) / STEP_S);
+		scan(life, now_s);
 		if (life->ingest && day_s % (DAY_S / 40) == 0)
 			write_new(life);
 		months_advance(months, now_s);
@@ -145,7 +155,8 @@ static void live_a_month(unsigned percent, uint32_t ntiers, const char *what)
 	assert_true(months_pingpong(&life.months) < 0.05);
 	/* From two passes after each change on; 95 % is what the issue asks for. */
 	assert_true(life.fast * 100 > life.reads * 97);
-	assert_true(life.scan_up * MONTHS_FRAME * 50 < life.scanned);
+	/* The issue asks for 2 %; two of a thousand are as many as the backups read again. */
+	assert_true(life.scan_up * MONTHS_FRAME * 500 < life.scanned);
 	months_release(&life.months);
 }
 
