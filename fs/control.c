@@ -34,6 +34,7 @@ enum node { /* added to CONTROL_BASE */
 	    NODE_STATS,
 	    NODE_EVENTS,
 	    NODE_METRICS,
+	    NODE_PLAN,
 	    NODE_PINS,
 	    NODE_POLICY,
 	    NODE_JOBS,
@@ -41,6 +42,7 @@ enum node { /* added to CONTROL_BASE */
 	    NODE_JOB, /* + the job's number */
 };
 
+#define JOB_MODE	(S_IFREG | 0600) /* its owner may write "cancel" */
 #define NEW_REQUEST_MAX (4u << 20)
 
 static const struct entry {
@@ -50,9 +52,11 @@ static const struct entry {
 } entries[] = {
 	{"status", NODE_STATUS, NODE_TOP, S_IFREG | 0444},
 	{"stats.json", NODE_STATS, NODE_TOP, S_IFREG | 0444},
-	{"events", NODE_EVENTS, NODE_TOP, S_IFREG | 0444},
+	/* Events, plans, pins and jobs have names of everybody's files. */
+	{"events", NODE_EVENTS, NODE_TOP, S_IFREG | 0400},
+	{"plan", NODE_PLAN, NODE_TOP, S_IFREG | 0400},
 	{"metrics", NODE_METRICS, NODE_TOP, S_IFREG | 0444},
-	{"pins", NODE_PINS, NODE_TOP, S_IFREG | 0400}, /* has names of everybody's files */
+	{"pins", NODE_PINS, NODE_TOP, S_IFREG | 0400},
 	{"policy", NODE_POLICY, NODE_TOP, S_IFREG | 0644},
 	{"jobs", NODE_JOBS, NODE_TOP, S_IFDIR | 0555},
 	{"new", NODE_NEW, NODE_JOBS, S_IFREG | 0600},
@@ -175,7 +179,7 @@ int control_getattr(struct control *control, uint64_t id, struct stat *out)
 	}
 	if (jobs_next(control->jobs, node - NODE_JOB) != node - NODE_JOB)
 		return -ENOENT;
-	fill(control, id, S_IFREG | 0644, out); /* its owner may write "cancel" */
+	fill(control, id, JOB_MODE, out);
 	return 0;
 }
 
@@ -225,7 +229,7 @@ int control_readdir(struct control *control, uint64_t id, uint64_t off,
 	if (off > NODE_JOB + 2)
 		number = off - NODE_JOB - 2;
 	while (!r && node == NODE_JOBS && (number = jobs_next(control->jobs, number + 1))) {
-		fill(control, CONTROL_BASE + NODE_JOB + number, S_IFREG | 0644, &st);
+		fill(control, CONTROL_BASE + NODE_JOB + number, JOB_MODE, &st);
 		snprintf(name, sizeof(name), "%llu", (unsigned long long)number);
 		r = each(arg, name, &st, NODE_JOB + 2 + number);
 	}
@@ -251,6 +255,8 @@ static int make_text(struct control *control, uint64_t node, char **text)
 	case NODE_POLICY:
 		*text = settings_json(control->fs->settings);
 		break;
+	case NODE_PLAN:
+		return control_plan(control->fs, text);
 	case NODE_NEW:
 	case NODE_EVENTS:
 		return 0;

@@ -69,5 +69,7 @@ char *control_pins(struct fs *fs); /* control_pins.c */
 char *control_stats_json(struct fs *fs, const char *mount);
 char *control_status(struct fs *fs, const char *mount);
 char *control_metrics(struct fs *fs, struct jobs *jobs);
+/* .terrace/plan (control_plan.c): pool_plan() takes its time and may fail. */
+int control_plan(struct fs *fs, char **out);
 
 #endif

@@ -24,6 +24,7 @@ libaio-dev          several disk requests at once
 libinih-dev         configuration files
 libjansson-dev      JSON: statistics and jobs
 libbsd-dev          lists and trees
+libncurses-dev      terrace top: a screen that is refreshed in place
 libcmocka-dev       unit tests (the build makes them too)'
 tests='clang               fuzzing
 clang-format        the style of the code

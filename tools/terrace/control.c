@@ -199,24 +199,33 @@ static void on_interrupt(int number)
 	interrupts++;
 }
 
-static void cancel(const struct mount *mount, const char *name)
+enum exit_code control_steer(const struct mount *mount, uint64_t job, const char *word)
 {
-	int fd = control_open(mount, name, O_WRONLY);
+	enum exit_code code = EXIT_DONE;
+	char name[32];
+	int fd;
 
-	if (fd < 0 || write(fd, "cancel", 6) < 0)
-		control_cannot(mount, name);
+	snprintf(name, sizeof(name), "jobs/%" PRIu64, job);
+	fd = control_open(mount, name, O_WRONLY);
+	if (fd < 0 && errno == ENOENT)
+		code = complain(EXIT_FAILED, "there is no job %" PRIu64 " in %s", job,
+				mount->point);
+	else if (fd < 0 || write(fd, word, strlen(word)) < 0)
+		code = control_cannot(mount, name);
 	if (fd >= 0)
 		close(fd);
+	return code;
 }
 
-static bool has_ended(const json_t *job)
+bool control_job_ended(const json_t *job)
 {
 	const char *state = control_text(job, "state");
 
-	return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
+	return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0 &&
+	       strcmp(state, "paused") != 0;
 }
 
-static enum exit_code judge(const struct mount *mount, const json_t *job)
+enum exit_code control_judge(const struct mount *mount, const json_t *job)
 {
 	const char *state = control_text(job, "state"), *why = control_text(job, "error");
 
@@ -232,42 +241,62 @@ static enum exit_code judge(const struct mount *mount, const json_t *job)
 	return control_number(job, "moved") ? EXIT_DONE : EXIT_NOTHING;
 }
 
-enum exit_code control_follow(const struct mount *mount, uint64_t number, enum progress_mode mode,
-			      json_t **end)
+/* Looks at a job until it has ended, is given up, or cannot be read: NULL. */
+static json_t *watch(const struct mount *mount, uint64_t number, enum progress_mode mode)
 {
-	struct sigaction action = {.sa_handler = on_interrupt}, before;
 	struct timespec pause = {.tv_nsec = POLL_NS};
 	struct progress progress;
-	enum exit_code code = EXIT_FAILED;
 	bool cancelled = false;
 	json_t *job;
 	char name[32];
 
 	snprintf(name, sizeof(name), "jobs/%" PRIu64, number);
-	sigaction(SIGINT, &action, &before);
 	progress_init(&progress, mode);
-	*end = NULL;
 	while ((job = control_read(mount, name))) {
-		bool ended = has_ended(job);
+		bool ended = control_job_ended(job);
 
 		progress_show(&progress, control_text(job, "verb"),
 			      control_number(job, "bytes_done"), control_number(job, "bytes_total"),
 			      ended);
-		if (ended) {
-			code = judge(mount, job);
-			*end = job;
+		if (ended || interrupts > 1)
 			break;
-		}
 		json_decref(job);
 		if (interrupts && !cancelled) {
-			cancel(mount, name);
+			control_steer(mount, number, "cancel");
 			cancelled = true;
-		} else if (interrupts > 1) {
-			code = complain(EXIT_FAILED, "job %" PRIu64 " goes on", number);
-			break;
 		}
 		nanosleep(&pause, NULL);
 	}
+	return job;
+}
+
+enum exit_code control_wait(const struct mount *mount, uint64_t number, enum progress_mode mode,
+			    json_t **end)
+{
+	json_t *job = watch(mount, number, mode);
+	enum exit_code code = EXIT_FAILED;
+
+	*end = NULL;
+	if (job && control_job_ended(job)) {
+		*end = job;
+		return control_judge(mount, job);
+	}
+	if (job)
+		complain(code, "job %" PRIu64 " goes on", number);
+	else
+		complain(code, "job %" PRIu64 " goes on when the pool is mounted again", number);
+	json_decref(job);
+	return code;
+}
+
+enum exit_code control_follow(const struct mount *mount, uint64_t number, enum progress_mode mode,
+			      json_t **end)
+{
+	struct sigaction action = {.sa_handler = on_interrupt}, before;
+	enum exit_code code;
+
+	sigaction(SIGINT, &action, &before);
+	code = control_wait(mount, number, mode, end);
 	sigaction(SIGINT, &before, NULL);
 	return code;
 }

@@ -4,6 +4,7 @@
 #define TERRACE_TOOLS_CONTROL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tools/terrace/mounts.h"
@@ -27,11 +28,19 @@ enum exit_code control_request(const struct mount *mount, const char *name, cons
 			       json_t **reply);
 /* Hands a request to jobs/new. Takes the reference. */
 enum exit_code control_submit(const struct mount *mount, json_t *request, uint64_t *job);
+/* Writes "cancel", "pause" or "resume" to a job. */
+enum exit_code control_steer(const struct mount *mount, uint64_t job, const char *word);
+bool control_job_ended(const json_t *job);
+/* What an ended job comes to, said on stderr when it is not "done". */
+enum exit_code control_judge(const struct mount *mount, const json_t *job);
 /*
  * Follows a job to its end, with progress on stderr; Ctrl-C cancels it. *end: the job's last
  * record (the caller's), also when it failed. The code: done, failed, or nothing to do.
  */
 enum exit_code control_follow(const struct mount *mount, uint64_t job, enum progress_mode mode,
 			      json_t **end);
+/* The same, of somebody else's job: Ctrl-C ends the waiting only. */
+enum exit_code control_wait(const struct mount *mount, uint64_t job, enum progress_mode mode,
+			    json_t **end);
 
 #endif

@@ -49,6 +49,21 @@ static const struct verb verbs[] = {
 	 NULL},
 	{"run", "[MNT]", "run the tier engine now, once",
 	 OPTION_ASYNC | OPTION_PROGRESS | OPTION_DRY_RUN | OPTION_JSON, 0, 1, verb_run, NULL},
+	{"evacuate", "TIER|DIR [MNT]", "empty a tier, or one of its directories",
+	 OPTION_ASYNC | OPTION_PROGRESS | OPTION_DRY_RUN | OPTION_JSON, 1, 2, verb_evacuate,
+	 "DIR is a directory of a tier and has a / in it. Nothing is written there from then on,\n"
+	 "until the next mount; `terrace config remove TIER DIR` takes it out. Ctrl-C cancels."},
+	{"plan", "[MNT]", "what the tier engine would move now",
+	 OPTION_FILES | OPTION_BYTES | OPTION_JSON, 0, 1, verb_plan, NULL},
+	{"jobs", "[[status | wait | pause | resume | cancel] N] [MNT]", "jobs: list, wait, steer",
+	 OPTION_PROGRESS | OPTION_JSON, 0, 3, verb_jobs,
+	 "Without N: those that wait, run, or are among the last 32 that ended.\n"
+	 "status and wait end with 0 done, 1 failed or cancelled, 3 nothing was to be done;\n"
+	 "status of a job that has not ended with 75."},
+	{"iostat", "[INTERVAL [COUNT]] [MNT]", "rates and latencies of the tiers", OPTION_JSON, 0,
+	 3, verb_iostat, "The first report is since the mount, further ones since the one before."},
+	{"top", "[MNT]", "tiers, rates and jobs, refreshed", OPTION_PLAIN, 0, 1, verb_top,
+	 "q quits."},
 	{"events", "[MNT]", "what the tier engine has done",
 	 OPTION_FOLLOW | OPTION_LINES | OPTION_JSON, 0, 1, verb_events,
 	 "The daemon keeps the last 8192 events since the mount."},
@@ -102,6 +117,8 @@ static const struct {
 	{OPTION_BYTES, "bytes", 'b', NULL, "plain byte counts"},
 	{OPTION_FOLLOW, "follow", 'f', NULL, "go on with what happens, after the last 10 lines"},
 	{OPTION_LINES, "lines", 'n', "N", "only the last N lines"},
+	{OPTION_PLAIN, "plain", 'n', NULL, "print once, as text; so without a terminal"},
+	{OPTION_FILES, "verbose", 'v', NULL, "list the files, too"},
 	{OPTION_DRY_RUN, "dry-run", 'n', NULL, "say what would be done, change nothing"},
 	{OPTION_JSON, "json", 'j', NULL, "print JSON"},
 };

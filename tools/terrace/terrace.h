@@ -34,6 +34,8 @@ enum option_bit {
 	OPTION_META = 1u << 9,
 	OPTION_FOLLOW = 1u << 10,
 	OPTION_LINES = 1u << 11,
+	OPTION_PLAIN = 1u << 12,
+	OPTION_FILES = 1u << 13, /* plan's -v */
 	OPTION_RUNTIME = 1u << 23,
 	OPTION_SIM_TIER = 1u << 24, /* those of simulate */
 	OPTION_FORMAT = 1u << 25,
@@ -84,6 +86,11 @@ enum exit_code verb_pins(const struct options *options);
 enum exit_code verb_policy(const struct options *options);
 enum exit_code verb_pin(const struct options *options);
 enum exit_code verb_unpin(const struct options *options);
+enum exit_code verb_plan(const struct options *options);
+enum exit_code verb_jobs(const struct options *options);
+enum exit_code verb_evacuate(const struct options *options);
+enum exit_code verb_iostat(const struct options *options);
+enum exit_code verb_top(const struct options *options);
 enum exit_code verb_events(const struct options *options);
 enum exit_code verb_config(const struct options *options);
 enum exit_code verb_sync(const struct options *options);

@@ -164,3 +164,42 @@ enum exit_code verb_run(const struct options *options)
 	mount_release(&mount);
 	return code;
 }
+
+/* The directory as the daemon knows it, or the tier. */
+static json_t *evacuate_request(const char *what)
+{
+	char *full = strchr(what, '/') ? realpath(what, NULL) : NULL;
+	json_t *request = json_pack("{ss ss}", "verb", "evacuate",
+				    strchr(what, '/') ? "path" : "tier", full ? full : what);
+
+	free(full);
+	return request;
+}
+
+enum exit_code verb_evacuate(const struct options *options)
+{
+	const char *what = options->args[0];
+	struct mount mount;
+	enum exit_code code =
+		mount_find(options->nargs > 1 ? options->args[1] : NULL, false, &mount);
+
+	if (code)
+		return code;
+	if (!strchr(what, '/'))
+		code = control_check_tier(&mount, what);
+	if (code)
+		goto out;
+	if (!has(options, OPTION_DRY_RUN)) {
+		code = submit(options, &mount, evacuate_request(what));
+	} else if (has(options, OPTION_JSON)) {
+		json_t *request = evacuate_request(what);
+
+		json_object_set_new(request, "dry_run", json_true());
+		code = json_print(request) ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
+	} else {
+		printf("would empty %s and keep it so until the next mount\n", what);
+	}
+out:
+	mount_release(&mount);
+	return code;
+}
