@@ -49,6 +49,8 @@ static void test_values(void **state)
 	edits("[tier   b]\nhigh = 80\n", "tier b", "high", "70", "[tier   b]\nhigh = 70\n");
 	edits("[tier bb]\nhigh=1\n[tier b]\nhigh = 80\n", "tier b", "high", "70",
 	      "[tier bb]\nhigh=1\n[tier b]\nhigh = 70\n");
+	edits("[tier b]\nhigh=1\n[tier bb]\nhigh = 80\n", "tier bb", "high", "70",
+	      "[tier b]\nhigh=1\n[tier bb]\nhigh = 70\n");
 	/* Not a key that only begins alike. */
 	edits("[tier b]\nhigher = 80\nhigh = 1\n", "tier b", "high", "70",
 	      "[tier b]\nhigher = 80\nhigh = 70\n");

@@ -287,6 +287,30 @@ static void hinted(struct fix_fs *fix, uint64_t id, const char *path)
 	assert_true(entry.id == id);
 }
 
+/* Whatever a hint says, the path is right. */
+static void wrong_hint(struct fix_fs *fix, uint64_t id, uint64_t folder, const char *path)
+{
+	uint64_t other = fix_file(fix, folder, "other", "");
+	struct object *object;
+	struct attr attr, others;
+	struct txn *txn;
+	char buf[64];
+
+	assert_int_equal(fs_load(fix->fs, other, &object, &others), 0);
+	object_put(object);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(fs_load(fix->fs, id, &object, &attr), 0);
+		attr.cookie = i == 0 ? others.cookie : i == 1 ? 0 : 4711;
+		txn = txn_begin(fix->fs->pool);
+		assert_int_equal(fs_store(txn, object, &attr), 0);
+		assert_int_equal(txn_commit(txn), 0);
+		object_put(object);
+		fs_path(fix->fs, id, buf, sizeof(buf));
+		assert_string_equal(buf, path);
+	}
+	assert_int_equal(fs_unlink(fix->fs, folder, "other"), 0);
+}
+
 static void hints(struct fix_fs *fix)
 {
 	uint64_t d = fix_folder(fix, ROOT, "d"), e = fix_folder(fix, d, "e");
@@ -313,6 +337,7 @@ static void hints(struct fix_fs *fix)
 	assert_memory_equal(buf, "object ", 7);
 	assert_int_equal(fs_rename(fix->fs, ROOT, "f3", d, "i", 0), 0);
 	hinted(fix, f, "/dd/i");
+	wrong_hint(fix, f, d, "/dd/i");
 	/* A hint that has become another's: */
 	assert_int_equal(fs_link(fix->fs, f, d, "j", &st), 0);
 	assert_int_equal(fs_rename(fix->fs, d, "i", d, "k", 0), 0);
