@@ -211,16 +211,32 @@ static int record(struct jobs *jobs, uint64_t number)
 	return r;
 }
 
+/* Who is to be forgotten first: of more than half our own, the oldest of those, so that settings on
+ * many files do not push out the outcome of what somebody asked for and still waits to see. */
+static struct entry **oldest_locked(struct jobs *jobs)
+{
+	struct entry **any = NULL, **own = NULL, **p;
+	unsigned nown = 0;
+
+	for (p = &jobs->first; *p; p = &(*p)->next) {
+		if ((*p)->state < JOB_DONE)
+			continue;
+		any = any ? any : p;
+		own = own || !(*p)->own ? own : p;
+		nown += (*p)->own;
+	}
+	return nown > JOBS_KEPT / 2 ? own : any ? any : p;
+}
+
 /* Forgets the oldest ended jobs beyond those that are kept. */
 static void drop_old(struct jobs *jobs)
 {
 	for (;;) {
-		struct entry **p = &jobs->first, *old;
+		struct entry **p, *old;
 		uint64_t number;
 
 		pthread_mutex_lock(&jobs->lock);
-		while (*p && (*p)->state < JOB_DONE)
-			p = &(*p)->next;
+		p = oldest_locked(jobs);
 		old = jobs->ended > JOBS_KEPT ? *p : NULL;
 		if (old) {
 			*p = old->next;

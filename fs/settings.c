@@ -19,7 +19,7 @@
 
 #include "fs/fs.h"
 #include "fs/policy.h"
-#include "fs/text.h"
+#include "fs/settings_impl.h"
 #include "tiers/config_edit.h"
 #include "tiers/config_keys.h"
 #include "tiers/engine/engine.h"
@@ -28,17 +28,6 @@
 #include "tiers/places.h"
 #include "tiers/pool.h"
 #include "tiers/tunables.h"
-
-#define SECTION_CAP 64u
-#define KEY_CAP	    64u
-
-struct settings {
-	struct fs *fs;
-	pthread_mutex_t lock; /* guards all below; changes take turns under it */
-	struct pool_config now, file;
-	char *text; /* of the file; NULL: it has none, or could not be read */
-	size_t len;
-};
 
 static int __attribute__((format(printf, 4, 5)))
 say(int error, char *message, size_t cap, const char *format, ...)
@@ -82,133 +71,6 @@ void settings_free(struct settings *settings)
 	free(settings->text);
 	pthread_mutex_destroy(&settings->lock);
 	free(settings);
-}
-
-/* Showing -------------------------------------------------------------------------------------- */
-
-static const char *source_of(const struct settings *settings, const struct config_key *key,
-			     const void *now, const void *file, const char *section, bool live)
-{
-	if (!config_value_equal(key, now, file))
-		return live ? "run time" : "mount"; /* the file says something else by now */
-	return settings->text && config_edit_has(settings->text, settings->len, section, key->name)
-		       ? "file"
-		       : "default";
-}
-
-static json_t *value_json(const struct config_key *key, const void *base)
-{
-	char *text = config_value_text(key, base);
-	json_t *json = text ? json_string(text) : NULL;
-
-	free(text);
-	return json;
-}
-
-/* Keys of [pool], or of a tier: tier is then its name with a point. */
-static void add_section(struct settings *settings, json_t *list, const struct config_key *key,
-			const char *section, const char *tier, const void *now, const void *file,
-			const void *defaults, const struct config_tier *of)
-{
-	bool ram = of && of->kind == TIER_KIND_RAM;
-	char name[KEY_CAP];
-
-	for (; key->name; key++) {
-		if ((ram && !(key->flags & CONFIG_RAM)) || key->kind == CONFIG_PATHS ||
-		    !strncmp(key->name, "test_", 5) || key->kind == CONFIG_PATH ||
-		    key->kind == CONFIG_UUID)
-			continue; /* `terrace config` shows places */
-		snprintf(name, sizeof(name), "%s%s", tier, key->name);
-		json_array_append_new(list,
-				      json_pack("{ss so so ss sb ss}", "key", name, "value",
-						value_json(key, now), "default",
-						value_json(key, defaults), "source",
-						source_of(settings, key, now, file, section,
-							  config_live(key, of)),
-						"live", config_live(key, of), "help", key->help));
-	}
-}
-
-static json_t *settings_list(struct settings *settings)
-{
-	struct pool_config *pool = calloc(1, sizeof(*pool));
-	json_t *list = json_array();
-	bool first = true;
-
-	if (!pool) {
-		json_decref(list);
-		return NULL;
-	}
-	config_pool_defaults(pool);
-	add_section(settings, list, config_pool_keys, "pool", "", &settings->now, &settings->file,
-		    pool, NULL);
-	for (uint32_t t = 0; t < settings->now.ntiers; t++) {
-		const struct config_tier *tier = &settings->now.tiers[t];
-		struct config_tier defaults = {.name = NULL};
-		char section[SECTION_CAP], prefix[SECTION_CAP];
-
-		config_tier_defaults(&defaults, tier->kind, first);
-		first = first && tier->kind == TIER_KIND_RAM;
-		snprintf(section, sizeof(section), "tier %s", tier->name);
-		snprintf(prefix, sizeof(prefix), "%s.", tier->name);
-		add_section(settings, list, config_tier_keys, section, prefix, tier,
-			    &settings->file.tiers[t], &defaults, tier);
-	}
-	free(pool);
-	return list;
-}
-
-/* The lines of a rule's section, as {"key": value}, values of repeated keys as a list. */
-static json_t *rule_json(const struct config_rule *rule)
-{
-	json_t *json = json_pack("{ss}", "name", rule->name);
-	char *text = NULL, *rest, *line;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-
-	if (!out)
-		return json;
-	config_rule_print(rule, out);
-	if (fclose(out)) {
-		free(text);
-		return json;
-	}
-	rest = text;
-	while ((line = strsep(&rest, "\n")) && *line) {
-		char *value = strstr(line, " = ");
-		json_t *list;
-
-		*value = '\0';
-		value += 3;
-		if (strcmp(line, "match") != 0 && strcmp(line, "never") != 0) {
-			json_object_set_new(json, line, json_string(value));
-			continue;
-		}
-		list = json_object_get(json, line);
-		if (!list) {
-			list = json_array();
-			json_object_set_new(json, line, list);
-		}
-		json_array_append_new(list, json_name(value));
-	}
-	free(text);
-	return json;
-}
-
-char *settings_json(struct settings *settings)
-{
-	json_t *rules = json_array(), *root;
-	char *text;
-
-	pthread_mutex_lock(&settings->lock);
-	for (uint32_t i = 0; i < settings->now.nrules; i++)
-		json_array_append_new(rules, rule_json(&settings->now.rules[i]));
-	root = json_pack("{ss so so}", "file", settings->now.file ? settings->now.file : "",
-			 "settings", settings_list(settings), "rules", rules);
-	pthread_mutex_unlock(&settings->lock);
-	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-	json_decref(root);
-	return text;
 }
 
 /* Changing ------------------------------------------------------------------------------------- */
@@ -476,31 +338,6 @@ static int change_locked(struct settings *settings, json_t *set, bool runtime, b
 
 /* Reading again -------------------------------------------------------------------------------- */
 
-struct places {
-	const struct config_tier *tier;
-	uint32_t found, all;
-};
-
-static int find_place(void *arg, const struct pool_place *place)
-{
-	struct places *places = arg;
-
-	places->all++;
-	for (uint32_t i = 0; i < places->tier->npaths; i++)
-		places->found += !strcmp(places->tier->paths[i], place->path);
-	return 0;
-}
-
-/* Directories that came or went by `terrace config` are no news, nor is their order. */
-static bool same_places(struct settings *settings, uint32_t t, const struct config_tier *tier)
-{
-	struct places places = {.tier = tier};
-
-	if (pool_places(settings->fs->pool, t, find_place, &places))
-		return false;
-	return places.found == places.all && places.all == tier->npaths;
-}
-
 struct comparison {
 	struct settings *settings;
 	const struct pool_config *fresh;
@@ -519,8 +356,8 @@ static int tell_fixed(void *arg, const struct config_change *change)
 	for (uint32_t t = 1; t < fresh->ntiers; t++) {
 		snprintf(name, sizeof(name), "%s.path", fresh->tiers[t].name);
 		if (!strcmp(name, change->name) &&
-		    same_places(comparison->settings, t, &fresh->tiers[t]))
-			return 0;
+		    pool_places_match(comparison->settings->fs->pool, t, &fresh->tiers[t]))
+			return 0; /* `terrace config` has made it so */
 	}
 	log_warning("%s: %s: %s -> %s counts from the next mount on", fresh->name, change->name,
 		    change->from, change->to);

@@ -60,6 +60,15 @@ printf '{"set":{"promote_window":"3min"}}' >&3
 exec 3>&-
 shows promote_window "3min file"
 
+# a directory that came while mounted is no news to a reload; an edited setting counts
+mkdir "$T/hdd2"
+terrace config add hdd "$T/hdd2" "$M" >/dev/null
+sed -i 's/^run_interval = .*/run_interval = 40s/' "$POOL"
+terrace policy reload "$M"
+shows run_interval "40s file"
+if grep -q 'path.*counts from the next mount' "$LOG"; then fail "$(grep 'next mount' "$LOG")"; fi
+terrace policy set run_interval=10s "$M" >/dev/null
+
 # others may look, and not touch
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fs/control.h"
 #include "fs/inode.h"
 #include "fs/policy.h"
 #include "tests/unit/fix_fs.h"
@@ -367,6 +368,34 @@ static void many_placed(void **state)
 		assert_true(becomes(fix, ids[i], "tier", "hdd"));
 }
 
+/* Nor do they push out what somebody asked for and waits for. */
+static void asked_jobs_stay(void **state)
+{
+	static const char request[] = "{\"verb\":\"run\"}";
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data");
+	struct control_file *file;
+	struct stat st;
+	char reply[64] = "", *text;
+	size_t got;
+
+	assert_int_equal(control_lookup(fix->fs->control, CONTROL_BASE, "jobs", &st), 0);
+	assert_int_equal(control_lookup(fix->fs->control, st.st_ino, "new", &st), 0);
+	assert_int_equal(control_open(fix->fs->control, st.st_ino, O_RDWR, &file), 0);
+	assert_int_equal(control_write(file, request, strlen(request)), 0);
+	assert_int_equal(control_read(file, reply, sizeof(reply) - 1, 0, &got), 0);
+	control_close(file);
+	text = strchr(reply, ':');
+	assert_non_null(text);
+	*strchrnul(++text, '}') = '\0';
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(SET(f, "pin", i % 2 ? "ssd" : "hdd"), 0);
+		assert_true(becomes(fix, f, "tier", i % 2 ? "ssd" : "hdd"));
+	}
+	assert_int_equal(control_lookup(fix->fs->control, CONTROL_BASE, "jobs", &st), 0);
+	assert_int_equal(control_lookup(fix->fs->control, st.st_ino, text, &st), 0);
+}
+
 /* The n-th field, from 0, of the n-th line of user.terrace.why; fields 11 and 12 are the texts. */
 static const char *why(struct fix_fs *fix, uint64_t id, unsigned field)
 {
@@ -504,6 +533,7 @@ int main(void)
 					   TEST(settings_go_before_rules),
 					   TEST(placed_at_once),
 					   TEST(many_placed),
+					   TEST(asked_jobs_stay),
 					   TEST(whys),
 					   TEST(effective),
 					   TEST(at_once)};
