@@ -375,6 +375,11 @@ int fs_statfs(struct fs *fs, struct statvfs *out)
 	return 0;
 }
 
+bool fs_try_again(struct fs *fs, int r, bool frees, unsigned *tries)
+{
+	return r == -ENOSPC && (*tries)++ < 2 && !pool_make_room(fs->pool, frees);
+}
+
 bool fs_is_tight(struct fs *fs)
 {
 	struct pool_space space;

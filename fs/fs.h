@@ -134,6 +134,9 @@ int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode
 int fs_fsync(struct fs *fs, struct inode *inode);
 int fs_fsync_all(struct fs *fs);
 /* True when so little room is left that writes should not linger in the kernel's cache. */
+/* After a change that failed with r: is it worth making once more? frees: it gives space back. */
+bool fs_try_again(struct fs *fs, int r, bool frees, unsigned *tries);
+
 bool fs_is_tight(struct fs *fs);
 
 /* Folders. ------------------------------------------------------------------------------------- */

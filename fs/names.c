@@ -179,14 +179,17 @@ static int make_simple(struct fs *fs, uint64_t parent, const char *name, const s
 {
 	struct birth birth;
 	struct object *made;
+	unsigned tries = 0;
 	int r;
 
-	birth.attr = *attr;
-	birth.attr.uid = cred->uid;
-	birth.attr.gid = cred->gid;
-	birth.target = target;
-	birth.access_len = birth.default_len = 0;
-	r = make(fs, parent, name, cred->umask, &birth, &made);
+	do {
+		birth.attr = *attr;
+		birth.attr.uid = cred->uid;
+		birth.attr.gid = cred->gid;
+		birth.target = target;
+		birth.access_len = birth.default_len = 0;
+		r = make(fs, parent, name, cred->umask, &birth, &made);
+	} while (fs_try_again(fs, r, false, &tries));
 	if (r)
 		return r;
 	fs_fill(fs, made, &birth.attr, out);
@@ -391,6 +394,7 @@ static int remove_name(struct fs *fs, uint64_t parent, const char *name, bool fo
 	if (name_is_control(parent, name))
 		return -EPERM;
 	txn = txn_begin(fs->pool);
+	txn_frees(txn); /* also one of several names: deleting must not fail for lack of room */
 	r = folder_load(fs, parent, &from);
 	if (!r)
 		r = dir_find(&from.dir, &key, &slot);
@@ -428,10 +432,22 @@ out:
 
 int fs_unlink(struct fs *fs, uint64_t parent, const char *name)
 {
-	return remove_name(fs, parent, name, false);
+	unsigned tries = 0;
+	int r;
+
+	do
+		r = remove_name(fs, parent, name, false);
+	while (fs_try_again(fs, r, true, &tries));
+	return r;
 }
 
 int fs_rmdir(struct fs *fs, uint64_t parent, const char *name)
 {
-	return remove_name(fs, parent, name, true);
+	unsigned tries = 0;
+	int r;
+
+	do
+		r = remove_name(fs, parent, name, true);
+	while (fs_try_again(fs, r, true, &tries));
+	return r;
 }

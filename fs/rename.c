@@ -170,8 +170,8 @@ static int stage(struct move *move, unsigned flags)
 	return r;
 }
 
-int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
-	      const char *new_name, unsigned flags)
+static int rename_once(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
+		       const char *new_name, unsigned flags)
 {
 	struct move move = {.fs = fs, .now = attr_now()};
 	bool same = false;
@@ -208,5 +208,17 @@ int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_par
 		object_put(move.object);
 	folder_put(&move.from.own);
 	folder_put(&move.to.own);
+	return r;
+}
+
+int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
+	      const char *new_name, unsigned flags)
+{
+	unsigned tries = 0;
+	int r;
+
+	do
+		r = rename_once(fs, parent, name, new_parent, new_name, flags);
+	while (fs_try_again(fs, r, false, &tries));
 	return r;
 }

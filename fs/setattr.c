@@ -128,8 +128,8 @@ static bool is_same(const struct attr *a, const struct attr *b)
 	return !memcmp(x, y, sizeof(x));
 }
 
-int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *values,
-	       struct stat *out)
+static int setattr_once(struct fs *fs, uint64_t id, unsigned set, const struct stat *values,
+			struct stat *out)
 {
 	struct attr attr = {.mode = 0}, before;
 	struct object *object = NULL;
@@ -169,6 +169,18 @@ int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *valu
 		fs_fill(fs, object, &attr, out);
 	if (object)
 		object_put(object);
+	return r;
+}
+
+int fs_setattr(struct fs *fs, uint64_t id, unsigned set, const struct stat *values,
+	       struct stat *out)
+{
+	unsigned tries = 0;
+	int r;
+
+	do
+		r = setattr_once(fs, id, set, values, out);
+	while (fs_try_again(fs, r, set & FS_SET_SIZE, &tries));
 	return r;
 }
 

@@ -6,7 +6,8 @@
  * Invariants:
  *  1. A cut never separates a rename over a name from the data of the file that was renamed:
  * objects on pool.ordered are flushed before it, and the cut lies behind the transactions of that
- * flush. sync_lock makes cuts one at a time.
+ * flush. sync_lock makes cuts one at a time. What no tier takes goes into the journal itself
+ * (synced_rescue()); where that fails too, the cut lies before all such renames since the last one.
  *  2. Freed space is punched or removed only when the transaction that freed it is durable (I2).
  *  3. What is given back beyond a frame's own bytes, edges shared with dead neighbours and whole
  * segments, keeps clear of frames that are written and not yet committed, and of those whose end is
@@ -22,16 +23,20 @@
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
-#define GATE_AFTER  3u /* rounds of ordered flushes before new ordered renames have to wait */
-#define PUNCH_ALIGN 4096u
+#define GATE_AFTER   3u /* rounds of ordered flushes before new ordered renames have to wait */
+#define STUCK_NS     500000000u /* an object that could not be settled is not tried again before */
+#define STUCK_MAX_NS (32ull * 1000 * 1000 * 1000)
+#define ROOM_MORE    (1u << 20)
+#define PUNCH_ALIGN  4096u
 #define FRAME_STORED_MAX \
 	((1u << 20) + (1u << 18)) /* no frame is longer: header, tables, incompressible payload */
 #define PENDING_LOOK                                                                \
 	4096u /* freed frames not yet durable that one freed frame is compared with \
 	       */
-#define EMPTY_ROLL_BYTES (1u << 20) /* an open segment this long, with nothing alive, is sealed */
-#define HEAT_A_TICK	 512u
-#define TICK_NS		 (1000u * 1000 * 1000)
+#define EMPTY_ROLL_BYTES   (1u << 20) /* an open segment this long, with nothing alive, is sealed */
+#define HEAT_A_TICK	   512u
+#define TICK_NS		   (1000u * 1000 * 1000)
+#define CHECKPOINT_WAIT_NS (16 * (uint64_t)TICK_NS)
 
 uint64_t clock_mono_ns(void)
 {
@@ -99,6 +104,7 @@ static size_t take_ordered(struct pool *pool, bool freeze, struct object ***out,
 		}
 	} else {
 		*cut = meta_seq(pool->meta);
+		pool->ordered_seq = 0;
 		if (freeze) {
 			int rc = meta_freeze(pool->meta);
 
@@ -122,11 +128,72 @@ static void give_back(struct pool *pool, struct object **objects, size_t n)
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
+/* Makes one object's data go with the cut: in the journal itself, where frames cannot be had. What
+ * failed together with others may go alone. */
+static int settle(struct object *object, bool alone)
+{
+	int rc = object->dirty_bytes ? synced_rescue(object) : 0;
+
+	return rc < 0 && !alone ? flush_object(object) : rc;
+}
+
+/* Not all could be flushed. Those that can be settled are; the others are ordered still. */
+static int settle_each(struct pool *pool, struct object **objects, size_t n, int error)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int rc = settle(objects[i], n == 1);
+
+		rc = rc == -EFBIG ? error : rc; /* what the tiers say */
+		if (rc < 0)
+			give_back(pool, &objects[i], 1);
+		first = first ? first : rc;
+	}
+	return first;
+}
+
+/* As far as the journal may be cut with an object that cannot be settled: before the first rename
+ * since the last whole cut. Not just before its own: data of others lies behind theirs. */
+static uint64_t partial_cut(struct pool *pool)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&pool->commit_lock);
+	seq = pool->ordered_seq;
+	pthread_mutex_unlock(&pool->commit_lock);
+	return seq ? seq - 1 : 0;
+}
+
+/* Was it tried just now? Coding it all in vain takes a processor: so again after twice the time, or
+ * when there is more room. */
+static bool stuck(struct pool *pool)
+{
+	return pool->stuck_error && clock_mono_ns() < pool->stuck_until_ns &&
+	       flush_room(pool) < pool->stuck_room + ROOM_MORE;
+}
+
+static void stuck_set(struct pool *pool, int error)
+{
+	pool->stuck_wait_ns = pool->stuck_wait_ns ? pool->stuck_wait_ns * 2 : STUCK_NS;
+	if (pool->stuck_wait_ns > STUCK_MAX_NS)
+		pool->stuck_wait_ns = STUCK_MAX_NS;
+	pool->stuck_error = error;
+	pool->stuck_until_ns = clock_mono_ns() + pool->stuck_wait_ns;
+	pool->stuck_room = flush_room(pool);
+	log_warning("%s: a file that must be stored before anything else cannot be (%s): nothing "
+		    "after it is durable; tried again after %llu ms, or when there is more room",
+		    pool->config.name, strerror(-error),
+		    (unsigned long long)(pool->stuck_wait_ns / 1000000));
+}
+
+/* With an error, *cut is as far as it may go all the same. */
 static int find_cut(struct pool *pool, bool freeze, uint64_t *cut)
 {
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&pool->sync_lock);
+	rc = stuck(pool) ? pool->stuck_error : 0;
 	for (unsigned round = 0; rc == 0; round++) {
 		struct object **objects = NULL;
 		size_t n = take_ordered(pool, freeze, &objects, cut, &rc);
@@ -137,10 +204,18 @@ static int find_cut(struct pool *pool, bool freeze, uint64_t *cut)
 			gate_set(pool, true);
 		rc = flush_objects(pool, objects, n);
 		if (rc < 0)
-			give_back(pool, objects, n);
+			rc = settle_each(pool, objects, n, rc);
 		for (size_t i = 0; i < n; i++)
 			object_put(objects[i]);
 		free(objects);
+		if (rc < 0)
+			stuck_set(pool, rc);
+	}
+	if (rc < 0) {
+		*cut = partial_cut(pool);
+	} else {
+		pool->stuck_error = 0;
+		pool->stuck_wait_ns = 0;
 	}
 	if (pool->order_gate)
 		gate_set(pool, false);
@@ -148,12 +223,21 @@ static int find_cut(struct pool *pool, bool freeze, uint64_t *cut)
 	return rc;
 }
 
-int pool_cut(struct pool *pool)
+int pool_cut_upto(struct pool *pool, uint64_t need)
 {
 	uint64_t cut = 0;
-	int rc = find_cut(pool, false, &cut);
+	int rc = find_cut(pool, false, &cut), synced = 0;
 
-	return rc < 0 ? rc : meta_sync(pool->meta, cut);
+	if (rc == 0 || cut)
+		synced = meta_sync(pool->meta, cut);
+	if (rc < 0 && synced == 0 && meta_durable_seq(pool->meta) >= need)
+		rc = 0;
+	return rc < 0 ? rc : synced;
+}
+
+int pool_cut(struct pool *pool)
+{
+	return pool_cut_upto(pool, UINT64_MAX);
 }
 
 int pool_checkpoint(struct pool *pool)
@@ -164,10 +248,36 @@ int pool_checkpoint(struct pool *pool)
 	return rc < 0 ? rc : meta_checkpoint(pool->meta);
 }
 
+int pool_make_room(struct pool *pool, bool frees)
+{
+	uint64_t before = pool->rooms_made;
+	int rc = 0;
+
+	pthread_mutex_lock(&pool->room_lock);
+	if (pool->rooms_made == before) { /* else somebody has just done it */
+		uint64_t now = clock_mono_ns();
+
+		if (!frees && now < pool->room_next_ns)
+			rc = -ENOSPC;
+		else
+			rc = pool_checkpoint(pool);
+		if (rc == 0) {
+			pool->rooms_made++;
+			pool->room_next_ns = now + TICK_NS;
+		}
+	}
+	pthread_mutex_unlock(&pool->room_lock);
+	return rc;
+}
+
 int pool_sync(struct pool *pool)
 {
-	int rc = flush_upto(pool, ramlog_head(pool->log));
-	int cut;
+	int rc, cut;
+
+	pthread_mutex_lock(&pool->sync_lock);
+	pool->stuck_until_ns = 0; /* somebody wants to know */
+	pthread_mutex_unlock(&pool->sync_lock);
+	rc = flush_upto(pool, ramlog_head(pool->log));
 
 	pool_reap(pool);
 	cut = pool_cut(pool);
@@ -403,9 +513,33 @@ void pool_keep_heat(struct pool *pool)
 		;
 }
 
+/* A checkpoint that fails is tried again after twice the time, up to CHECKPOINT_WAIT_NS; one that
+ * is made because there was no room for metadata comes at the next tick, and once. */
+struct checkpoints {
+	uint64_t next_ns, wait_ns;
+};
+
+static void checkpoint_if_due(struct pool *pool, struct checkpoints *state)
+{
+	bool due = meta_checkpoint_due(pool->meta, pool->config.checkpoint_interval_ns);
+	uint64_t now = clock_mono_ns();
+
+	if (now < state->next_ns || !(due || atomic_exchange(&pool->meta_full, false)))
+		return;
+	if (pool_checkpoint(pool) == 0) { /* else logged where it failed */
+		state->wait_ns = 0;
+		return;
+	}
+	state->wait_ns = state->wait_ns ? state->wait_ns * 2 : TICK_NS;
+	if (state->wait_ns > CHECKPOINT_WAIT_NS)
+		state->wait_ns = CHECKPOINT_WAIT_NS;
+	state->next_ns = now + state->wait_ns;
+}
+
 void *pool_committer(void *arg)
 {
 	struct pool *pool = arg;
+	struct checkpoints checkpoints = {0};
 	uint64_t heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;
 
 	for (;;) {
@@ -419,9 +553,7 @@ void *pool_committer(void *arg)
 		pthread_mutex_unlock(&pool->thread_lock);
 		if (stop)
 			return NULL;
-		if (meta_checkpoint_due(pool->meta, pool->config.checkpoint_interval_ns))
-			pool_checkpoint(
-				pool); /* logged where it failed; tried again at the next tick */
+		checkpoint_if_due(pool, &checkpoints);
 		pool_reap(pool);
 		ramlog_trim(pool->log);
 		ram_tier_tick(pool);

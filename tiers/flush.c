@@ -24,6 +24,8 @@
 #define BATCH_BYTES  (32u << 20)
 #define CLASSES	     8u
 #define STALE_TRIES  8u
+#define RETRY_MAX_NS (60ull * 1000 * 1000 * 1000)
+#define ROOM_MORE    (1u << 20)
 #define COPY_WAIT_NS 50000
 #define COPY_WAITS   100000u /* five seconds */
 
@@ -58,6 +60,7 @@ struct flush {
 	uint64_t marks[CONFIG_TIERS_MAX]; /* of the appenders, before this batch's first append */
 	uint64_t bytes;
 	uint64_t failed_bytes;
+	bool hopeless; /* of a whole batch not one frame could be written */
 	int error;
 };
 
@@ -475,6 +478,9 @@ static void run(struct flush *flush)
 		}
 	job_group_wait(flush->group);
 	make_durable(flush);
+	flush->hopeless = flush->nbuilds > 0;
+	for (size_t i = 0; i < flush->nbuilds; i++)
+		flush->hopeless = flush->hopeless && flush->builds[i]->error;
 	if (flush->nplaced)
 		qsort(flush->placed, flush->nplaced, sizeof(*flush->placed), by_object);
 	for (size_t i = 0, n; i < flush->nplaced; i += n) {
@@ -508,7 +514,7 @@ static void add_object(struct flush *flush, struct object *object)
 	if (idmap_get(&flush->objects, object->id))
 		return; /* its ranges of now are in this batch */
 	pool_policy(flush->pool, object->id, 0, &policy);
-	while (from != UINT64_MAX) {
+	while (from != UINT64_MAX && !flush->hopeless) {
 		struct build_class *class = class_of(flush, &policy);
 		int rc;
 
@@ -545,6 +551,7 @@ int flush_objects(struct pool *pool, struct object *const *objects, size_t n)
 		return rc;
 	for (unsigned tries = 0; tries < STALE_TRIES; tries++) {
 		flush.error = 0;
+		flush.hopeless = false;
 		for (size_t i = 0; i < n; i++)
 			add_object(&flush, objects[i]);
 		run(&flush);
@@ -581,7 +588,7 @@ static uint64_t walk(struct flush *flush, uint64_t from, uint64_t upto)
 	struct pool *pool = flush->pool;
 	unsigned waits = 0;
 
-	while (from < upto) {
+	while (from < upto && !flush->hopeless) {
 		struct ramlog_record record;
 		uint64_t next;
 		struct object *object;
@@ -627,6 +634,7 @@ int flush_upto(struct pool *pool, uint64_t upto)
 	for (unsigned tries = 0; tries < STALE_TRIES; tries++) {
 		flush.error = 0;
 		flush.failed_bytes = 0;
+		flush.hopeless = false;
 		reached = walk(&flush, pool->flush_cursor, upto);
 		run(&flush);
 		if (flush.error != -ESTALE)
@@ -635,7 +643,8 @@ int flush_upto(struct pool *pool, uint64_t upto)
 	rc = flush.error;
 	if (rc == 0)
 		pool->flush_cursor = reached;
-	pool->parked_bytes = flush.failed_bytes;
+	/* Where it gave up, the rest was not even tried. */
+	pool->parked_bytes = flush.error && flush.hopeless ? pool->dirty_bytes : flush.failed_bytes;
 	pthread_mutex_unlock(&pool->cursor_lock);
 	flush_release(&flush);
 	return rc;
@@ -660,11 +669,46 @@ static uint64_t flush_period(struct pool *pool)
 	return now.commit_interval_ns / 2;
 }
 
+uint64_t flush_room(struct pool *pool)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		struct tier_space room;
+
+		if (tier_room(pool->tiers[t].tier, &room) == 0)
+			bytes += room.free;
+	}
+	return bytes;
+}
+
+/* What could not be flushed is tried again after twice the time, up to RETRY_MAX_NS, and at the
+ * next period when there is more room than there was: coding it all in vain takes a processor. */
+struct retry {
+	uint64_t at_ns, wait_ns;
+	uint64_t room; /* when it failed */
+};
+
+static bool retry_due(struct pool *pool, const struct retry *retry)
+{
+	return !retry->wait_ns || clock_mono_ns() >= retry->at_ns ||
+	       flush_room(pool) >= retry->room + ROOM_MORE;
+}
+
+static void retry_later(struct pool *pool, struct retry *retry, uint64_t period)
+{
+	retry->wait_ns = retry->wait_ns ? retry->wait_ns * 2 : period;
+	if (retry->wait_ns > RETRY_MAX_NS)
+		retry->wait_ns = RETRY_MAX_NS;
+	retry->at_ns = clock_mono_ns() + retry->wait_ns;
+	retry->room = flush_room(pool);
+}
+
 void *flush_thread(void *arg)
 {
 	struct pool *pool = arg;
 	uint64_t began = clock_mono_ns();
-	bool failing = false;
+	struct retry retry = {0};
 
 	for (;;) {
 		uint64_t due;
@@ -672,7 +716,7 @@ void *flush_thread(void *arg)
 
 		pthread_mutex_lock(&pool->thread_lock);
 		while (due = began + flush_period(pool),
-		       !pool->stopping && !(pool->flush_urgent && !failing) &&
+		       !pool->stopping && !(pool->flush_urgent && !retry.wait_ns) &&
 			       clock_mono_ns() < due)
 			thread_wait(pool, due);
 		stop = pool->stopping;
@@ -681,8 +725,12 @@ void *flush_thread(void *arg)
 		if (stop)
 			return NULL;
 		timed = clock_mono_ns() >= due;
-		/* A tier that takes nothing is asked again at the next period, not at once. */
-		failing = flush_upto(pool, ramlog_head(pool->log)) < 0;
+		if (retry_due(pool, &retry)) {
+			if (flush_upto(pool, ramlog_head(pool->log)) < 0)
+				retry_later(pool, &retry, flush_period(pool));
+			else
+				retry.wait_ns = 0;
+		}
 		if (timed) {
 			pool_cut(pool);
 			pool_reclaim(pool);

@@ -27,6 +27,9 @@ int flush_objects(struct pool *pool, struct object *const *objects, size_t n);
  * is counted as parked. */
 int flush_upto(struct pool *pool, uint64_t upto);
 
+/* Bytes that the tiers could still take, to see whether there are more than there were. */
+uint64_t flush_room(struct pool *pool);
+
 /* The flusher thread. */
 void *flush_thread(void *pool);
 /* The log is filling: no waiting for data to age. */

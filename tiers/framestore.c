@@ -199,6 +199,9 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 	size_t stored;
 	int rc;
 
+	/* Coding what a full medium will refuse takes a processor, again and again. */
+	if (!appender_has_room(build->pool->tiers[tier].appender, 1))
+		return -ENOSPC;
 	rc = frame_encode(scratch, &codec, config->block_bytes, build->id, build->extents,
 			  build->nextents, raw, build->raw_len, coded, cap, &stored);
 	if (rc == 0)

@@ -147,6 +147,7 @@ int object_get(struct pool *pool, uint64_t id, struct object **out)
 	}
 	object->size = object->record.size;
 	object->write_time = object->record.write_time;
+	object->changed_seq = meta_seq(pool->meta); /* not later */
 	if (object->record.log_epoch == pool->log_epoch)
 		object->note_pos = object->record.log_pos;
 found:

@@ -277,7 +277,7 @@ static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint
 	return 0;
 }
 
-int object_truncate(struct object *object, uint64_t size)
+static int truncate_once(struct object *object, uint64_t size)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
 	struct ramlog_record note;
@@ -314,7 +314,17 @@ int object_truncate(struct object *object, uint64_t size)
 	return rc;
 }
 
-int object_punch(struct object *object, uint64_t len, uint64_t off)
+int object_truncate(struct object *object, uint64_t size)
+{
+	bool frees = size < object->size;
+	int rc = truncate_once(object, size);
+
+	if (rc == -ENOSPC && pool_make_room(object->pool, frees) == 0)
+		rc = truncate_once(object, size);
+	return rc;
+}
+
+static int punch_once(struct object *object, uint64_t len, uint64_t off)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
 	struct ramlog_record note;
@@ -342,6 +352,15 @@ int object_punch(struct object *object, uint64_t len, uint64_t off)
 	return rc;
 }
 
+int object_punch(struct object *object, uint64_t len, uint64_t off)
+{
+	int rc = punch_once(object, len, off);
+
+	if (rc == -ENOSPC && pool_make_room(object->pool, true) == 0)
+		rc = punch_once(object, len, off);
+	return rc;
+}
+
 int object_allocate(struct object *object, uint64_t len, uint64_t off, bool keep_size)
 {
 	struct pool *pool = object->pool;
@@ -364,15 +383,17 @@ int object_sync(struct object *object)
 	int rc = synced_try(object, &done);
 
 	if (rc == 0 && done)
-		return pool_cut(object->pool);
+		return pool_cut_upto(object->pool, object->changed_seq);
 	rc = flush_object(object); /* also when the journal had no room: a frame may have */
+	if (rc == -ENOSPC && object->pool->meta_full && pool_make_room(object->pool, false) == 0)
+		rc = flush_object(object);
 	if (rc == 0) {
 		object_lock_still(object);
 		if (!object->deleted)
 			rc = object_size_settle(object);
 		pthread_rwlock_unlock(&object->data_lock);
 	}
-	return rc < 0 ? rc : pool_cut(object->pool);
+	return rc < 0 ? rc : pool_cut_upto(object->pool, object->changed_seq);
 }
 
 /* Holes ------------------------------------------------------------------------------------------

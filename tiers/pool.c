@@ -185,6 +185,7 @@ static void init_locks(struct pool *pool)
 	pthread_mutex_init(&pool->cursor_lock, NULL);
 	pthread_mutex_init(&pool->move_lock, NULL);
 	pthread_mutex_init(&pool->reap_lock, NULL);
+	pthread_mutex_init(&pool->room_lock, NULL);
 	pthread_mutex_init(&pool->builds_lock, NULL);
 	pthread_condattr_destroy(&attr);
 }
@@ -205,6 +206,7 @@ static void destroy_locks(struct pool *pool)
 	pthread_mutex_destroy(&pool->cursor_lock);
 	pthread_mutex_destroy(&pool->move_lock);
 	pthread_mutex_destroy(&pool->reap_lock);
+	pthread_mutex_destroy(&pool->room_lock);
 	pthread_mutex_destroy(&pool->builds_lock);
 }
 

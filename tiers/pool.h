@@ -48,6 +48,14 @@ const struct pool_config *pool_config(struct pool *pool);
 /* Everything acknowledged before the call is durable on persistent tiers. */
 int pool_sync(struct pool *pool);
 
+/*
+ * A change of metadata was refused for lack of room: what the store has set aside for changes not
+ * yet in its tree may be far more than they take, so they are put there. 0: try again. -ENOSPC it
+ * has just been done; frees: for deletes and cuts it is done each time. No transaction may be open
+ * and no object locked.
+ */
+int pool_make_room(struct pool *pool, bool frees);
+
 /* To be called before the transaction of a rename over an existing name
  * (object_order_before_sync()): waits, rarely and for milliseconds, while a cut of the journal
  * catches up with such renames. */

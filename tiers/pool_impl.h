@@ -65,12 +65,13 @@ struct object {
 	pthread_mutex_t attr_lock; /* record but its extents, for readers outside a transaction; run
 				    */
 	struct reread_run run;	   /* where reads from slow tiers are */
-	struct object_record record; /* changed under the commit lock */
-	struct object *next_dropped; /* of the thread that has just deleted it */
-	_Atomic bool deleted;	     /* set under the commit lock */
-	bool ordered;		     /* on pool.ordered; commit lock */
-	bool dirty_held;	     /* dirty ranges hold a reference; data lock */
-	_Atomic bool flushing;	     /* changed under pool.flush_lock */
+	struct object_record record;  /* changed under the commit lock */
+	struct object *next_dropped;  /* of the thread that has just deleted it */
+	_Atomic bool deleted;	      /* set under the commit lock */
+	bool ordered;		      /* on pool.ordered; commit lock */
+	_Atomic uint64_t changed_seq; /* its last transaction is not later */
+	bool dirty_held;	      /* dirty ranges hold a reference; data lock */
+	_Atomic bool flushing;	      /* changed under pool.flush_lock */
 };
 
 struct segment { /* every segment of the pool is in memory: one per 64 MiB or more */
@@ -174,7 +175,9 @@ struct pool {
 	struct freed_queue freed;
 	struct object **ordered; /* references: to be flushed before the next group */
 	size_t nordered, ordered_cap;
-	uint64_t *reap_ids; /* deleted objects whose extents are still to go */
+	uint64_t ordered_seq; /* of the first transaction since the last whole cut that put one
+				 there; 0 = none */
+	uint64_t *reap_ids;   /* deleted objects whose extents are still to go */
 	size_t nreap, reap_cap;
 
 	pthread_mutex_t objects_lock;
@@ -184,7 +187,13 @@ struct pool {
 	pthread_cond_t flush_done; /* an object's flushing was cleared */
 
 	pthread_mutex_t sync_lock; /* one cut of the journal at a time */
-	_Atomic bool order_gate;   /* renames over names wait: a cut is being made */
+	int stuck_error;	   /* of the last cut that could not go all the way; sync lock */
+	uint64_t stuck_until_ns, stuck_wait_ns, stuck_room;
+	pthread_mutex_t room_lock; /* before sync_lock; one pool_make_room() at a time */
+	_Atomic uint64_t rooms_made;
+	uint64_t room_next_ns;	 /* room lock */
+	_Atomic bool meta_full;	 /* a change of metadata was refused for lack of room */
+	_Atomic bool order_gate; /* renames over names wait: a cut is being made */
 	pthread_mutex_t gate_lock;
 	pthread_cond_t gate_open;
 
@@ -255,6 +264,8 @@ int txn_counts_put(struct txn *txn);
 
 /* commit.c: cuts of the journal, freed space, checkpoints */
 int pool_cut(struct pool *pool);
+/* Where not everything can be made durable: 0 if all up to `need` is. */
+int pool_cut_upto(struct pool *pool, uint64_t need);
 int pool_checkpoint(struct pool *pool);
 void pool_keep_heat(struct pool *pool); /* all that is not in the frames' records yet */
 /* Waits on thread_wake, with thread_lock held, at most until due_ns of the monotonic clock. */

@@ -433,6 +433,18 @@ int appender_append(struct appender *appender, const void *buf, size_t len, enum
 	return full ? -ENOSPC : result;
 }
 
+bool appender_has_room(struct appender *appender, size_t len)
+{
+	struct tier_space space;
+	uint32_t i;
+
+	for (i = 0; i < appender->options.tier->nplaces; i++)
+		if (place_usable(appender, i) && !tier_space(appender->options.tier, i, &space) &&
+		    has_room(&space, len))
+			return true;
+	return false;
+}
+
 /* Syncing -------------------------------------------------------------------------------------- */
 
 /* Makes everything up to append number `upto` in this segment durable, or marks it failed. Called

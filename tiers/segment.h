@@ -18,6 +18,7 @@
 #ifndef TERRACE_TIERS_SEGMENT_H
 #define TERRACE_TIERS_SEGMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,9 @@ void appender_free(struct appender *appender); /* no sync */
  */
 int appender_append(struct appender *appender, const void *buf, size_t len, enum tier_hint hint,
 		    struct segment_loc *out);
+
+/* Might a piece of this length find room now? Nothing is set aside. */
+bool appender_has_room(struct appender *appender, size_t len);
 
 /*
  * Makes everything appended so far durable, shared by all who wait (one sync per segment). A sync

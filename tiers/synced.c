@@ -8,9 +8,11 @@
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
-#define BYTES_MAX   (32u << 10) /* more at a time is better off in a frame */
-#define RECORDS_MAX 1024u	/* of one object */
-#define VALUE_HEAD  16u		/* kind(8) off(8), then the bytes, or len(8) */
+#define BYTES_MAX   (32u << 10)	 /* more at a time is better off in a frame */
+#define RECORDS_MAX 1024u	 /* of one object */
+#define VALUE_HEAD  16u		 /* kind(8) off(8), then the bytes, or len(8) */
+#define RESCUE_MAX  (8u << 20)	 /* of one object */
+#define RESCUE_STEP (512u << 10) /* bytes a transaction */
 
 enum record_kind { RECORD_WRITE = 1, RECORD_PUNCH = 2, RECORD_SIZE = 3 };
 
@@ -102,6 +104,7 @@ static int try_locked(struct object *object, bool *done)
 	synced->npending = 0;
 	synced->bytes = 0;
 	synced->behind = false;
+	object->changed_seq = meta_seq(object->pool->meta); /* records do not stage the object */
 	*done = true;
 	return 0;
 }
@@ -113,6 +116,94 @@ int synced_try(struct object *object, bool *done)
 	*done = false;
 	pthread_rwlock_wrlock(&object->data_lock);
 	rc = try_locked(object, done);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+/* Up to RESCUE_STEP bytes of the log's ranges from *from on; *from = UINT64_MAX at the end. */
+static int rescue_step(struct object *object, uint64_t *from, uint64_t *number)
+{
+	struct txn *txn = txn_begin(object->pool);
+	struct dirty_range *range = dirty_find(&object->dirty, *from);
+	uint64_t bytes = 0, next = *number;
+	int rc;
+
+	while (range && bytes < RESCUE_STEP && next - *number < RECORDS_MAX) {
+		uint64_t off = range->off > *from ? range->off : *from;
+		uint64_t len = range->off + range->len - off;
+
+		len = len < BYTES_MAX ? len : BYTES_MAX;
+		put_record(txn, object, next++, RECORD_WRITE, off, range->data + (off - range->off),
+			   len);
+		bytes += len;
+		*from = off + len;
+		if (*from == range->off + range->len)
+			range = dirty_next(range);
+	}
+	if (!range)
+		*from = UINT64_MAX;
+	rc = txn_commit(txn);
+	if (rc == 0)
+		*number = next;
+	return rc;
+}
+
+static uint64_t last_dirty(const struct object *object)
+{
+	uint64_t end = 0;
+
+	for (struct dirty_range *range = dirty_find(&object->dirty, 0); range;
+	     range = dirty_next(range))
+		end = range->off + range->len;
+	return end;
+}
+
+/* The records that are there stay until all the new ones are: a store that makes itself durable in
+ * between (meta_apply()) loses nothing. */
+static int rescue_locked(struct object *object)
+{
+	struct synced *synced = &object->synced;
+	uint64_t limit = object->pool->config.journal_bytes / 2, old = synced->next, from = 0;
+	uint64_t next = old, end = last_dirty(object);
+	uint8_t key[KEY_LEN_2];
+	struct txn *txn;
+	int rc = 0;
+
+	limit = limit && limit < RESCUE_MAX ? limit : RESCUE_MAX;
+	/* As in try_locked(): a size beyond all data is stored by a flush alone. */
+	if (object->dirty.bytes > limit || synced->next - synced->first > RECORDS_MAX ||
+	    object->size > (end > object->record.size ? end : object->record.size))
+		return -EFBIG;
+	while (rc == 0 && from != UINT64_MAX)
+		rc = next - old > RECORDS_MAX ? -EFBIG : rescue_step(object, &from, &next);
+	synced->next = next;
+	synced->end = end > synced->end ? end : synced->end;
+	if (rc < 0)
+		return rc;
+	txn = txn_begin(object->pool);
+	txn_frees(txn);
+	for (uint64_t i = synced->first; i < old; i++)
+		txn_del(txn, key, key_2(key, KEY_SYNCED, object->id, i));
+	rc = txn_commit(txn);
+	if (rc < 0)
+		return rc;
+	synced->first = old;
+	synced->end = end;
+	synced->npending = 0;
+	synced->bytes = 0;
+	synced->unknown = false;
+	synced->behind = false;
+	object->changed_seq = meta_seq(object->pool->meta);
+	return 0;
+}
+
+int synced_rescue(struct object *object)
+{
+	int rc = 0;
+
+	object_lock_still(object);
+	if (!object->deleted && !dirty_empty(&object->dirty) && object->synced.behind)
+		rc = rescue_locked(object);
 	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
 }

@@ -51,6 +51,12 @@ void synced_note(struct object *object, uint64_t off, uint64_t len);
 /* Puts what is new into records, if it is little. *done: all of the object is in frames or records,
  * and the store's next sync makes it durable. Takes the data lock. */
 int synced_try(struct object *object, bool *done);
+/*
+ * No tier takes the object's data, and something must be durable behind it: all that it has in the
+ * log goes into records, in place of those it had. -EFBIG: too much for that; -ENOSPC and so on as
+ * the store says. Takes the data lock.
+ */
+int synced_rescue(struct object *object);
 /* For a transaction that commits all of the object that its flush had: deletes the records. */
 void synced_delete(struct txn *txn, struct object *object);
 /* That transaction is committed; `clean`: nothing is left in the log. */

@@ -250,11 +250,14 @@ static int dir_create(struct tier *tier, struct tier_segment seg)
 	struct segfile *file;
 	int error = filecache_create(dir->files, seg, &file);
 
-	if (!error)
+	if (!error) {
 		filecache_close(dir->files, file);
-	else
-		dir_failed(dir, seg, "create", 0, 0, error);
-	return error;
+		return 0;
+	}
+	error = error == -EDQUOT ? -ENOSPC : error;
+	if (error == -ENOSPC)
+		space_forget(dir, seg.place);
+	return dir_failed(dir, seg, "create", 0, 0, error);
 }
 
 static int dir_remove(struct tier *tier, struct tier_segment seg)

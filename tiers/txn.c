@@ -365,8 +365,10 @@ static void publish(struct txn *txn, uint64_t seq)
 {
 	struct pool *pool = txn->pool;
 
-	for (size_t i = 0; i < txn->nobjects; i++)
+	for (size_t i = 0; i < txn->nobjects; i++) {
 		publish_object(&txn->objects[i]);
+		txn->objects[i].object->changed_seq = seq;
+	}
 	for (size_t i = 0; i < txn->nsegments; i++)
 		txn->segments[i].segment->record = txn->segments[i].record;
 	for (size_t i = 0; i < txn->nframes; i++) {
@@ -404,6 +406,8 @@ static void publish(struct txn *txn, uint64_t seq)
 			continue;
 		object->ordered = true;
 		pool->ordered[pool->nordered++] = object_hold(object);
+		if (!pool->ordered_seq)
+			pool->ordered_seq = seq;
 	}
 	pool->counts = txn->counts;
 }
@@ -448,6 +452,8 @@ int txn_commit(struct txn *txn)
 	rc = txn->error;
 	if (rc == 0 && !meta_batch_empty(txn->batch))
 		rc = meta_apply(pool->meta, txn->batch, &seq);
+	if (rc == -ENOSPC)
+		pool->meta_full = true; /* a checkpoint may give back what is set aside */
 	if (rc == 0)
 		publish(txn, seq);
 	for (size_t i = 0; rc == 0 && i < txn->nobjects; i++) {
