@@ -120,6 +120,18 @@ static void note_breaker(struct pool *pool, int tier, int error, uint64_t bytes)
 		tell_breaker(pool, (uint32_t)tier, &copy);
 }
 
+/* It was counted as gone when it was chosen. */
+static void facts_stayed(struct engine_facts *facts, const struct executor *executor,
+			 uint64_t stored)
+{
+	struct tier_facts *to = &facts->tiers[executor->to];
+
+	if (executor->from == executor->to)
+		return;
+	facts->tiers[executor->from].used += stored;
+	to->used -= stored < to->used ? stored : to->used;
+}
+
 static void park(void *arg, const struct move_left *left)
 {
 	struct executor *executor = arg;
@@ -140,6 +152,8 @@ static void park(void *arg, const struct move_left *left)
 			      .error = left->error};
 	bool fresh;
 
+	if (executor->facts)
+		facts_stayed(executor->facts, executor, left->stored_len);
 	if (left->error == -ENOMEM)
 		return;
 	work.object = left->object;

@@ -283,6 +283,7 @@ static void tell_left(struct move *move)
 		const struct source *source = &move->sources[i];
 		struct move_left left = {.frame = source->id,
 					 .raw_len = source->record.raw_len,
+					 .stored_len = source->record.stored_len,
 					 .error = source->error};
 
 		if (source->used && !source->error)

@@ -26,7 +26,7 @@
 struct move_left {
 	uint64_t frame;
 	uint64_t object; /* one that lives there, 0 = not known */
-	uint32_t raw_len;
+	uint32_t raw_len, stored_len;
 	int error; /* 0: nobody in it may move */
 };
 

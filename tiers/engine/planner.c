@@ -260,8 +260,27 @@ struct leave {
 	struct planner *planner;
 	uint32_t tier;
 	unsigned from, to; /* ranks */
-	uint64_t left;	   /* bytes still to go */
+	uint64_t goal;	   /* bytes used when enough has left */
+	bool short_of;	   /* what was chosen turned out not to be enough */
 };
+
+/* Has enough left? Whose bytes lie in a frame is known only when it is read: of those chosen some
+ * may have to stay. So what was chosen is done, and counted again. */
+static int leave_enough(struct leave *leave)
+{
+	struct planner *planner = leave->planner;
+	const struct tier_facts *tier = &planner->survey->facts.tiers[leave->tier];
+	uint64_t more = leave->short_of ? MOVE_BATCH_BYTES / 2 : 0;
+	int rc;
+
+	if (tier->used > leave->goal || leave->goal - tier->used < more)
+		return 0;
+	rc = planner->take(planner->arg, NULL);
+	if (rc < 0)
+		return rc;
+	leave->short_of = true;
+	return tier->used <= leave->goal;
+}
 
 static int leave_frame(void *arg, uint64_t frame, const struct frame_record *record)
 {
@@ -270,9 +289,8 @@ static int leave_frame(void *arg, uint64_t frame, const struct frame_record *rec
 	struct engine_facts *facts = &planner->survey->facts;
 	struct choice choice = {.frame = frame, .record = *record};
 	unsigned rank;
+	int rc;
 
-	if (!leave->left)
-		return 1; /* enough */
 	if (record->tier != leave->tier)
 		return 0;
 	engine_frame_facts(planner->pool, frame, record, &choice.facts);
@@ -282,24 +300,27 @@ static int leave_frame(void *arg, uint64_t frame, const struct frame_record *rec
 	decide(facts, &choice.facts, &choice.verdict);
 	if (choice.verdict.reason != REASON_FULL && choice.verdict.reason != REASON_ROOM)
 		return 0;
-	if (choice.verdict.block == BLOCK_NONE)
-		leave->left -= record->stored_len < leave->left ? record->stored_len : leave->left;
-	return planner->take(planner->arg, &choice);
+	rc = planner->take(planner->arg, &choice);
+	return rc == 0 ? leave_enough(leave) : rc;
 }
 
 static int make_room(struct planner *planner, uint32_t t)
 {
 	struct survey *survey = planner->survey;
 	struct tier_facts *tier = &survey->facts.tiers[t];
-	struct leave leave = {
-		.planner = planner, .tier = t, .to = tier->cold_rank, .left = planner->need[t]};
+	struct leave leave = {.planner = planner, .tier = t, .to = tier->cold_rank};
+	bool enough = false;
 	int rc = 0;
 
-	for (unsigned round = 0; round < 2 && leave.left && rc == 0; round++) {
-		for (size_t i = 0; i < survey->nsegments && leave.left && rc == 0; i++)
+	leave.goal = tier->used > planner->need[t] ? tier->used - planner->need[t] : 0;
+	for (unsigned round = 0; round < 2 && !enough && rc == 0; round++) {
+		for (size_t i = 0; i < survey->nsegments && rc == 0; i++)
 			if (survey->segments[i].tier == t)
 				rc = segment_each(planner->pool, survey->segments[i].id,
 						  leave_frame, &leave);
+		if (rc == 0) /* the end: what was chosen last may be enough */
+			rc = planner->take(planner->arg, NULL);
+		enough = rc > 0 || tier->used <= leave.goal;
 		rc = rc > 0 ? 0 : rc;
 		/* The coldest may be pinned, or cannot be moved: of a tier that is too full, warmer
 		 * ones go instead. */
