@@ -22,12 +22,14 @@
 
 #include "tiers/blockcache_impl.h"
 
-#define SHARDS_MAX    8u
-#define SHARD_BYTES   (16u << 20) /* room enough for several of the largest blocks */
-#define INDEX_BYTES   (8u << 10)  /* one bucket for so many bytes of limit */
-#define STOCK_ABOVE   2u	  /* classes: at most half as large again */
-#define STOCK_SHARE   16u	  /* of the limit may wait in stock for use */
-#define STOCK_ENTRIES 256u
+#define SHARDS_MAX	8u
+#define SHARD_BYTES	(16u << 20) /* room enough for several of the largest blocks */
+#define INDEX_BYTES	(8u << 10)  /* one bucket for so many bytes of limit */
+#define STOCK_ABOVE	2u	    /* classes: at most half as large again */
+#define STOCK_FAR_ABOVE 8u	    /* ... four times as large */
+#define STOCK_SHARE	16u	    /* of the limit may wait in stock for use ... */
+#define STOCK_MIN	(1u << 20)  /* ... or so much, but no more than twice that share */
+#define STOCK_ENTRIES	256u
 
 /* ---- memory ---- */
 
@@ -38,6 +40,14 @@ static bool stock_give_up(struct shard *shard)
 
 	shard->bytes -= size;
 	return size != 0;
+}
+
+/* Where sizes mix, a small shard needs some stock to find the right one. */
+static uint64_t stock_bound(const struct shard *shard)
+{
+	uint64_t share = shard->limit / STOCK_SHARE;
+
+	return share >= STOCK_MIN ? share : 2 * share < STOCK_MIN ? 2 * share : STOCK_MIN;
 }
 
 static void stock_trim(struct shard *shard, uint64_t bound)
@@ -219,10 +229,16 @@ static struct cached_block *make_room(struct shard *shard, unsigned class, size_
 		if (block || !full)
 			return block;
 		/* What is evicted comes into stock: it is looked for there before it is freed. */
-		if (shard->stock.bytes > shard->limit / STOCK_SHARE)
+		if (shard->stock.bytes > stock_bound(shard)) {
+			/* Too much waits that is of no use: rather a buffer that is far too large.
+			 */
+			block = blockstock_take(&shard->stock, class, STOCK_FAR_ABOVE);
+			if (block)
+				return block;
 			stock_give_up(shard);
-		else if (!evict(shard) && !stock_give_up(shard) && !expire_ghost(shard, true))
+		} else if (!evict(shard) && !stock_give_up(shard) && !expire_ghost(shard, true)) {
 			return NULL;
+		}
 	}
 }
 
@@ -257,7 +273,7 @@ void shard_shrink(struct shard *shard)
 {
 	if (shard->bytes > shard->peak)
 		shard->peak = shard->bytes;
-	stock_trim(shard, shard->limit / STOCK_SHARE);
+	stock_trim(shard, stock_bound(shard));
 	while (shard->bytes > shard->limit)
 		if (!stock_give_up(shard) && !evict(shard) && !expire_ghost(shard, true))
 			break;

@@ -15,8 +15,9 @@
 #define CACHE_MIN  (4u << 20)
 #define LOG_MIN	   (8u << 20)
 /* The cache's buffers lie among other memory of the heap: what it frees stays there until it is
- * looked for. That costs milliseconds, so not for less than this. */
+ * looked for. That costs a tenth of a second for each GiB, so not for less than this. */
 #define TRIM_BYTES (32u << 20)
+#define TRIM_SHARE 8u /* ... nor for a smaller part of the cache */
 
 static uint64_t size_of(uint64_t bytes, uint32_t percent, uint64_t memory)
 {
@@ -96,7 +97,8 @@ static void give_back(struct pool *pool)
 	struct blockcache_stats cache;
 
 	blockcache_stats(pool->cache, &cache);
-	if (cache.peak < cache.bytes + TRIM_BYTES)
+	if (cache.peak < cache.bytes + TRIM_BYTES ||
+	    cache.peak - cache.bytes < cache.limit / TRIM_SHARE)
 		return;
 	malloc_trim(0);
 	blockcache_peak_reset(pool->cache);

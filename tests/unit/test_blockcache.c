@@ -361,28 +361,46 @@ static void test_drop_and_resize(void **state)
 	blockcache_free(cache);
 }
 
-/* In the long run buffers are used again, also where sizes mix. */
-static void test_reuse(void **state)
+static size_t mixed_len(unsigned mix)
 {
 	static const size_t sizes[] = {4096, 16384, 131072, 131072, 131072, 131072, 77000, 3000};
+
+	switch (mix) {
+	case 0:
+		return 131072;
+	case 1:
+		return sizes[rand() % 8];
+	case 2: /* full blocks, ends of files, headers */
+		return rand() % 3 ? 32768 : 200 + (size_t)rand() % 32000;
+	default:
+		return 64 + (size_t)rand() % 65000;
+	}
+}
+
+/* In the long run buffers are used again, also where sizes mix and the cache is small. */
+static void test_reuse(void **state)
+{
 	struct blockcache_stats before, after;
 	struct blockcache *cache;
 	uint64_t reused;
 
 	(void)state;
 	srand(6);
-	for (unsigned mixed = 0; mixed < 2; mixed++) {
-		assert_int_equal(blockcache_new(&cache, 32 * MIB), 0);
-		for (unsigned i = 0; i < 1500; i++)
-			touch_len(cache, i, 0, mixed ? sizes[rand() % 8] : 131072);
-		before = stats(cache);
-		for (unsigned i = 0; i < 20000; i++)
-			touch_len(cache, 10000 + i, 0, mixed ? sizes[rand() % 8] : 131072);
-		after = stats(cache);
-		reused = after.reused - before.reused;
-		assert_int_equal(reused + after.allocated - before.allocated, 20000);
-		assert_true(reused >= 19000);
-		blockcache_free(cache);
+	for (unsigned mix = 0; mix < 4; mix++) {
+		for (unsigned size = 4; size <= 32; size *= 2) {
+			assert_int_equal(blockcache_new(&cache, size * MIB), 0);
+			for (unsigned i = 0; i < 3000; i++)
+				touch_len(cache, i, 0, mixed_len(mix));
+			before = stats(cache);
+			for (unsigned i = 0; i < 10000; i++)
+				touch_len(cache, 10000 + i, 0, mixed_len(mix));
+			after = stats(cache);
+			reused = after.reused - before.reused;
+			assert_int_equal(reused + after.allocated - before.allocated, 10000);
+			assert_true(reused >= 9500);
+			assert_true(after.bytes <= after.limit);
+			blockcache_free(cache);
+		}
 	}
 }
 
