@@ -67,10 +67,13 @@ struct control {
 	char *mount;
 	struct jobs *jobs;
 	struct attr_time born;
+	pthread_mutex_t lock;	    /* guards files and their links */
+	struct control_file *files; /* open ones */
 };
 
 struct control_file {
 	struct control *control;
+	struct control_file *next, **link; /* of control->files */
 	uint64_t id;
 	pthread_mutex_t lock; /* guards what follows */
 	char *text;	      /* NULL: empty */
@@ -90,6 +93,7 @@ int control_new(struct fs *fs, const char *mount, struct control **out)
 	if (!control)
 		return r;
 	control->fs = fs;
+	pthread_mutex_init(&control->lock, NULL);
 	control->born = attr_now();
 	control->mount = strdup(mount);
 	if (control->mount)
@@ -106,6 +110,10 @@ void control_free(struct control *control)
 	if (!control)
 		return;
 	jobs_free(control->jobs);
+	/* Of a session that ended under open files no close has come. */
+	while (control->files)
+		control_close(control->files);
+	pthread_mutex_destroy(&control->lock);
 	free(control->mount);
 	free(control);
 }
@@ -290,12 +298,26 @@ int control_open(struct control *control, uint64_t id, int flags, struct control
 		return r;
 	}
 	pthread_mutex_init(&file->lock, NULL);
+	pthread_mutex_lock(&control->lock);
+	file->next = control->files;
+	file->link = &control->files;
+	if (file->next)
+		file->next->link = &file->next;
+	control->files = file;
+	pthread_mutex_unlock(&control->lock);
 	*out = file;
 	return 0;
 }
 
 void control_close(struct control_file *file)
 {
+	struct control *control = file->control;
+
+	pthread_mutex_lock(&control->lock);
+	*file->link = file->next;
+	if (file->next)
+		file->next->link = file->link;
+	pthread_mutex_unlock(&control->lock);
 	pthread_mutex_destroy(&file->lock);
 	feed_free(file->feed);
 	free(file->text);

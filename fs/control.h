@@ -36,7 +36,8 @@ static inline bool control_owns(uint64_t id)
 int control_new(struct fs *fs, const char *mount, struct control **out);
 /* Lets jobs run: when all that they need is there (the pool's hooks). */
 int control_start(struct control *control);
-/* Interrupts the job that runs and waits for that; the next mount goes on with it. */
+/* Interrupts the job that runs and waits for that; the next mount goes on with it. Closes what was
+ * left open. */
 void control_free(struct control *control);
 
 /* Something was set that may want the inode's data elsewhere: that is begun now. */
