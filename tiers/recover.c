@@ -9,8 +9,11 @@
 #include <string.h>
 
 #include "tiers/extmap.h"
+#include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+
+#define GAP_ALIGN 4096u
 
 /* Segments ---------------------------------------------------------------------------------------
  */
@@ -78,6 +81,8 @@ static int check_places(struct pool *pool)
 struct leftover {
 	struct tier_segment segment;
 	uint64_t keep; /* bytes; 0 = the file goes */
+	bool longer;   /* it is cut */
+	bool gaps;     /* it takes more than what lives in it */
 };
 
 struct leftovers {
@@ -105,28 +110,109 @@ static void leftover_remove(struct pool *pool, uint32_t tier, struct tier_segmen
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
-static int each_file(void *arg, struct tier_segment file, uint64_t len, uint64_t disk)
+/* More than an eighth of what a file takes on disk is nobody's: space that was let go of by a
+ * daemon that died before it gave it back. The queue of freed space died with it. */
+static bool has_gaps(const struct segment *segment, uint64_t disk)
 {
-	struct leftovers *left = arg;
-	struct segment *segment = idmap_get(&left->pool->segments, file.id);
+	uint64_t need = 2 * GAP_ALIGN;
 
-	(void)disk;
-	if (file.id >= left->pool->next_segment)
-		left->pool->next_segment = file.id + 1;
-	if (segment && len <= segment->record.len)
-		return 0;
+	for (unsigned c = 0; c < CODEC_COUNT; c++)
+		need += segment->record.codec[c].stored +
+			segment->record.codec[c].frames * GAP_ALIGN;
+	return disk > need && disk - need > disk / 8;
+}
+
+static void free_gap(struct pool *pool, const struct leftover *file, uint32_t tier, uint64_t off,
+		     uint64_t end)
+{
+	if (end < off + GAP_ALIGN)
+		return;
+	pthread_mutex_lock(&pool->commit_lock);
+	freed_push(&pool->freed, &(struct freed){.seq = meta_seq(pool->meta),
+						 .segment = file->segment,
+						 .tier = tier,
+						 .off = off,
+						 .len = end - off});
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
+/* What lies between the frames of a segment goes with the freed space: the last ones to leave may
+ * have done so in transactions that are not durable yet. Failing costs space, not data. */
+static void free_gaps(struct pool *pool, uint32_t tier, const struct leftover *file)
+{
+	uint64_t end = SEGMENT_HEADER_LEN;
+	uint8_t prefix[KEY_LEN_1];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc = meta_cursor_open(pool->meta, prefix, key_1(prefix, KEY_PLACED, file->segment.id),
+				  NULL, 0, &cursor);
+
+	if (rc < 0)
+		return;
+	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
+		struct frame_record record;
+
+		if (item.key_len != KEY_LEN_2 || item.len != 8 ||
+		    frame_record_get(pool, get_le64(item.value), &record) < 0)
+			break;
+		free_gap(pool, file, tier, end, record.off);
+		end = (uint64_t)record.off + record.stored_len;
+	}
+	meta_cursor_close(cursor);
+	if (rc == -ENOENT)
+		free_gap(pool, file, tier, end, file->keep);
+}
+
+static bool leftover_add(struct leftovers *left, const struct leftover *file)
+{
 	if (left->count == left->cap) {
 		size_t cap = left->cap ? left->cap * 2 : 16;
 		void *p = realloc(left->items, cap * sizeof(*left->items));
 
 		if (!p)
-			return -ENOMEM;
+			return false;
 		left->items = p;
 		left->cap = cap;
 	}
-	left->items[left->count++] =
-		(struct leftover){.segment = file, .keep = segment ? segment->record.len : 0};
-	return 0;
+	left->items[left->count++] = *file;
+	return true;
+}
+
+static int each_file(void *arg, struct tier_segment file, uint64_t len, uint64_t disk)
+{
+	struct leftovers *left = arg;
+	struct segment *segment = idmap_get(&left->pool->segments, file.id);
+	struct leftover item = {.segment = file};
+
+	if (file.id >= left->pool->next_segment)
+		left->pool->next_segment = file.id + 1;
+	if (segment) {
+		item.keep = segment->record.len;
+		item.longer = len > item.keep;
+		item.gaps = has_gaps(segment, disk) &&
+			    left->pool->tiers[left->tier].tier->caps & TIER_CAP_PUNCH;
+		if (!item.longer && !item.gaps)
+			return 0;
+	}
+	return leftover_add(left, &item) ? 0 : -ENOMEM;
+}
+
+/* Failing to tidy up costs space, not data: no reason not to open. */
+static void tidy_up(struct leftovers *left)
+{
+	struct pool *pool = left->pool;
+
+	for (size_t i = 0; i < left->count; i++) {
+		const struct leftover *file = &left->items[i];
+
+		if (file->longer)
+			tier_segment_truncate(pool->tiers[left->tier].tier, file->segment,
+					      file->keep);
+		if (file->gaps)
+			free_gaps(pool, left->tier, file);
+		if (!file->keep)
+			leftover_remove(pool, left->tier, file->segment);
+	}
 }
 
 int recover_segments(struct pool *pool)
@@ -145,15 +231,7 @@ int recover_segments(struct pool *pool)
 				continue;
 
 			rc = tier_list(tier, place, each_file, &left);
-			for (size_t i = 0; i < left.count; i++) {
-				/* Failing to tidy up costs space, not data: logged below, no reason
-				 * not to open. */
-				if (left.items[i].keep)
-					tier_segment_truncate(tier, left.items[i].segment,
-							      left.items[i].keep);
-				else
-					leftover_remove(pool, t, left.items[i].segment);
-			}
+			tidy_up(&left);
 			free(left.items);
 		}
 	}

@@ -38,8 +38,8 @@ void fix_pool_power(struct fix_pool *fix); /* and opens again */
 /* Recounts every account from the records and compares; every extent must point into a frame that
  * holds it. */
 void fix_pool_verify(struct fix_pool *fix);
-/* Has just been opened and nothing was written since: no segment file without a record. With tight:
- * no crash before, and everything was synced: files take no more than what lives in them. */
+/* Has just been opened and synced: no segment file without a record; with tight, where no call is
+ * failing any more, they take little more than what lives in them. */
 void fix_pool_verify_media(struct fix_pool *fix, bool tight);
 
 #endif

@@ -170,7 +170,7 @@ static void check_state(const char *steps, size_t step, const enum disk_outcome 
 		work_check_power(&work, step);
 		fix_pool_verify(&fix);
 		assert_int_equal(pool_sync(fix.pool), 0);
-		fix_pool_verify_media(&fix, false);
+		fix_pool_verify_media(&fix, true);
 	}
 	pool_abandon(fix.pool);
 	fix.pool = NULL;
