@@ -403,7 +403,7 @@ static void test_all_at_once(void **state)
 		fix_pool_verify(&fix);
 	}
 	assert_int_equal(pool_sync(fix.pool), 0);
-	fix_pool_verify_media(&fix, false);
+	fix_pool_verify_media(&fix, true);
 	for (size_t i = 0; i < sizeof(run) / sizeof(run[0]); i++)
 		free(threads[i].buf);
 	for (unsigned i = 0; i < OBJECTS; i++)
