@@ -44,6 +44,7 @@ void text_add(struct text *text, const char *format, ...)
 struct sums {
 	uint64_t logical, stored, in_tier[CONFIG_TIERS_MAX];
 	uint64_t heat; /* weighted by bytes */
+	uint64_t resident;
 };
 
 static int add_extent(void *arg, const struct object_extent *extent)
@@ -52,6 +53,7 @@ static int add_extent(void *arg, const struct object_extent *extent)
 
 	sums->logical += extent->len;
 	sums->stored += extent->tier ? extent->stored : extent->len;
+	sums->resident += extent->tier ? extent->resident : 0;
 	sums->in_tier[extent->tier] += extent->len;
 	sums->heat += (uint64_t)extent->heat * (extent->len >> 9 ? extent->len >> 9 : 1);
 	return 0;
@@ -94,6 +96,7 @@ static int sum(struct subject *subject, struct sums *out)
 	out->stored = usage->stored;
 	for (uint32_t i = 0; i < usage->ntiers; i++)
 		out->in_tier[i] = usage->tiers[i].logical;
+	out->resident = usage->tiers[0].pinned - usage->tiers[0].unpinned;
 	free(usage);
 	return 0;
 }
@@ -147,6 +150,16 @@ static int get_stored(struct subject *subject, struct text *text)
 			 S_ISREG(subject->attr.mode)
 				 ? (unsigned long long)object_stored(subject->object)
 				 : (unsigned long long)sums.stored);
+	return r;
+}
+
+static int get_resident(struct subject *subject, struct text *text)
+{
+	struct sums sums;
+	int r = sum(subject, &sums);
+
+	if (!r)
+		text_add(text, "%llu", (unsigned long long)sums.resident);
 	return r;
 }
 
@@ -279,6 +292,7 @@ static const struct key {
 	{"ratio", get_ratio, -1},
 	{"stored", get_stored, -1},
 	{"heat", get_heat, -1},
+	{"resident", get_resident, -1},
 	{"pin", get_pin, POLICY_PIN},
 	{"codec", get_codec, POLICY_CODEC},
 	{"state", get_state, POLICY_STATE},

@@ -48,6 +48,9 @@ terrace pin ram "$M/hot"
 resident 8388608
 scan
 [ "$(reads "$M/hot/file")" = 0 ] || fail "pinned, and read from the disk after a scan"
+[ "$(attribute resident "$M/hot/file")" = 8388608 ] || fail "resident: $(attribute resident "$M/hot/file")"
+terrace where -r "$M/hot" >"$T/where"
+grep -q 'pinned in memory: 8' "$T/where" || fail "$(cat "$T/where")"
 [ "$(attribute tier "$M/hot/file")" = ssd ] || fail "the pin moved it: $(attribute tier "$M/hot/file")"
 
 # rewritten, and a second file beside it

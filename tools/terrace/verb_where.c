@@ -31,7 +31,8 @@ struct summary {
 	struct row rows[ROWS_MAX];
 	size_t n;
 	uint64_t files, size, stored;
-	json_t *extents; /* with -v --json: of the file that is being read */
+	json_t *extents;   /* with -v --json: of the file that is being read */
+	uint64_t resident; /* bytes pinned in memory */
 };
 
 struct extent {
@@ -150,6 +151,7 @@ static enum exit_code look_at_file(const char *path, uint64_t size, const struct
 	sum->files++;
 	sum->size += size;
 	sum->stored += stored;
+	sum->resident += number_attribute(path, "resident");
 	return understood ? EXIT_DONE
 			  : complain(EXIT_FAILED, "%s: the daemon is of another version", path);
 }
@@ -195,6 +197,8 @@ static void print_summary(const char *path, const struct summary *sum, bool fold
 		printf("  pin: %s\n", pin);
 	if (codec && strchr(codec, '/'))
 		printf("  codec: %s\n", codec);
+	if (sum->resident)
+		printf("  pinned in memory: %s\n", text_size(sum->resident, plain, size));
 	free(pin);
 	free(codec);
 	print_rows(sum, plain);
@@ -215,9 +219,10 @@ static json_t *summary_json(const char *path, struct summary *sum)
 						(json_int_t)row->extents, "heat",
 						row->bytes ? row->heat / (double)row->bytes : 0.0));
 	}
-	object = json_pack("{so sI sI sI so}", "path", json_name(path), "files",
+	object = json_pack("{so sI sI sI sI so}", "path", json_name(path), "files",
 			   (json_int_t)sum->files, "size", (json_int_t)sum->size, "stored",
-			   (json_int_t)sum->stored, "rows", rows);
+			   (json_int_t)sum->stored, "resident", (json_int_t)sum->resident, "rows",
+			   rows);
 	if (object && sum->extents)
 		json_object_set(object, "extents", sum->extents);
 	json_decref(sum->extents);
