@@ -131,6 +131,15 @@ say "where some files are"
 find "$mount" -xdev -type f -size +20k 2>/dev/null | awk 'NR % 2000 == 7' | head -n 3 >"$base/some"
 xargs -r -d '\n' terrace where <"$base/some"
 
+say "one folder is wanted on the SSD, another will not be touched again"
+first=$(head -n 1 "$base/trees")
+terrace pin --progress=off ssd "$mount$first"
+second=$(sed -n 2p "$base/trees")
+[ -z "$second" ] || setfattr -n user.terrace.state -v archived "$mount$second"
+terrace why "$(find "$mount$first" -type f -size +20k 2>/dev/null | head -n 1)"
+terrace events -n 3 "$mount"
+terrace plan "$mount" || [ $? -eq 3 ]
+
 say "unmount, mount again, compare everything"
 terrace umount "$mount"
 terracefs "$pool" "$mount"
@@ -153,6 +162,7 @@ The pool is mounted at $mount; its configuration is $pool.
   terrace where -r $mount/usr/share         a folder
   terrace promote --to ssd $mount/usr/include
   terrace pin ssd $mount/usr/include        keep it there
+  terrace top                               tiers, rates and jobs, live
   getfattr -n user.terrace.tiers FILE       the same for scripts
 Take it all away again:
   terrace umount $mount && rm -rf $base $ram$([ "$mount" = "$base/mnt" ] || echo " $mount")
