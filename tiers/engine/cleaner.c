@@ -86,7 +86,7 @@ static bool worth_of(struct clean *clean, const struct survey_segment *segment, 
 static int clean_frame(void *arg, uint64_t frame, const struct frame_record *record)
 {
 	struct clean *clean = arg;
-	struct choice choice = {.frame = frame, .record = *record};
+	struct choice choice = {.frame = frame, .record = *record, .bytes = record->live};
 
 	if (!clean->whole && record->live * 100 > (uint64_t)record->raw_len * (100 - DEAD_SHARE))
 		return 0;

@@ -195,11 +195,11 @@ static int pass_take(void *arg, const struct choice *choice)
 	if (!choice)
 		return executor_settle(&pass->executor);
 	if (choice->verdict.block != BLOCK_NONE) {
-		pass->blocked[choice->verdict.block] += choice->record.raw_len;
+		pass->blocked[choice->verdict.block] += choice->bytes;
 		return 0;
 	}
 	if (pass->executor.progress)
-		pass->executor.progress->bytes_total += choice->record.raw_len;
+		pass->executor.progress->bytes_total += choice->bytes;
 	return executor_add(&pass->executor, choice);
 }
 

@@ -61,7 +61,8 @@ void engine_frame_facts(struct pool *pool, uint64_t frame, const struct frame_re
 uint64_t engine_stored_in(const struct engine_facts *facts, const struct frame_facts *frame,
 			  uint32_t tier);
 /* The fills after a move. */
-void engine_facts_apply(struct engine_facts *facts, const struct frame_facts *frame, int to);
+struct choice;
+void engine_facts_apply(struct engine_facts *facts, const struct choice *choice);
 
 /* A sealed segment in the survey. */
 struct survey_segment {
@@ -94,6 +95,7 @@ struct choice {
 	struct frame_facts facts;
 	struct verdict verdict;
 	uint64_t object; /* only this one's bytes; 0 = all that live there */
+	uint64_t bytes;	 /* raw, of what is to move */
 	bool rewrite;	 /* within the tier */
 	bool own_codec;
 	struct codec_spec codec;

@@ -28,6 +28,7 @@ static int each_frame(void *arg, uint64_t frame, const struct frame_record *reco
 	struct evacuation *evacuation = arg;
 	struct choice choice = {.frame = frame,
 				.record = *record,
+				.bytes = record->raw_len,
 				.verdict = {.to = evacuation->to, .reason = REASON_EVACUATE},
 				.rewrite = evacuation->to == (int)evacuation->tier};
 

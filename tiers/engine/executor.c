@@ -319,7 +319,7 @@ int executor_add(struct executor *executor, const struct choice *choice)
 	if (rc == 0)
 		rc = add_frame(executor, choice);
 	if (rc == 0 && executor->facts)
-		engine_facts_apply(executor->facts, &choice->facts, choice->verdict.to);
+		engine_facts_apply(executor->facts, choice);
 	if (rc == 0 && executor->raw + FRAME_RAW_MAX > MOVE_BATCH_BYTES)
 		rc = executor_run(executor);
 	return rc;

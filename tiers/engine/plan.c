@@ -97,7 +97,8 @@ static double seconds_of(const struct engine_facts *facts, const struct choice *
 	const struct tier_facts *from = &facts->tiers[choice->record.tier];
 	const struct tier_facts *to = &facts->tiers[choice->verdict.to];
 
-	return (double)choice->record.stored_len / (double)(from->read_rate ? from->read_rate : 1) +
+	return (double)choice->bytes / choice->record.raw_len * choice->record.stored_len /
+		       (double)(from->read_rate ? from->read_rate : 1) +
 	       (double)stored_after / (double)(to->write_rate ? to->write_rate : 1);
 }
 
@@ -107,16 +108,19 @@ static int plan_take(void *arg, const struct choice *choice)
 	struct engine_facts *facts = &planning->survey->facts;
 	struct plan_move *move;
 	uint64_t after;
+	double share; /* of the frame */
 
 	if (!choice)
 		return 0;
 	move = move_of(planning, choice);
 	if (!move)
 		return -ENOMEM;
-	after = engine_stored_in(facts, &choice->facts, (uint32_t)choice->verdict.to);
+	share = (double)choice->bytes / choice->record.raw_len;
+	after = (uint64_t)(share * (double)engine_stored_in(facts, &choice->facts,
+							    (uint32_t)choice->verdict.to));
 	move->frames++;
-	move->raw += choice->record.raw_len;
-	move->stored += choice->record.stored_len;
+	move->raw += choice->bytes;
+	move->stored += (uint64_t)(share * choice->record.stored_len);
 	move->stored_after += after;
 	if (choice->verdict.when_s > move->when_s)
 		move->when_s = choice->verdict.when_s;
@@ -124,7 +128,7 @@ static int plan_take(void *arg, const struct choice *choice)
 		return 0;
 	move->seconds += seconds_of(facts, choice, after);
 	move->benefit_s += choice->verdict.benefit_s;
-	engine_facts_apply(facts, &choice->facts, choice->verdict.to);
+	engine_facts_apply(facts, choice);
 	return note_frame(planning, move, choice);
 }
 

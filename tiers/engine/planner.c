@@ -65,20 +65,20 @@ int planner_object(struct pool *pool, const struct engine_facts *facts, struct o
 		   choice_take *take, void *arg)
 {
 	struct extent_list list = {0};
-	uint64_t last = 0;
 	int rc;
 
 	pthread_rwlock_rdlock(&object->data_lock);
 	rc = extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list);
 	pthread_rwlock_unlock(&object->data_lock);
-	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+	for (size_t i = 0, n; rc == 0 && i < list.count; i += n) {
 		struct choice choice = {.frame = list.items[i].frame, .object = object->id};
 
-		if (choice.frame == last ||
-		    frame_record_get(pool, choice.frame, &choice.record) < 0 ||
+		/* Extents side by side in one frame are one choice. */
+		for (n = 0; i + n < list.count && list.items[i + n].frame == choice.frame; n++)
+			choice.bytes += list.items[i + n].len;
+		if (frame_record_get(pool, choice.frame, &choice.record) < 0 ||
 		    choice.record.tier == 0 || choice.record.tier >= facts->ntiers)
 			continue;
-		last = choice.frame;
 		engine_frame_facts(pool, choice.frame, &choice.record, &choice.facts);
 		if (policy_choice(pool, facts, object->id, &choice))
 			rc = take(arg, &choice);
@@ -184,6 +184,7 @@ static bool riser_look(struct planner *planner, const struct engine_facts *facts
 		return false;
 	}
 	engine_frame_facts(planner->pool, frame, &choice->record, &choice->facts);
+	choice->bytes = choice->record.raw_len;
 	decide(facts, &choice->facts, &choice->verdict);
 	return true;
 }
@@ -287,7 +288,7 @@ static int leave_frame(void *arg, uint64_t frame, const struct frame_record *rec
 	struct leave *leave = arg;
 	struct planner *planner = leave->planner;
 	struct engine_facts *facts = &planner->survey->facts;
-	struct choice choice = {.frame = frame, .record = *record};
+	struct choice choice = {.frame = frame, .record = *record, .bytes = record->raw_len};
 	unsigned rank;
 	int rc;
 

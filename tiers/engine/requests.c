@@ -77,6 +77,7 @@ static int ask_object(struct asked *asked, struct object *object)
 	for (size_t i = 0; rc == 0 && i < list.count; i++) {
 		struct choice choice = {.frame = list.items[i].frame,
 					.object = object->id,
+					.bytes = list.items[i].len,
 					.verdict = {.to = asked->to, .reason = REASON_ASKED}};
 
 		if (frame_record_get(asked->pool, choice.frame, &choice.record) < 0 ||
@@ -156,7 +157,7 @@ static int place_take(void *arg, const struct choice *choice)
 		return 0;
 	now.verdict.block = BLOCK_NONE;
 	if (placing->progress)
-		placing->progress->bytes_total += now.record.raw_len;
+		placing->progress->bytes_total += now.bytes;
 	return executor_add(placing->executor, &now);
 }
 

@@ -136,14 +136,20 @@ uint64_t engine_stored_in(const struct engine_facts *facts, const struct frame_f
 	return stored < frame->raw_len ? stored : frame->raw_len;
 }
 
-void engine_facts_apply(struct engine_facts *facts, const struct frame_facts *frame, int to)
+void engine_facts_apply(struct engine_facts *facts, const struct choice *choice)
 {
-	struct tier_facts *source = &facts->tiers[frame->tier], *target = &facts->tiers[to];
-	uint64_t stored = engine_stored_in(facts, frame, (uint32_t)to);
+	const struct frame_record *record = &choice->record;
+	struct tier_facts *source = &facts->tiers[record->tier];
+	struct tier_facts *target = &facts->tiers[choice->verdict.to];
+	double share = (double)choice->bytes / record->raw_len;
+	uint64_t gone = (uint64_t)(share * record->stored_len);
+	uint64_t stored =
+		(uint64_t)(share * (double)engine_stored_in(facts, &choice->facts,
+							    (uint32_t)choice->verdict.to));
 
-	if ((int)frame->tier == to)
+	if (record->tier == choice->verdict.to)
 		return;
-	source->used -= frame->stored_len < source->used ? frame->stored_len : source->used;
+	source->used -= gone < source->used ? gone : source->used;
 	target->used += stored;
 	if (target->write_left != UINT64_MAX)
 		target->write_left -= stored < target->write_left ? stored : target->write_left;
