@@ -22,6 +22,7 @@
 #include "tiers/flush.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/session.h"
 #include "tiers/ram_tier.h"
 #include "tiers/resident.h"
 
@@ -107,8 +108,13 @@ static int open_meta(struct pool *pool, struct meta_recovery *recovery)
 				       .memtable_bytes = pool->config.journal_bytes};
 	uint8_t value[RECORD_COUNTS_LEN];
 	size_t len;
-	int rc = meta_open_lmdb(&pool->meta, &options, recovery);
+	int rc = session_begin(&pool->session, pool->config.meta_path, pool->ram_dir,
+			       pool->config.uuid);
 
+	if (rc == 0)
+		rc = meta_open_lmdb(&pool->meta, &options, recovery);
+	if (rc == 0)
+		rc = session_renew(pool->session);
 	if (rc == 0)
 		rc = meta_get(pool->meta, "Pcounts", 7, value, sizeof(value), &len);
 	if (rc == 0)
@@ -323,6 +329,7 @@ void pool_abandon(struct pool *pool)
 	}
 	if (pool->meta)
 		meta_abandon(pool->meta);
+	session_end(pool->session, false);
 	release(pool);
 }
 
@@ -359,9 +366,11 @@ int pool_close(struct pool *pool)
 		closed = meta_close(pool->meta);
 		rc = closed;
 		ramlog_close(pool->log, closed == 0);
-		if (closed == 0)
-			rmdir(pool->ram_dir);
 	}
+	session_end(pool->session, rc == 0);
+	pool->session = NULL;
+	if (rc == 0)
+		rmdir(pool->ram_dir);
 	release(pool);
 	return rc;
 }
@@ -431,10 +440,14 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 	if (rc == 0)
 		rc = pool_start(pool, options);
 	if (rc < 0) {
+		char *ram_dir = pool->ram_dir;
+
 		/* A folder that is left empty was made in vain; one that holds data stays. */
-		if (pool->ram_dir)
-			rmdir(pool->ram_dir);
+		pool->ram_dir = NULL;
 		pool_abandon(pool);
+		if (ram_dir)
+			rmdir(ram_dir);
+		free(ram_dir);
 		return rc;
 	}
 	*out = pool;

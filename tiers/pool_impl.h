@@ -38,6 +38,7 @@
 #include "tiers/workers.h"
 
 struct frame_build;
+struct session;
 struct resident;
 
 /* Log bytes overwritten while a flush reads them: released when it is done. */
@@ -164,6 +165,7 @@ struct pool {
 	struct pool_hooks hooks;
 	uint64_t log_epoch; /* of the RAM log in use */
 	char *ram_dir;
+	struct session *session;
 
 	pthread_mutex_t commit_lock;
 	_Atomic(pthread_t) commit_owner;
