@@ -51,6 +51,8 @@ static const struct workload {
 	{"w1d1R-", 1u << REASON_ASKED},
 	{"l0S-^2o0x1d0R-", 1u << REASON_ASKED},
 	{"l0S-%2x0w1d1u1", 1u << REASON_ASKED},
+	{"S-^1l0d1R-", 1u << REASON_ASKED},
+	{"l0S-^2t0l0d1R-", 1u << REASON_ASKED},
 	{"i0I0", 1u << REASON_PIN},
 	{"z0^1w0y1", 1u << REASON_STATE},
 	{"q0d0q0", 1u << REASON_ASKED},
@@ -62,6 +64,7 @@ static const struct workload {
 	{"i0l0S-I1L-v-n0v-", 1u << REASON_PIN},
 	/* Evacuations. */
 	{"d0^2w1x0E1w1s1N1", 1u << REASON_EVACUATE},
+	{"l0S-E1N1E2S-N2", 1u << REASON_EVACUATE}, /* shared frames, whole, there and back */
 	{"d0d1E2S-N2", 1u << REASON_EVACUATE},
 	{"d0A-w1d1^1w1D0", 1u << REASON_EVACUATE},
 	{"A-D0d0d1w1N2D1B-", 1u << REASON_EVACUATE},
@@ -185,8 +188,11 @@ static bool run_io(const struct workload *workload, unsigned long n, size_t kind
 	work_run(&work, workload->steps);
 	failed = fault_disarm();
 	check_all(way);
-	if (!failed)
+	if (!failed) {
 		assert_int_equal(work.moved & workload->moves, workload->moves);
+		for (unsigned i = 0; i < work.nsteps; i++)
+			assert_true(work.steps[i].rc >= 0);
+	}
 	end(fds);
 	return failed != 0;
 }

@@ -46,6 +46,8 @@ static const char *const workloads[] = {
 	/* ... with somebody at work on the same objects in the middle. */
 	"c0c1w0w1l0S-^3o0t1x0d1R-",
 	"c0c1w0w1l0S-%2w0l1d0C-R-",
+	"c0c1w0w1S-^1l0d1R-C-",
+	"c0c1w0w1l0S-^2t0l0d1R-E2",
 	"c0c1w0w1S-^3t0a1w1f-R-u1",
 	"c0c1w0w1S-f-^1o1h1S-h0",
 	"c0c1W0W1S-d0^1w1e0R-",
