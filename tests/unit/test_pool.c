@@ -12,9 +12,12 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/fix_clock.h"
 #include "tests/unit/fix_pool.h"
+#include "tiers/engine/engine.h"
 #include "tiers/meta.h"
 #include "tiers/object.h"
+#include "tiers/pool_impl.h"
 
 #define RAM (64u << 20)
 
@@ -300,6 +303,70 @@ static void step_move(struct fix_pool *fix, const struct model *models)
 	assert_int_equal(pool_move(fix->pool, ids, n, (int)rnd(3), NULL), 0);
 }
 
+/* What people want of objects: by id, as a layer above would keep it. */
+static struct object_policy wishes[64];
+
+static void wish_policy(void *arg, uint64_t object, uint32_t age_s, struct object_policy *out)
+{
+	(void)arg;
+	(void)age_s;
+	*out = wishes[object % 64];
+}
+
+static bool wish_any(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+static void hook(struct fix_pool *fix)
+{
+	pool_hooks_set(fix->pool, &(struct pool_hooks){.policy = wish_policy, .any = wish_any});
+}
+
+/* Pinned, sealed, archived or nothing of it, and placed. */
+static void step_place(struct fix_pool *fix, const struct model *model)
+{
+	static const enum object_state states[] = {OBJECT_ACTIVE, OBJECT_ACTIVE, OBJECT_SEALED,
+						   OBJECT_ARCHIVED};
+	struct object_policy *wish = &wishes[model->id % 64];
+
+	wish->pin = rnd(3) ? -1 : 1 + (int)rnd(2);
+	wish->state = states[rnd(4)];
+	assert_int_equal(pool_place(fix->pool, &model->id, 1, NULL), 0);
+}
+
+/* A pass, with a tier that is too full now and then, and sealed segments to clean. */
+static void step_pass(struct fix_pool *fix)
+{
+	uint32_t high = rnd(2) ? 0 : 90;
+
+	fix_clock_tick(2 * 3600);
+	for (uint32_t t = 1; t < 3 && rnd(2); t++)
+		appender_roll(fix->pool->tiers[t].appender);
+	pthread_rwlock_wrlock(&fix->pool->tunables_lock);
+	fix->pool->tunables.tiers[1].high_percent = fix->pool->tunables.tiers[1].low_percent = high;
+	pthread_rwlock_unlock(&fix->pool->tunables_lock);
+	assert_int_equal(pool_run(fix->pool, NULL), 0);
+}
+
+static uint64_t frames_of(struct fix_pool *fix, uint32_t tier)
+{
+	struct pool_usage usage;
+
+	pool_usage(fix->pool, &usage);
+	return usage.tiers[tier].frames;
+}
+
+static void step_evacuate(struct fix_pool *fix)
+{
+	uint32_t tier = 1 + (uint32_t)rnd(2);
+
+	assert_int_equal(pool_evacuate(fix->pool, tier, -1, NULL), 0);
+	assert_int_equal(frames_of(fix, tier), 0);
+	pool_reopen(fix->pool, tier, -1);
+}
+
 static void step_delete(struct fix_pool *fix, struct model *model)
 {
 	struct object *object = get(fix, model->id);
@@ -342,7 +409,7 @@ static void step(struct fix_pool *fix, struct model *models)
 	struct model *model = &models[rnd(OBJECTS)];
 	struct object *object = get(fix, model->id);
 
-	switch (rnd(16)) {
+	switch (rnd(20)) {
 	case 0:
 	case 1:
 	case 2:
@@ -372,6 +439,16 @@ static void step(struct fix_pool *fix, struct model *models)
 	case 10:
 		step_clone(fix, model, &models[rnd(OBJECTS)]);
 		break;
+	case 13:
+		step_place(fix, model);
+		break;
+	case 14:
+		step_pass(fix);
+		break;
+	case 15:
+		if (rnd(6) == 0)
+			step_evacuate(fix);
+		break;
 	default:
 		break;
 	}
@@ -391,6 +468,9 @@ static void run_model(bool background, unsigned steps)
 	rng_state = seed ? strtoull(seed, NULL, 10) : (uint64_t)getpid() * 2654435761u + steps;
 	printf("seed: TERRACE_SEED=%llu\n", (unsigned long long)rng_state);
 	fix_pool_new(&fix, RAM, background);
+	for (unsigned i = 0; i < 64; i++)
+		wishes[i] = (struct object_policy){.pin = -1, .rule = -1, .tier = -1};
+	hook(&fix);
 	for (unsigned i = 0; i < OBJECTS; i++) {
 		models[i].bytes = malloc(MODEL_MAX);
 		models[i].durable = malloc(MODEL_MAX);
@@ -402,16 +482,19 @@ static void run_model(bool background, unsigned steps)
 		step(&fix, models);
 		if (rnd(60) == 0) {
 			fix_pool_crash(&fix);
+			hook(&fix);
 			for (unsigned k = 0; k < OBJECTS; k++)
 				model_check(&fix, &models[k]);
 		}
 		if (rnd(90) == 0) {
 			fix_pool_power(&fix);
+			hook(&fix);
 			after_power(&fix, models);
 		}
 		if (rnd(120) == 0) {
 			fix_pool_close(&fix);
 			fix_pool_open(&fix);
+			hook(&fix);
 		}
 		if (!background && rnd(10) == 0)
 			fix_pool_verify(&fix);
