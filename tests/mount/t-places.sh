@@ -62,10 +62,13 @@ cp "$T/good" "$POOL"
 pool_mount
 cmp "$T/piece" "$M/file"
 
-# files that are demoted away leave it empty
-move_all promote ssd
-terrace sync "$M"
+# emptied and taken out, while somebody reads
+(while [ ! -e "$T/stop" ]; do cmp "$T/piece" "$M/file" || echo differs >>"$T/bad"; done) &
+terrace evacuate "$T/hdd" "$M"
 terrace config remove hdd "$T/hdd" "$M"
+touch "$T/stop"
+wait "$!"
+[ ! -e "$T/bad" ] || fail "read something else meanwhile"
 [ "$(paths)" = hdd2 ] || fail "paths: $(paths)"
 ! grep -q "^path = $T/hdd\$" "$POOL" || fail "the file still names it"
 refused 1 "only directory" terrace config remove hdd "$T/hdd2" "$M"
