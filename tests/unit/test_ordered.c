@@ -27,7 +27,7 @@ static struct fix_pool fix;
 /* Tiers that take nothing ---------------------------------------------------------------------- */
 
 static _Atomic int tiers_fail; /* errno, 0 = they work */
-static bool is_segment[4096];
+static _Atomic bool is_segment[4096];
 static _Atomic uint64_t refused;
 
 static int hook_open(const char *path, int flags, mode_t mode)
