@@ -145,6 +145,23 @@ static uint64_t bytes_in(uint64_t id, int tier)
 	return bytes[tier];
 }
 
+static int first_frame(void *arg, const struct object_extent *extent)
+{
+	*(uint64_t *)arg = extent->frame;
+	return 1;
+}
+
+static uint64_t frame_of(uint64_t id)
+{
+	struct object *object;
+	uint64_t frame = 0;
+
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	assert_int_equal(object_extents(object, first_frame, &frame), 1);
+	object_put(object);
+	return frame;
+}
+
 static void delete_object(uint64_t id)
 {
 	struct object *object;
@@ -225,6 +242,94 @@ static void test_parked_and_gone(void **state)
 	assert_int_equal(pool_run(fix.pool, NULL), 0);
 	assert_int_equal(parked(), 0);
 	check(ids[1], 50000);
+}
+
+static int add_wait(void *arg, const struct parked *parked)
+{
+	uint32_t *wait_s = arg, now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+
+	*wait_s = parked->until_s > now_s ? parked->until_s - now_s : 0;
+	return 0;
+}
+
+static unsigned told_parked(void)
+{
+	uint64_t after = 0, missed;
+	struct event event;
+	unsigned n = 0;
+
+	for (; events_get(fix.pool->events, after, &event, &missed) == 0; after = event.number)
+		n += event.kind == EVENT_PARKED;
+	return n;
+}
+
+/* What fails again waits twice as long and is told once; it has not moved, so nothing counts it as
+ * promoted. */
+static void test_failing_again(void **state)
+{
+	struct engine_stats stats;
+	uint32_t wait_s = 0;
+	uint64_t id, frame;
+
+	(void)state;
+	begin();
+	id = make(20000);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(pool_move(fix.pool, &id, 1, 2, NULL), 0);
+	wrap(1);
+	lies = true;
+	assert_int_equal(pool_move(fix.pool, &id, 1, 1, NULL), -EBADMSG);
+	pool_parked(fix.pool, add_wait, &wait_s);
+	assert_in_range(wait_s, PARK_FIRST_S - 5, PARK_FIRST_S);
+	assert_int_equal(pool_move(fix.pool, &id, 1, 1, NULL), -EBADMSG);
+	pool_parked(fix.pool, add_wait, &wait_s);
+	assert_in_range(wait_s, 2 * PARK_FIRST_S - 5, 2 * PARK_FIRST_S);
+	assert_int_equal(told_parked(), 1);
+
+	frame = frame_of(id);
+	assert_int_equal(
+		move_frames(fix.pool,
+			    &(struct move_request){
+				    .frames = &frame, .n = 1, .to = 1, .reason = REASON_HOT},
+			    NULL, &(struct move_result){0}),
+		-EBADMSG);
+	pool_engine_stats(fix.pool, &stats);
+	assert_int_equal(stats.promotions, 0);
+	lies = false;
+	assert_int_equal(pool_move(fix.pool, &id, 1, 1, NULL), 0);
+	assert_int_equal(parked(), 0);
+	check(id, 20000);
+}
+
+/* A file is moved whole, however many extents it has: they are looked at part by part. */
+static void test_many_extents(void **state)
+{
+	const unsigned n = 10000, len = 64, step = 128;
+	uint8_t buf[64], want[64];
+	struct object *object;
+	uint64_t id;
+	size_t got;
+
+	(void)state;
+	begin();
+	id = make(0);
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	for (unsigned i = 0; i < n; i++) {
+		noise(buf, len, i);
+		assert_int_equal(object_write(object, buf, len, (uint64_t)i * step), 0);
+	}
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(pool_move(fix.pool, &id, 1, 2, NULL), 0);
+	assert_int_equal(bytes_in(id, 1), 0);
+	assert_int_equal(bytes_in(id, 2), n * len);
+	for (unsigned i = 0; i < n; i += 97) {
+		noise(want, len, i);
+		assert_int_equal(object_read(object, buf, len, (uint64_t)i * step, &got), 0);
+		assert_int_equal(got, len);
+		assert_memory_equal(buf, want, len);
+	}
+	object_put(object);
+	fix_pool_verify(&fix);
 }
 
 static uint64_t gone;
@@ -461,6 +566,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_copy_that_lies, end),
 		cmocka_unit_test_teardown(test_parked_and_gone, end),
+		cmocka_unit_test_teardown(test_failing_again, end),
+		cmocka_unit_test_teardown(test_many_extents, end),
 		cmocka_unit_test_teardown(test_deleted_meanwhile, end),
 		cmocka_unit_test_teardown(test_pieces_over_frames, end),
 		cmocka_unit_test_teardown(test_heat_comes_along, end),

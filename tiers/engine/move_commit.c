@@ -191,6 +191,17 @@ static void commit_group(struct move *move, const struct redirect *redirects, si
 	tell(move, redirects, n);
 }
 
+/* A source of which something could not be written, or not be kept, has not moved. */
+static void mark_failed(struct move *move)
+{
+	const struct redirect *redirects = move->redirects.items;
+
+	for (size_t i = 0; i < move->redirects.count; i++)
+		if (redirects[i].build->error)
+			move->sources[redirects[i].source - move->sources].error =
+				redirects[i].build->error;
+}
+
 void move_commit(struct move *move)
 {
 	struct redirect *redirects = move->redirects.items;
@@ -210,5 +221,6 @@ void move_commit(struct move *move)
 	for (size_t i = 0; i < move->builds.count; i++)
 		if (builds[i]->created)
 			move->result->written += builds[i]->record.stored_len;
+	mark_failed(move);
 	engine_note_moved(move);
 }

@@ -271,14 +271,8 @@ static int find_users(struct move *move, struct source *source)
 /* Tells of the sources of which nothing has moved: damaged, not allowed to, or no room. */
 static void tell_left(struct move *move)
 {
-	const struct redirect *redirects = move->redirects.items;
-
 	if (!move->request->left)
 		return;
-	for (size_t i = 0; i < move->redirects.count; i++)
-		if (redirects[i].build->error)
-			move->sources[redirects[i].source - move->sources].error =
-				redirects[i].build->error;
 	for (size_t i = 0; i < move->nsources; i++) {
 		const struct source *source = &move->sources[i];
 		struct move_left left = {.frame = source->id,
