@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fix_pool.h"
-#include "tiers/engine/engine.h"
+#include "tiers/engine/engine_impl.h"
 #include "tiers/engine/events.h"
 #include "tiers/pool_impl.h"
 
@@ -182,6 +182,45 @@ static void read_all(struct object *object, size_t len)
 
 	assert_int_equal(object_read(object, buf, len, 0, &got), 0);
 	free(buf);
+}
+
+/* Of a pool with more frames than a survey looks at, the coldest go all the same: not whatever lies
+ * in the part that was looked at. */
+static void test_coldest_of_many(void **state)
+{
+	struct object *objects[15];
+	struct fix_pool fix;
+	uint64_t cold = 0, warm = 0;
+
+	(void)state;
+	pool_begin(&fix, 32 * MIB, 0);
+	fix_pool_close(&fix);
+	fix.config.tiers[1].segment_bytes = MIB;
+	fix.config.tiers[1].low_percent = 60;
+	fix_pool_open(&fix);
+	for (unsigned i = 0; i < 15; i++) {
+		objects[i] = object_make(&fix, 2 * MIB);
+		if (i == 11)
+			tick(30 * 24 * HOUR);
+	}
+	for (unsigned hours = 0; hours < 8; hours++) {
+		tick(HOUR);
+		for (unsigned i = 12; i < 15; i++)
+			object_check(objects[i], 2 * MIB);
+	}
+	tick(2 * HOUR);
+	fix.pool->engine->survey_frames = 40; /* a third: too little to leave the tier */
+	assert_int_equal(pool_run(fix.pool, NULL), 0);
+	for (unsigned i = 0; i < 12; i++)
+		cold += bytes_in(objects[i], 2);
+	for (unsigned i = 12; i < 15; i++)
+		warm += bytes_in(objects[i], 2);
+	assert_int_equal(warm, 0);
+	assert_in_range(cold, 10 * MIB, 12 * MIB);
+	for (unsigned i = 0; i < 15; i++)
+		object_put(objects[i]);
+	fix_pool_verify(&fix);
+	fix_pool_free(&fix);
 }
 
 /* One look is a scan, two are evidence. */
@@ -613,6 +652,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_coldest_go_down),
+		cmocka_unit_test(test_coldest_of_many),
 		cmocka_unit_test(test_evidence),
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_policies),

@@ -122,22 +122,14 @@ static bool in_pieces(const struct extent_list *list)
 	return pieces >= PIECES_MIN && bytes / pieces < PIECE_BYTES;
 }
 
-static int merge_object(struct clean *clean, struct object *object)
+static int merge_extents(struct clean *clean, uint64_t object, const struct extent_list *list)
 {
 	const struct engine_facts *facts = &clean->survey->facts;
-	struct extent_list list = {0};
-	int rc;
+	int rc = 0;
 
-	pthread_rwlock_rdlock(&object->data_lock);
-	rc = object->record.has_keys && !object->dirty_bytes
-		     ? extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list)
-		     : 0;
-	pthread_rwlock_unlock(&object->data_lock);
-	if (rc == 0 && !in_pieces(&list))
-		goto out;
-	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+	for (size_t i = 0; rc == 0 && i < list->count; i++) {
 		struct choice choice = {
-			.frame = list.items[i].frame, .object = object->id, .rewrite = true};
+			.frame = list->items[i].frame, .object = object, .rewrite = true};
 
 		if (frame_record_get(clean->pool, choice.frame, &choice.record) < 0 ||
 		    choice.record.tier == 0 || choice.record.tier >= facts->ntiers)
@@ -150,7 +142,25 @@ static int merge_object(struct clean *clean, struct object *object)
 		choice.verdict = (struct verdict){.to = choice.record.tier, .reason = REASON_CLEAN};
 		rc = clean->take(clean->arg, &choice);
 	}
-out:
+	return rc;
+}
+
+/* Of a large file, each part by itself. */
+static int merge_object(struct clean *clean, struct object *object)
+{
+	struct extent_list list = {0};
+	uint64_t from = 0;
+	bool maybe;
+	int rc = 0;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	maybe = object->record.has_keys && !object->dirty_bytes;
+	pthread_rwlock_unlock(&object->data_lock);
+	while (rc == 0 && maybe && from != UINT64_MAX && !clean->pool->stopping) {
+		rc = object_extents_next(object, &from, &list);
+		if (rc == 0 && in_pieces(&list))
+			rc = merge_extents(clean, object->id, &list);
+	}
 	extent_list_release(&list);
 	return rc;
 }

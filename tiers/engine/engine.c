@@ -74,6 +74,7 @@ int engine_new(struct pool *pool)
 		return -ENOMEM;
 	pool->engine = engine;
 	pthread_mutex_init(&engine->lock, NULL);
+	engine->survey_frames = SURVEY_FRAMES;
 	engine->opened_ns = clock_mono_ns();
 	rc = reread_new(&engine->reread);
 	if (rc == 0)

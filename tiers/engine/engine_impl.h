@@ -21,6 +21,7 @@
 #include "tiers/engine/rank.h"
 #include "tiers/engine/reread.h"
 #include "tiers/engine/room.h"
+#include "tiers/extmap.h"
 #include "tiers/idmap.h"
 #include "tiers/latency.h"
 #include "tiers/pool_impl.h"
@@ -45,6 +46,7 @@ struct engine {
 	struct engine_stats stats; /* counters; the rest is filled in when asked for */
 	uint64_t sweep_from;	   /* object id: where the next look at policies begins */
 	uint64_t merge_from;	   /* ... and the next look for files in pieces */
+	uint64_t survey_frames;	   /* most that one survey looks at; constant but for tests */
 	uint64_t opened_ns;
 	struct latency_view seen[CONFIG_TIERS_MAX];  /* when the foreground was last looked at */
 	struct latency_view quiet[CONFIG_TIERS_MAX]; /* what it did while nothing moved */
@@ -77,8 +79,9 @@ struct survey {
 	struct engine_facts facts;
 	struct rank_histogram all[CONFIG_TIERS_MAX]; /* every frame seen, scaled to the whole */
 	struct rank_histogram old[CONFIG_TIERS_MAX]; /* of them, those that may leave now */
-	struct survey_segment *segments;	     /* that were looked at, the coldest first */
+	struct survey_segment *segments; /* those that were looked at, the coldest first ... */
 	size_t nsegments;
+	size_t nall; /* ... and behind them, picked at random, those that were not */
 };
 
 /* Looks at the frames of all directory tiers, of at most SURVEY_FRAMES: of a larger pool, at
@@ -113,6 +116,10 @@ int planner_run(struct pool *pool, struct survey *survey, bool all_policies, cho
 /* What the policies want for one object; the same for `why` and for jobs. */
 int planner_object(struct pool *pool, const struct engine_facts *facts, struct object *object,
 		   choice_take *take, void *arg);
+/* Extents of an object from *from on, some thousand at a time, so that neither memory nor the time
+ * for which writers wait grows with the file: fills the list anew and sets *from to where to go on,
+ * UINT64_MAX at the end. */
+int object_extents_next(struct object *object, uint64_t *from, struct extent_list *list);
 /* Ids of up to n objects at or after *from, which is then where to go on, 0 at the end. */
 int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, size_t *got);
 /* Segments that are mostly dead, and files in many small pieces. */

@@ -13,7 +13,9 @@
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
 
-#define SWEEP_OBJECTS 4096u /* whose policies are looked at in one pass */
+#define SWEEP_OBJECTS	4096u /* whose policies are looked at in one pass */
+#define EXTENTS_AT_ONCE 4096u
+#define LEAVE_LOOK	(4 * SURVEY_FRAMES) /* frames looked at for one tier in one pass */
 
 struct planner {
 	struct pool *pool;
@@ -61,27 +63,52 @@ static bool policy_choice(struct pool *pool, const struct engine_facts *facts, u
 	return true;
 }
 
-int planner_object(struct pool *pool, const struct engine_facts *facts, struct object *object,
-		   choice_take *take, void *arg)
+int object_extents_next(struct object *object, uint64_t *from, struct extent_list *list)
 {
-	struct extent_list list = {0};
 	int rc;
 
+	list->count = 0;
 	pthread_rwlock_rdlock(&object->data_lock);
-	rc = extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list);
+	rc = extmap_list(object, *from, UINT64_MAX, EXTENTS_AT_ONCE, list);
 	pthread_rwlock_unlock(&object->data_lock);
-	for (size_t i = 0, n; rc == 0 && i < list.count; i += n) {
-		struct choice choice = {.frame = list.items[i].frame, .object = object->id};
+	*from = UINT64_MAX;
+	if (rc == 0 && list->count == EXTENTS_AT_ONCE)
+		*from = list->items[list->count - 1].off + list->items[list->count - 1].len;
+	return rc;
+}
+
+static int object_some(struct pool *pool, const struct engine_facts *facts, uint64_t object,
+		       const struct extent_list *list, choice_take *take, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0, n; rc == 0 && i < list->count; i += n) {
+		struct choice choice = {.frame = list->items[i].frame, .object = object};
 
 		/* Extents side by side in one frame are one choice. */
-		for (n = 0; i + n < list.count && list.items[i + n].frame == choice.frame; n++)
-			choice.bytes += list.items[i + n].len;
+		for (n = 0; i + n < list->count && list->items[i + n].frame == choice.frame; n++)
+			choice.bytes += list->items[i + n].len;
 		if (frame_record_get(pool, choice.frame, &choice.record) < 0 ||
 		    choice.record.tier == 0 || choice.record.tier >= facts->ntiers)
 			continue;
 		engine_frame_facts(pool, choice.frame, &choice.record, &choice.facts);
-		if (policy_choice(pool, facts, object->id, &choice))
+		if (policy_choice(pool, facts, object, &choice))
 			rc = take(arg, &choice);
+	}
+	return rc;
+}
+
+int planner_object(struct pool *pool, const struct engine_facts *facts, struct object *object,
+		   choice_take *take, void *arg)
+{
+	struct extent_list list = {0};
+	uint64_t from = 0;
+	int rc = 0;
+
+	while (rc == 0 && from != UINT64_MAX && !pool->stopping) {
+		rc = object_extents_next(object, &from, &list);
+		if (rc == 0)
+			rc = object_some(pool, facts, object->id, &list, take, arg);
 	}
 	extent_list_release(&list);
 	return rc;
@@ -263,6 +290,7 @@ struct leave {
 	unsigned from, to; /* ranks */
 	uint64_t goal;	   /* bytes used when enough has left */
 	bool short_of;	   /* what was chosen turned out not to be enough */
+	uint64_t looked;   /* frames */
 };
 
 /* Has enough left? Whose bytes lie in a frame is known only when it is read: of those chosen some
@@ -294,6 +322,8 @@ static int leave_frame(void *arg, uint64_t frame, const struct frame_record *rec
 
 	if (record->tier != leave->tier)
 		return 0;
+	if (leave->looked++ >= LEAVE_LOOK)
+		return 1; /* the next pass looks at others */
 	engine_frame_facts(planner->pool, frame, record, &choice.facts);
 	rank = rank_of(heat_rate(choice.facts.heat, facts->heat, facts->now_s));
 	if (rank < leave->from || rank > leave->to)
@@ -315,7 +345,9 @@ static int make_room(struct planner *planner, uint32_t t)
 
 	leave.goal = tier->used > planner->need[t] ? tier->used - planner->need[t] : 0;
 	for (unsigned round = 0; round < 2 && !enough && rc == 0; round++) {
-		for (size_t i = 0; i < survey->nsegments && rc == 0; i++)
+		/* The survey may have seen a small part of the tier, and the coldest of that part
+		 * are not enough: those of the rest, then, before anything warmer. */
+		for (size_t i = 0; i < survey->nall && rc == 0; i++)
 			if (survey->segments[i].tier == t)
 				rc = segment_each(planner->pool, survey->segments[i].id,
 						  leave_frame, &leave);

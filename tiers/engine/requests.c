@@ -64,30 +64,40 @@ struct asked {
 	uint64_t bytes;
 };
 
-/* The frames of one object that are not in the tier yet. */
-static int ask_object(struct asked *asked, struct object *object)
+static int ask_some(struct asked *asked, uint64_t object, const struct extent_list *list,
+		    uint64_t *last)
 {
-	struct extent_list list = {0};
-	uint64_t last = 0;
-	int rc;
+	int rc = 0;
 
-	pthread_rwlock_rdlock(&object->data_lock);
-	rc = extmap_list(object, 0, UINT64_MAX, SIZE_MAX, &list);
-	pthread_rwlock_unlock(&object->data_lock);
-	for (size_t i = 0; rc == 0 && i < list.count; i++) {
-		struct choice choice = {.frame = list.items[i].frame,
-					.object = object->id,
-					.bytes = list.items[i].len,
+	for (size_t i = 0; rc == 0 && i < list->count; i++) {
+		struct choice choice = {.frame = list->items[i].frame,
+					.object = object,
+					.bytes = list->items[i].len,
 					.verdict = {.to = asked->to, .reason = REASON_ASKED}};
 
 		if (frame_record_get(asked->pool, choice.frame, &choice.record) < 0 ||
 		    choice.record.tier == 0 || choice.record.tier == (uint32_t)asked->to)
 			continue;
-		asked->bytes += list.items[i].len;
-		if (!asked->executor || choice.frame == last)
+		asked->bytes += list->items[i].len;
+		if (!asked->executor || choice.frame == *last)
 			continue;
-		last = choice.frame;
+		*last = choice.frame;
 		rc = executor_add(asked->executor, &choice);
+	}
+	return rc;
+}
+
+/* The frames of one object that are not in the tier yet. */
+static int ask_object(struct asked *asked, struct object *object)
+{
+	struct extent_list list = {0};
+	uint64_t from = 0, last = 0;
+	int rc = 0;
+
+	while (rc == 0 && from != UINT64_MAX && !asked->pool->stopping) {
+		rc = object_extents_next(object, &from, &list);
+		if (rc == 0)
+			rc = ask_some(asked, object->id, &list, &last);
 	}
 	extent_list_release(&list);
 	return rc;

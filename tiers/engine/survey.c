@@ -316,7 +316,7 @@ int survey_make(struct pool *pool, struct survey **out)
 	rc = list_segments(pool, survey, stored);
 	if (rc == 0)
 		shuffle(survey->segments, survey->nsegments, clock_mono_ns());
-	while (rc == 0 && seen < survey->nsegments && frames < SURVEY_FRAMES)
+	while (rc == 0 && seen < survey->nsegments && frames < pool->engine->survey_frames)
 		rc = look_segment(pool, survey, &survey->segments[seen++], &frames);
 	if (rc == 0 && pool->stopping)
 		rc = -ECANCELED;
@@ -324,6 +324,7 @@ int survey_make(struct pool *pool, struct survey **out)
 		survey_free(survey);
 		return rc;
 	}
+	survey->nall = survey->nsegments;
 	survey->nsegments = seen;
 	if (seen)
 		qsort(survey->segments, seen, sizeof(*survey->segments), by_rank);
