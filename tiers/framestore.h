@@ -105,9 +105,9 @@ int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint3
 int frame_stored_read(struct pool *pool, const struct frame_record *record, void *buf, uint32_t len,
 		      uint32_t off, enum tier_hint hint);
 
-/* Pins the blocks that hold [off, off+len) of a frame in the block cache, reading what is not there.
- * The lock as for frame_read(). The first error; the rest is still tried. -ENOSPC: no room for all
- * of them. */
+/* Pins the blocks that hold [off, off+len) of a frame in the block cache, reading what is not
+ * there. The lock as for frame_read(). The first error; the rest is still tried. -ENOSPC: no room
+ * for all of them. */
 int frame_pin(struct pool *pool, uint64_t frame, uint32_t off, uint32_t len, uint16_t mark);
 
 /* Reads and decodes a whole frame for a move or a check, past the cache; *header is the caller's to

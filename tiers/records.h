@@ -55,9 +55,9 @@ struct frame_record {
 	uint16_t heat;	      /* short average (tiers/engine/heat.h) */
 	uint16_t heat_slow;   /* long average */
 	uint32_t last_access; /* seconds since 1970 */
-	uint32_t placed;      /* when it was moved to this tier, seconds since 1970; 0 = written here */
-	uint8_t tier;	      /* index in the config */
-	uint8_t block_shift;  /* block size = 1 << block_shift */
+	uint32_t placed; /* when it was moved to this tier, seconds since 1970; 0 = written here */
+	uint8_t tier;	 /* index in the config */
+	uint8_t block_shift; /* block size = 1 << block_shift */
 	struct codec_spec codec;
 	bool shared; /* KEY_SHARED records may exist */
 };
