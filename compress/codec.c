@@ -80,6 +80,11 @@ const char *codec_name(unsigned id)
 	return ops ? ops->name : NULL;
 }
 
+bool codec_spec_same(const struct codec_spec *a, const struct codec_spec *b)
+{
+	return a->id == b->id && a->level == b->level;
+}
+
 bool codec_spec_valid(const struct codec_spec *spec)
 {
 	const struct codec_ops *ops = codec_find(spec->id);

@@ -41,6 +41,7 @@ const char *codec_name(unsigned id);
 
 /* True when id is known and level is one of its levels (or 0 where that stands for the default). */
 bool codec_spec_valid(const struct codec_spec *spec);
+bool codec_spec_same(const struct codec_spec *a, const struct codec_spec *b);
 
 /*
  * Parses "lz4", "lz4:9", "zstd", "zstd:12", "zstd:-5", "lzma:9", "none".

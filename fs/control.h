@@ -3,8 +3,7 @@
  * The virtual folder .terrace in the root: state as files, jobs as files (terrace(7)). Not listed
  * in the root, reachable by name. Text is made when a file is opened and stays as it was then.
  *
- *	.terrace/status  .terrace/stats.json  .terrace/metrics  .terrace/jobs/  .terrace/jobs/new
- *.terrace/jobs/N
+ *	status  stats.json  metrics  plan  pins  policy  events  jobs/  jobs/new  jobs/N
  *
  * .terrace/events is a stream: each open reads what is kept, then what happens (fs/feed.h).
  *

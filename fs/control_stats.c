@@ -52,12 +52,11 @@ static json_t *tier_json(struct pool *pool, uint32_t t, const struct tier_usage 
 {
 	const struct config_tier *config = &pool_config(pool)->tiers[t];
 	struct paths paths = {.paths = json_array(), .places = json_array()};
+	json_t *json;
 
 	if (config->kind == TIER_KIND_RAM && config->npaths)
 		json_array_append_new(paths.paths, json_string(config->paths[0]));
 	pool_places(pool, t, each_place, &paths);
-	json_t *json;
-
 	json = json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
 			 config->name, "kind", config->kind == TIER_KIND_RAM ? "ram" : "dir",
 			 "paths", paths.paths, "places", paths.places, "size", number(usage->size),

@@ -301,7 +301,7 @@ static void move_ended(struct job *job)
 	job->done += job->progress.bytes_done;
 	job->failed_frames += job->progress.frames_failed;
 	job->progress.bytes_total = job->progress.bytes_done = 0;
-	job->progress.frames_done = job->progress.frames_failed = 0;
+	job->progress.frames_failed = 0;
 }
 
 static int run_pass(struct fs *fs, struct job *job)

@@ -8,7 +8,7 @@
  *     told. The record is written from the entry as it is then, under store_lock: the last one
  *     written is the newest.
  *  2. A job is interrupted by its `cancel`; what becomes of it then, `cancelled`, `paused` and
- * `stop` say. Interrupted jobs run again from the start and find little left to do.
+ *     `stop` say. Interrupted jobs run again from the start and find little left to do.
  *  3. An entry is freed only when it has ended, so the runner needs no lock for the one it runs;
  *     others read its progress from atomics.
  *

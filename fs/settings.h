@@ -26,8 +26,7 @@ char *settings_json(struct settings *settings);
 /*
  * {"set": {KEY: VALUE, ...}, "runtime": BOOL, "dry_run": BOOL}: all of it or nothing; in the file
  * too unless runtime is true. Keys are those of [pool], and TIER.KEY. A dry run is only checked.
- * {"reload": true}: settings_reload(). -EINVAL and
- * others, with a message.
+ * {"reload": true}: settings_reload(). -EINVAL and others, with a message.
  */
 int settings_change(struct settings *settings, const char *text, size_t len, char *message,
 		    size_t message_cap);

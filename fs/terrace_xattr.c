@@ -208,8 +208,7 @@ static int extent_line(void *arg, const struct object_extent *extent)
 	struct object_extent *run = &lines->run;
 
 	if (lines->merge && lines->open && extent->off == run->off + run->len &&
-	    extent->tier == run->tier && extent->codec.id == run->codec.id &&
-	    extent->codec.level == run->codec.level) {
+	    extent->tier == run->tier && codec_spec_same(&extent->codec, &run->codec)) {
 		run->len += extent->len;
 		run->stored += extent->stored;
 		if (extent->heat > run->heat)

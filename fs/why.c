@@ -260,8 +260,8 @@ static bool joins(const struct extent_why *run, const struct extent_why *why)
 {
 	const struct object_extent *a = &run->extent, *b = &why->extent;
 
-	return b->off == a->off + a->len && a->tier == b->tier && a->codec.id == b->codec.id &&
-	       a->codec.level == b->codec.level && run->verdict.to == why->verdict.to &&
+	return b->off == a->off + a->len && a->tier == b->tier &&
+	       codec_spec_same(&a->codec, &b->codec) && run->verdict.to == why->verdict.to &&
 	       run->verdict.reason == why->verdict.reason &&
 	       run->verdict.block == why->verdict.block &&
 	       same_policy(&run->frame.policy, &why->frame.policy);

@@ -5,8 +5,8 @@
  * Invariants:
  *  1. An entry in the index is resident (a block, in small, main or pinned), being filled (a block,
  *     in no queue), packed (a block with packed bytes), being packed (a block, in no queue) or a
- * ghost (no block). An entry that was dropped while it was filled or packed is
- *     in no index; its filler or packer frees it.
+ *     ghost (no block). An entry that was dropped while it was filled or packed is in no index; its
+ *     filler or packer frees it.
  *  2. A block has one reference for being in its entry and one for each caller; with the last it
  *     goes into the stock. Its bytes do not change after it was filled.
  *  3. shard->bytes is all memory the shard has taken: entries, blocks in use or in stock, index.

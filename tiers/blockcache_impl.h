@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the block cache share: blockcache.c (get, evict, drop) and blockcache_pin.c
- * (pins) and blockcache_pack.c (packed blocks). Not for others. Who calls a function that takes a
+ * What the files of the block cache share: blockcache.c (get, evict, drop), blockcache_pin.c
+ * (pins), blockcache_pack.c (packed blocks). Not for others. Who calls a function that takes a
  * shard holds its lock.
  */
 #ifndef TERRACE_TIERS_BLOCKCACHE_IMPL_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keys of a pool's configuration as tables, shared by the reader (config.c), the writer
- * (config_save.c) and the fuzz target; nobody else includes this. One row per key says its name,
- * kind, field and limits, so that a new key is one row here and one in terrace.conf(5).
+ * The keys of a pool's configuration as tables, shared by who reads, writes, compares or edits it
+ * (config_*.c, places.c, fs/settings*.c) and the fuzz target. One row per key says its name, kind,
+ * field and limits, so that a new key is one row here and one in terrace.conf(5).
  *
  * Threads: pure functions and constants.
  */

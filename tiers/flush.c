@@ -105,8 +105,7 @@ static struct build_class *class_of(struct flush *flush, const struct object_pol
 		struct build_class *class = &flush->classes[i];
 
 		if (class->tier == want.tier && class->own_codec == want.own_codec &&
-		    (!want.own_codec ||
-		     (class->codec.id == want.codec.id && class->codec.level == want.codec.level)))
+		    (!want.own_codec || codec_spec_same(&class->codec, &want.codec)))
 			return class;
 	}
 	if (flush->nclasses == CLASSES)

@@ -469,8 +469,6 @@ int object_extents(struct object *object,
 				       .tier = record.tier,
 				       .codec = record.codec,
 				       .frame = list.items[i].frame,
-				       .frame_raw = record.raw_len,
-				       .frame_stored = record.stored_len,
 				       .stored = extent_share(list.items[i].len, &record),
 				       .heat = frame_heat(pool, list.items[i].frame, &record).fast,
 				       .resident = resident_bytes(

@@ -95,11 +95,10 @@ struct object_extent {
 	uint64_t off, len;
 	int tier; /* index in the config; 0 = RAM, not yet on a persistent tier */
 	struct codec_spec codec;
-	uint64_t frame;			  /* id; 0 in RAM */
-	uint32_t frame_raw, frame_stored; /* bytes of the whole frame */
-	uint64_t stored;		  /* this extent's share of the frame's stored bytes */
-	uint32_t heat;			  /* 0..65535, decayed (tiers/engine/heat.h) */
-	uint64_t resident;		  /* of len: bytes that are pinned in memory, decoded */
+	uint64_t frame;	   /* id; 0 in RAM */
+	uint64_t stored;   /* this extent's share of the frame's stored bytes */
+	uint32_t heat;	   /* 0..65535, decayed (tiers/engine/heat.h) */
+	uint64_t resident; /* of len: bytes that are pinned in memory, decoded */
 };
 int object_extents(struct object *object,
 		   int (*each)(void *arg, const struct object_extent *extent), void *arg);

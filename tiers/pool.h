@@ -145,11 +145,10 @@ void pool_latency(struct pool *pool, uint32_t tier, struct latency_view *out);
 
 struct move_progress { /* read by others while the move runs; all fields atomic */
 	_Atomic uint64_t bytes_total, bytes_done; /* raw */
-	_Atomic uint64_t frames_done, frames_failed;
+	_Atomic uint64_t frames_failed;
 	_Atomic uint64_t
 		engine_ns; /* CPU time of choosing and committing; coding is done by others */
 	_Atomic bool cancel;
-	_Atomic bool pause; /* between batches the move waits until it is false again */
 };
 
 /* Moves everything of these objects that is not there yet to tier `to`, folding small extents into

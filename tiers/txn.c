@@ -47,11 +47,6 @@ bool txn_mine(struct pool *pool)
 	return pool->commit_held && pthread_equal(pool->commit_owner, pthread_self());
 }
 
-struct pool *txn_pool(struct txn *txn)
-{
-	return txn->pool;
-}
-
 struct txn *txn_begin(struct pool *pool)
 {
 	struct txn *txn = &pool->txn;

@@ -25,6 +25,5 @@ int txn_del(struct txn *txn, const void *key, size_t key_len);
 void txn_frees(struct txn *txn);
 int txn_commit(struct txn *txn);
 void txn_abort(struct txn *txn);
-struct pool *txn_pool(struct txn *txn);
 
 #endif

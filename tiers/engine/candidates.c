@@ -65,7 +65,6 @@ void candidates_note(struct candidates *candidates, uint64_t frame, uint32_t now
 		*slot = (struct candidate){.frame = frame};
 	}
 	slot->reread_s = now_s;
-	slot->rereads++;
 	pthread_mutex_unlock(&candidates->lock);
 }
 

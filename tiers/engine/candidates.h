@@ -16,7 +16,6 @@ struct candidates;
 struct candidate {
 	uint64_t frame;
 	uint32_t reread_s; /* the last time */
-	uint32_t rereads;  /* how often since it is in the table */
 };
 
 int candidates_new(struct candidates **out); /* -ENOMEM */

@@ -146,8 +146,9 @@ static int merge_extents(struct clean *clean, uint64_t object, const struct exte
 }
 
 /* Of a large file, each part by itself. */
-static int merge_object(struct clean *clean, struct object *object)
+static int merge_object(void *arg, struct object *object)
 {
+	struct clean *clean = arg;
 	struct extent_list list = {0};
 	uint64_t from = 0;
 	bool maybe;
@@ -177,18 +178,8 @@ static int merge_some(struct clean *clean)
 	pthread_mutex_unlock(&pool->engine->lock);
 	if (rc == 0)
 		rc = objects_next(pool, &from, ids, OBJECTS_A_PASS, &n);
-	for (size_t i = 0; rc == 0 && i < n && !pool->stopping; i++) {
-		struct object *object;
-
-		rc = object_get(pool, ids[i], &object);
-		if (rc == -ENOENT) {
-			rc = 0;
-			continue;
-		}
-		if (rc == 0)
-			rc = merge_object(clean, object);
-		object_put(object);
-	}
+	if (rc == 0)
+		rc = objects_each(pool, ids, n, merge_object, clean);
 	pthread_mutex_lock(&pool->engine->lock);
 	pool->engine->merge_from = from;
 	pthread_mutex_unlock(&pool->engine->lock);

@@ -107,9 +107,8 @@ struct choice {
 /* What a pass wants, in the order in which it is to be done: policies, room below first, then
  * promotions, the most worthwhile first, then cleaning. Also what is held up (verdict.block).
  * take() may change survey->facts (engine_facts_apply) as things move. A non-zero return ends it.
- * take(arg, NULL): what
- * was made free is needed now. Policies are asked for some thousand objects in each pass, or for
- * all. */
+ * take(arg, NULL): what was made free is needed now. Policies are asked for some thousand objects
+ * in each pass, or for all. */
 typedef int choice_take(void *arg, const struct choice *choice);
 int planner_run(struct pool *pool, struct survey *survey, bool all_policies, choice_take *take,
 		void *arg);
@@ -122,6 +121,10 @@ int planner_object(struct pool *pool, const struct engine_facts *facts, struct o
 int object_extents_next(struct object *object, uint64_t *from, struct extent_list *list);
 /* Ids of up to n objects at or after *from, which is then where to go on, 0 at the end. */
 int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, size_t *got);
+/* Calls each() for those of the objects that are still there; ends on non-zero, which is returned.
+ * -ECANCELED when the pool is being closed. */
+int objects_each(struct pool *pool, const uint64_t *ids, size_t n,
+		 int (*each)(void *arg, struct object *object), void *arg);
 /* Segments that are mostly dead, and files in many small pieces. */
 int cleaner_run(struct pool *pool, struct survey *survey, choice_take *take, void *arg);
 /* Every frame of a segment. */
@@ -145,7 +148,6 @@ struct executor {
 	enum move_reason reason;
 	bool rewrite, own_codec;
 	struct codec_spec codec;
-	const struct idmap *only;
 	struct idmap batch_only;   /* of choices that name an object */
 	struct idmap batch_frames; /* those in frames */
 	bool by_object;
@@ -160,8 +162,7 @@ void executor_init(struct executor *executor, struct pool *pool, struct move_pro
 		   bool background);
 /* -ECANCELED: told to stop. Other errors are kept in executor->error and do not stop it. */
 int executor_add(struct executor *executor, const struct choice *choice);
-int executor_run(struct executor *executor); /* what is gathered */
-/* ... and the space that it left is given back. */
+/* Runs what is gathered; the space that it left is given back. */
 int executor_settle(struct executor *executor);
 /* The same, and the end. Returns the first error. */
 int executor_end(struct executor *executor);

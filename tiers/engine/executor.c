@@ -52,8 +52,6 @@ static void wait_ns(const struct executor *executor, uint64_t ns)
 
 		nanosleep(&(struct timespec){.tv_nsec = (long)rest}, NULL);
 	}
-	while (executor->progress && executor->progress->pause && !cancelled(executor))
-		nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 }
 
 /* Before ------------------------------------------------------------------------------------------
@@ -227,7 +225,7 @@ static void batch_clear(struct executor *executor)
 	idmap_clear(&executor->batch_frames);
 }
 
-int executor_run(struct executor *executor)
+static int executor_run(struct executor *executor)
 {
 	struct pool *pool = executor->pool;
 	struct move_result result = {0};
@@ -235,8 +233,7 @@ int executor_run(struct executor *executor)
 				       .n = executor->count,
 				       .to = executor->to,
 				       .reason = executor->reason,
-				       .only = executor->by_object ? &executor->batch_only
-								   : executor->only,
+				       .only = executor->by_object ? &executor->batch_only : NULL,
 				       .rewrite = executor->rewrite,
 				       .own_codec = executor->own_codec,
 				       .codec = executor->codec,
@@ -263,7 +260,6 @@ int executor_run(struct executor *executor)
 	if (++executor->runs % CUT_EVERY == 0 && pool_cut(pool) == 0)
 		pool_reclaim(pool);
 	keep_pace(executor, result.moved, result.frames, clock_mono_ns() - began);
-	wait_ns(executor, 0); /* paused? */
 	return cancelled(executor) ? -ECANCELED : 0;
 }
 
@@ -273,8 +269,7 @@ static bool same_kind(const struct executor *executor, const struct choice *choi
 	       executor->reason == choice->verdict.reason && executor->rewrite == choice->rewrite &&
 	       executor->by_object == (choice->object != 0) &&
 	       executor->own_codec == choice->own_codec &&
-	       (!executor->own_codec || (executor->codec.id == choice->codec.id &&
-					 executor->codec.level == choice->codec.level));
+	       (!executor->own_codec || codec_spec_same(&executor->codec, &choice->codec));
 }
 
 static int add_frame(struct executor *executor, const struct choice *choice)

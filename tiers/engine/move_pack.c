@@ -59,8 +59,7 @@ static int open_build(struct move *move, struct frame_build **slot,
 	bool own = codec_of(move, policy, &codec);
 	int rc;
 
-	if (build && build->own_codec == own &&
-	    (!own || (build->codec.id == codec.id && build->codec.level == codec.level)))
+	if (build && build->own_codec == own && (!own || codec_spec_same(&build->codec, &codec)))
 		return 0;
 	close_build(move, slot);
 	rc = frame_build_new(&build, move->pool, move->request->to);

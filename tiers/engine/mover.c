@@ -84,9 +84,7 @@ static void source_failed(struct move *move, const struct source *source)
 		  (unsigned long long)source->record.segment, source->record.off,
 		  (unsigned long long)source->id,
 		  source->error == -EBADMSG ? "damaged (checksum)" : strerror(-source->error));
-	if (source->error == -EBADMSG)
-		move->result->damaged++;
-	else if (!move->result->read_error && source->error != -ENOMEM)
+	if (source->error != -EBADMSG && source->error != -ENOMEM && !move->result->read_error)
 		move->result->read_error = source->error;
 	move_fail(move, source->error);
 }
@@ -345,8 +343,10 @@ int move_frames(struct pool *pool, const struct move_request *request,
 	struct move move;
 	int rc = move_init(&move, pool, request, progress, result);
 
-	if (rc < 0)
+	if (rc < 0) {
+		result->error = result->error ? result->error : rc;
 		return rc;
+	}
 	pthread_mutex_lock(&pool->move_lock);
 	rc = load_sources(&move);
 	for (size_t i = 0; i < move.nsources && rc == 0; i++) {
@@ -370,8 +370,6 @@ int move_frames(struct pool *pool, const struct move_request *request,
 		move_fail(&move, rc);
 	if (rc == 0)
 		tell_left(&move);
-	if (progress)
-		progress->frames_done += move.nsources;
 	result->frames += move.nsources;
 	pthread_mutex_unlock(&pool->move_lock);
 	rc = move.error;

@@ -49,7 +49,6 @@ struct move_result {
 	uint64_t written;	     /* stored bytes of the new frames */
 	uint64_t frames;	     /* sources that were looked at */
 	uint64_t held;		     /* of them, those of which nothing was allowed to move */
-	uint64_t damaged;	     /* sources that cannot be read */
 	int read_error, write_error; /* the first of each; write: of the target tier */
 	int error;		     /* the first of all */
 };

@@ -132,14 +132,6 @@ uint64_t parking_forget(struct parking *parking, uint32_t now_s)
 	return n;
 }
 
-void parking_count(const struct parking *parking, uint64_t *frames, uint64_t *bytes)
-{
-	*frames = parking->count;
-	*bytes = 0;
-	for (uint32_t i = 0; i < parking->count; i++)
-		*bytes += parking->entries[i].work.bytes;
-}
-
 const struct parked *parking_at(const struct parking *parking, uint32_t i)
 {
 	return i < parking->count ? &parking->entries[i].work : NULL;

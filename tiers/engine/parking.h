@@ -31,7 +31,6 @@ uint64_t parking_room(struct parking *parking, int to);
 /* What has been due for PARK_MAX_S and was not tried again: nobody wants it any more. (Not sooner:
  * a breaker may be open.) Returns how many. */
 uint64_t parking_forget(struct parking *parking, uint32_t now_s);
-void parking_count(const struct parking *parking, uint64_t *frames, uint64_t *bytes);
 /* The i-th entry, NULL behind the last. */
 const struct parked *parking_at(const struct parking *parking, uint32_t i);
 

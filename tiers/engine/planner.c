@@ -30,12 +30,7 @@ struct planner {
 /* Policies ---------------------------------------------------------------------------------------
  */
 
-static bool same_codec(const struct codec_spec *a, const struct codec_spec *b)
-{
-	return a->id == b->id && a->level == b->level;
-}
-
-/* What the object's policy wants of one frame of it; 0: nothing. */
+/* What the object's policy wants of one frame of it; false: nothing. */
 static bool policy_choice(struct pool *pool, const struct engine_facts *facts, uint64_t object,
 			  struct choice *choice)
 {
@@ -54,7 +49,7 @@ static bool policy_choice(struct pool *pool, const struct engine_facts *facts, u
 		return elsewhere;
 	/* Sealed: it stays, and is coded strongly. */
 	pool_strong_codec(pool, &choice->codec);
-	if (same_codec(&choice->codec, &choice->record.codec) || frame->parked)
+	if (codec_spec_same(&choice->codec, &choice->record.codec) || frame->parked)
 		return false;
 	choice->rewrite = choice->own_codec = true;
 	choice->verdict.reason = REASON_STATE;
@@ -134,25 +129,32 @@ int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, siz
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int sweep_some(struct planner *planner, const uint64_t *ids, size_t n)
+int objects_each(struct pool *pool, const uint64_t *ids, size_t n,
+		 int (*each)(void *arg, struct object *object), void *arg)
 {
-	struct pool *pool = planner->pool;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < n && !pool->stopping; i++) {
+	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct object *object;
 
+		if (pool->stopping)
+			return -ECANCELED;
 		rc = object_get(pool, ids[i], &object);
-		if (rc == -ENOENT) {
-			rc = 0;
-			continue;
-		}
 		if (rc == 0)
-			rc = planner_object(pool, &planner->survey->facts, object, planner->take,
-					    planner->arg);
+			rc = each(arg, object);
+		else if (rc == -ENOENT)
+			rc = 0;
 		object_put(object);
 	}
 	return rc;
+}
+
+static int sweep_one(void *arg, struct object *object)
+{
+	struct planner *planner = arg;
+
+	return planner_object(planner->pool, &planner->survey->facts, object, planner->take,
+			      planner->arg);
 }
 
 static int sweep(struct planner *planner, bool all)
@@ -174,8 +176,8 @@ static int sweep(struct planner *planner, bool all)
 	do {
 		rc = objects_next(pool, &from, ids, SWEEP_OBJECTS, &n);
 		if (rc == 0)
-			rc = sweep_some(planner, ids, n);
-	} while (rc == 0 && all && from && !pool->stopping);
+			rc = objects_each(pool, ids, n, sweep_one, planner);
+	} while (rc == 0 && all && from);
 	pthread_mutex_lock(&pool->engine->lock);
 	if (!all)
 		pool->engine->sweep_from = from;

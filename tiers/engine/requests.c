@@ -88,8 +88,9 @@ static int ask_some(struct asked *asked, uint64_t object, const struct extent_li
 }
 
 /* The frames of one object that are not in the tier yet. */
-static int ask_object(struct asked *asked, struct object *object)
+static int ask_object(void *arg, struct object *object)
 {
+	struct asked *asked = arg;
 	struct extent_list list = {0};
 	uint64_t from = 0, last = 0;
 	int rc = 0;
@@ -100,26 +101,6 @@ static int ask_object(struct asked *asked, struct object *object)
 			rc = ask_some(asked, object->id, &list, &last);
 	}
 	extent_list_release(&list);
-	return rc;
-}
-
-static int each_object(struct pool *pool, const uint64_t *objects, size_t n,
-		       int (*each)(struct asked *asked, struct object *object), struct asked *asked)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct object *object;
-
-		rc = object_get(pool, objects[i], &object);
-		if (rc == -ENOENT) {
-			rc = 0;
-			continue;
-		}
-		if (rc == 0)
-			rc = each(asked, object);
-		object_put(object);
-	}
 	return rc;
 }
 
@@ -136,14 +117,14 @@ int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
 		return to_ram(pool, objects, n, progress);
 	rc = pool_sync(pool);
 	if (rc == 0)
-		rc = each_object(pool, objects, n, ask_object, &asked);
+		rc = objects_each(pool, objects, n, ask_object, &asked);
 	if (rc < 0)
 		return rc;
 	if (progress)
 		progress->bytes_total += asked.bytes;
 	executor_init(&executor, pool, progress, false);
 	asked.executor = &executor;
-	rc = each_object(pool, objects, n, ask_object, &asked);
+	rc = objects_each(pool, objects, n, ask_object, &asked);
 	ended = executor_end(&executor);
 	return rc < 0 ? rc : ended;
 }
@@ -171,37 +152,18 @@ static int place_take(void *arg, const struct choice *choice)
 	return executor_add(placing->executor, &now);
 }
 
-static int each_placed(struct pool *pool, const uint64_t *objects, size_t n,
-		       int (*each)(struct pool *pool, struct object *object, void *arg), void *arg)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct object *object;
-
-		rc = object_get(pool, objects[i], &object);
-		if (rc == -ENOENT) {
-			rc = 0;
-			continue;
-		}
-		if (rc == 0)
-			rc = each(pool, object, arg);
-		object_put(object);
-	}
-	return rc;
-}
-
-static int place_one(struct pool *pool, struct object *object, void *arg)
+static int place_one(void *arg, struct object *object)
 {
 	struct placing *placing = arg;
 
-	return planner_object(pool, placing->facts, object, place_take, placing);
+	return planner_object(object->pool, placing->facts, object, place_take, placing);
 }
 
 /* Pinned to memory: decoded there. No room for all of it is shown, and no failure of the job. */
-static int reside_one(struct pool *pool, struct object *object, void *arg)
+static int reside_one(void *arg, struct object *object)
 {
 	struct placing *placing = arg;
+	struct pool *pool = object->pool;
 	struct object_policy policy;
 	int rc = 0;
 
@@ -227,10 +189,10 @@ int pool_place(struct pool *pool, const uint64_t *objects, size_t n, struct move
 	}
 	engine_facts_now(pool, facts);
 	executor_init(&executor, pool, progress, false);
-	rc = each_placed(pool, objects, n, place_one, &placing);
+	rc = objects_each(pool, objects, n, place_one, &placing);
 	ended = executor_end(&executor);
 	if (rc == 0)
-		rc = each_placed(pool, objects, n, reside_one, &placing);
+		rc = objects_each(pool, objects, n, reside_one, &placing);
 	free(facts);
 	return rc < 0 ? rc : ended;
 }

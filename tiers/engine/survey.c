@@ -280,7 +280,7 @@ static int by_rank(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-/* Thresholds -------------------------------------------------------------------------------------
+/* The whole --------------------------------------------------------------------------------------
  */
 
 static uint64_t sum(const struct rank_histogram *histogram)
