@@ -3,10 +3,11 @@
  * What the files of the pool's core share: the pool, objects in memory, transactions, freed space.
  * Not for other layers.
  *
- * Locks, outermost first (terrace(7), LOCKS):
- *   object.data_lock -> pool.commit_lock -> pool.objects_lock -> object.attr_lock, segments_lock ->
- * leaf locks of the modules (meta, log, cache, heat, appender). pool.flush_lock is taken alone
- * (never with another inside), object.flushing is only changed under it.
+ * Locks, outermost first; all of them are in terrace(7), LOCKS:
+ *   room_lock -> sync_lock -> cursor_lock -> resident's turn -> move_lock -> reap_lock ->
+ *   object.data_lock -> commit_lock -> hooks_lock -> objects_lock -> object.attr_lock ->
+ * leaf locks of the modules. flush_lock, thread_lock, gate_lock and builds_lock are leaves too.
+ * object.flushing is only changed under flush_lock.
  */
 #ifndef TERRACE_TIERS_POOL_IMPL_H
 #define TERRACE_TIERS_POOL_IMPL_H
