@@ -109,10 +109,13 @@ static void power(void)
 	fix_pool_open(&fix);
 }
 
+/* Calls failed before a pause: the steps after it may make no call at all. */
+static uint64_t failed_before;
+
 static void pause_io(bool pause)
 {
 	if (pause)
-		fault_disarm();
+		failed_before += fault_disarm();
 	else if (kinds[armed].forever)
 		fault_arm(kinds[armed].calls, 1, kinds[armed].kind, true);
 }
@@ -184,9 +187,10 @@ static bool run_io(const struct workload *workload, unsigned long n, size_t kind
 	begin(workload->steps);
 	armed = kind;
 	work.pause = pause_io;
+	failed_before = 0;
 	fault_arm(kinds[kind].calls, n, kinds[kind].kind, kinds[kind].forever);
 	work_run(&work, workload->steps);
-	failed = fault_disarm();
+	failed = fault_disarm() + failed_before;
 	check_all(way);
 	if (!failed) {
 		assert_int_equal(work.moved & workload->moves, workload->moves);
