@@ -4,24 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #include "fs/fs.h"
 #include "fs/inode.h"
+#include "tiers/clock.h"
 #include "tiers/log.h"
 #include "tiers/object.h"
 #include "tiers/txn.h"
 
 #define WRITE_MAX (1u << 20) /* of one object_write() */
-
-/* Not the coarse clock: a stamp must not be earlier than the write it stands for. */
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 static int truncate_at_open(struct fs *fs, uint64_t id, bool kill)
 {
@@ -168,7 +159,7 @@ int fs_write(struct fs *fs, struct inode *inode, const void *buf, size_t len, ui
 		len -= n;
 	}
 	if (!r && !(flags & FS_WRITE_CACHED))
-		inode_written(inode, now_ns());
+		inode_written(inode, clock_wall_ns());
 	return r;
 }
 
@@ -200,7 +191,7 @@ int fs_fallocate(struct fs *fs, struct inode *inode, int mode, uint64_t len, uin
 		return -EOPNOTSUPP;
 	}
 	if (!r)
-		inode_written(inode, now_ns());
+		inode_written(inode, clock_wall_ns());
 	return r;
 }
 
@@ -223,7 +214,7 @@ int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode
 		r = -EXDEV; /* written all the time: the kernel copies by reading and writing then
 			     */
 	if (!r && *done)
-		inode_written(to, now_ns());
+		inode_written(to, clock_wall_ns());
 	return r;
 }
 

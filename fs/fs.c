@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compress/bytes.h"
@@ -20,6 +19,7 @@
 #include "fs/inode.h"
 #include "fs/policy.h"
 #include "fs/settings.h"
+#include "tiers/clock.h"
 #include "tiers/keys.h"
 #include "tiers/log.h"
 #include "tiers/meta.h"
@@ -123,7 +123,6 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 	struct pool_hooks hooks = {
 		.policy = hook_policy, .any = hook_any, .path = hook_path, .moved = hook_moved};
 	struct fs *fs = calloc(1, sizeof(*fs));
-	struct timespec now;
 	int r = -ENOMEM;
 
 	if (!fs)
@@ -134,8 +133,7 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 	fs->seed = get_le64(pool_config(pool)->uuid);
 	fs->mask = UINT64_MAX;
 	/* Not the coarse clock: a write just before a quick restart must be earlier than this. */
-	clock_gettime(CLOCK_REALTIME, &now);
-	fs->start_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	fs->start_ns = clock_wall_ns();
 	r = inode_table_new(&fs->inodes);
 	if (r)
 		goto out;

@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fs/fs.h"
 #include "fs/terrace_xattr.h"
 #include "fs/text.h"
+#include "tiers/clock.h"
 #include "tiers/engine/engine.h"
 #include "tiers/object.h"
 #include "tiers/places.h"
@@ -277,17 +277,9 @@ json_t *job_json(struct job *job, bool ended)
 
 /* Running. ------------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
-}
-
 static void move_begins(struct job *job)
 {
-	job->began_ns = now_ns();
+	job->began_ns = clock_mono_ns();
 	atomic_store(&job->between, false);
 }
 
@@ -295,7 +287,7 @@ static void move_begins(struct job *job)
 static void move_ended(struct job *job)
 {
 	atomic_store(&job->between, true);
-	job->moving_ns += now_ns() - job->began_ns;
+	job->moving_ns += clock_mono_ns() - job->began_ns;
 	job->engine_ns += atomic_exchange(&job->progress.engine_ns, 0);
 	job->total += job->progress.bytes_total;
 	job->done += job->progress.bytes_done;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tiers/clock.h"
 #include "tiers/flush.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
@@ -37,22 +38,6 @@
 #define HEAT_A_TICK	   512u
 #define TICK_NS		   (1000u * 1000 * 1000)
 #define CHECKPOINT_WAIT_NS (16 * (uint64_t)TICK_NS)
-
-uint64_t clock_mono_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-int64_t clock_wall_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 void thread_wait(struct pool *pool, uint64_t due_ns)
 {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/clock.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
@@ -215,7 +216,7 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 		return rc;
 	}
 	space_taken(build->pool->space, stored);
-	now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	now_s = clock_wall_s();
 	heat = build->heat.last_s ? build->heat
 				  : heat_add((struct heat_state){.last_s = now_s},
 					     pool_heat_scale(build->pool), now_s);
@@ -461,12 +462,12 @@ out:
 struct heat_state frame_heat(struct pool *pool, uint64_t frame, const struct frame_record *record)
 {
 	return heat_decay(heat_of(pool->heat, frame, frame_record_heat(record)),
-			  pool_heat_scale(pool), (uint32_t)(clock_wall_ns() / 1000000000));
+			  pool_heat_scale(pool), clock_wall_s());
 }
 
 static void touch(struct pool *pool, uint64_t frame, const struct frame_record *record)
 {
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 
 	heat_touch(pool->heat, frame, frame_record_heat(record), now_s);
 }

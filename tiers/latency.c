@@ -10,19 +10,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
+
+#include "tiers/clock.h"
 
 #define COUNT_BITS 16u
 #define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
 #define TIME_SHIFT 6u
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static unsigned bucket_of(uint64_t ns)
 {
@@ -58,7 +51,7 @@ static unsigned side(enum latency_kind kind)
 uint64_t latency_begin(struct latency *latency, enum latency_kind kind)
 {
 	_Atomic uint64_t *state = &latency->busy[side(kind)].state;
-	uint64_t now = now_ns(), old = atomic_load(state), next;
+	uint64_t now = clock_mono_ns(), old = atomic_load(state), next;
 
 	do {
 		next = old & COUNT_MASK ? old + 1 : now >> TIME_SHIFT << COUNT_BITS | 1;
@@ -84,7 +77,7 @@ static void leave(struct latency *latency, enum latency_kind kind, uint64_t now)
 void latency_end(struct latency *latency, enum latency_kind kind, uint64_t begin_ns, uint64_t bytes,
 		 int error)
 {
-	uint64_t now = now_ns(), took = now - begin_ns;
+	uint64_t now = clock_mono_ns(), took = now - begin_ns;
 
 	leave(latency, kind, now);
 	if (error)

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
+
+#include "tiers/clock.h"
 
 #define STATVFS_NS 1000000000u /* how old a cached answer may be */
 
@@ -23,14 +24,6 @@ struct medium {
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct medium *list;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 int medium_of(const char *path, struct medium **out)
 {
@@ -72,7 +65,7 @@ void medium_used_add(struct medium *medium, int64_t bytes)
 
 int medium_space(struct medium *medium, const char *path, uint64_t *total, uint64_t *free_bytes)
 {
-	uint64_t now = now_ns(), grown;
+	uint64_t now = clock_mono_ns(), grown;
 	int64_t used;
 	bool fresh;
 

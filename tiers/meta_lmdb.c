@@ -24,8 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 
+#include "tiers/clock.h"
 #include "tiers/io.h"
 #include "tiers/journal.h"
 #include "tiers/log.h"
@@ -83,14 +83,6 @@ struct store {
 static struct store *store_of(struct meta *meta)
 {
 	return (struct store *)meta;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 /* Tables. -------------------------------------------------------------------------------------- */
@@ -266,7 +258,7 @@ static int store_freeze(struct meta *meta)
 	store->frozen_seq = atomic_load(&store->seq);
 	store->frozen_pending = store->live_pending;
 	store->live_pending = (struct pending){0};
-	store->changed_ns = now_ns();
+	store->changed_ns = clock_mono_ns();
 out:
 	pthread_mutex_unlock(&store->apply_lock);
 	return rc;
@@ -345,7 +337,8 @@ static bool store_checkpoint_due(struct meta *meta, uint64_t max_age_ns)
 
 	pthread_mutex_lock(&store->apply_lock);
 	due = memtable_bytes(store->tables->live) >= store->memtable_bytes ||
-	      (max_age_ns && store->changed_ns && now_ns() - store->changed_ns >= max_age_ns);
+	      (max_age_ns && store->changed_ns &&
+	       clock_mono_ns() - store->changed_ns >= max_age_ns);
 	pthread_mutex_unlock(&store->apply_lock);
 	return due || journal_bytes(store->journal) > JOURNAL_FACTOR * store->memtable_bytes;
 }
@@ -438,7 +431,7 @@ static int store_apply(struct meta *meta, const struct meta_batch *batch, uint64
 	store->live_pending.grow += batch->grow;
 	store->live_pending.items += batch->count;
 	if (!store->changed_ns)
-		store->changed_ns = now_ns();
+		store->changed_ns = clock_mono_ns();
 	atomic_fetch_add_explicit(&store->batches, 1, memory_order_relaxed);
 out:
 	pthread_mutex_unlock(&store->apply_lock);
@@ -598,7 +591,7 @@ static int store_recover(struct store *store, const struct meta_options *options
 	recovery->clean = state.clean && !recovery->journal_batches && !recovery->tail_batches;
 	recovery->tail_lost = !options->create && !found && !state.clean;
 	if (memtable_items(store->tables->live))
-		store->changed_ns = now_ns();
+		store->changed_ns = clock_mono_ns();
 	return tree_mark(store->tree, false);
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tiers/clock.h"
 #include "tiers/extmap.h"
 #include "tiers/flush.h"
 #include "tiers/framestore.h"

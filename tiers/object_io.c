@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tiers/clock.h"
 #include "tiers/extmap.h"
 #include "tiers/flush.h"
 #include "tiers/framestore.h"

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "tiers/clock.h"
 #include "tiers/config_edit.h"
 #include "tiers/config_keys.h"
 #include "tiers/framestore.h"

@@ -305,9 +305,6 @@ void engine_note_read(struct pool *pool, struct object *object, uint64_t frame, 
 /* The directory tier that new bytes of such an object go to. */
 int pool_home(const struct pool *pool, const struct object_policy *policy);
 
-/* The monotonic clock, and the wall clock, in ns. */
-uint64_t clock_mono_ns(void);
-int64_t clock_wall_ns(void);
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap);
 void pool_moved(struct pool *pool, uint64_t object);
 bool pool_has_policies(struct pool *pool);

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "tiers/clock.h"
 #include "tiers/log.h"
 #include "tiers/ramlog_ring.h"
 
@@ -227,7 +228,7 @@ static bool room_locked(const struct ramlog *log)
 
 int ramlog_wait_room(struct ramlog *log, uint64_t timeout_ns)
 {
-	uint64_t end = ramlog_now_ns() + timeout_ns;
+	uint64_t end = clock_mono_ns() + timeout_ns;
 	int err = 0;
 
 	if (end < timeout_ns)

@@ -20,8 +20,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "tiers/clock.h"
 #include "tiers/log.h"
 
 #define CHUNKS_MIN   2u
@@ -30,14 +30,6 @@
 
 _Static_assert(CHUNKS_MIN *RAMLOG_CHUNK_BYTES <= RAMLOG_MAX_BYTES_MIN,
 	       "the smallest log has its chunks");
-
-uint64_t ramlog_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static size_t max_chunks(uint64_t max_bytes)
 {
@@ -101,7 +93,7 @@ static struct ramlog_chunk *free_pop(struct ramlog_ring *ring)
 bool ramlog_ring_may_grow(const struct ramlog_ring *ring)
 {
 	return ring->count + ring->nfree < ring->max &&
-	       (!ring->retry_at || ramlog_now_ns() >= ring->retry_at);
+	       (!ring->retry_at || clock_mono_ns() >= ring->retry_at);
 }
 
 void ramlog_ring_grown(struct ramlog_ring *ring, struct ramlog_chunk *chunk, int err)
@@ -112,7 +104,7 @@ void ramlog_ring_grown(struct ramlog_ring *ring, struct ramlog_chunk *chunk, int
 				    "wait for the flusher until there is room on its tmpfs",
 				    ring->dir, strerror(-err), ring->count + ring->nfree, ring->max,
 				    RAMLOG_CHUNK_BYTES);
-		ring->retry_at = ramlog_now_ns() + RETRY_NS;
+		ring->retry_at = clock_mono_ns() + RETRY_NS;
 	} else {
 		ring->retry_at = 0;
 		free_push(ring, chunk);

@@ -58,6 +58,4 @@ struct ramlog_chunk *ramlog_ring_shed(struct ramlog_ring *ring, bool trim);
 /* Removes such a list; without the lock. */
 void ramlog_ring_remove(struct ramlog_ring *ring, struct ramlog_chunk *list);
 
-uint64_t ramlog_now_ns(void); /* monotonic */
-
 #endif

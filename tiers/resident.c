@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/clock.h"
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"

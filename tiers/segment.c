@@ -22,10 +22,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "compress/bytes.h"
 #include "compress/checksum.h"
+#include "tiers/clock.h"
 #include "tiers/log.h"
 
 #define SEGMENT_VERSION 1u
@@ -83,14 +83,6 @@ struct appender {
 };
 
 /* Header --------------------------------------------------------------------------------------- */
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void header_encode(const struct segment_header *header, uint8_t *p)
 {
@@ -216,7 +208,7 @@ static int segment_make(struct appender *appender, uint32_t place, struct segmen
 	if (error)
 		goto out;
 	memcpy(header.pool_uuid, appender->pool_uuid, sizeof(header.pool_uuid));
-	header.created_ns = clock_ns(CLOCK_REALTIME);
+	header.created_ns = (uint64_t)clock_wall_ns();
 	header_encode(&header, bytes);
 	segment->seg.id = header.id;
 	segment->seg.place = place;
@@ -260,7 +252,7 @@ static bool has_room(const struct tier_space *space, size_t len)
 static int place_choose(struct appender *appender, const struct tier_space *spaces, size_t len,
 			uint64_t tried)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = clock_mono_ns();
 	int best = -1, last = -1;
 	double sum = 0;
 	uint32_t i;
@@ -288,8 +280,7 @@ static int place_choose(struct appender *appender, const struct tier_space *spac
 
 static void place_out(struct appender *appender, uint32_t place, int error)
 {
-	uint64_t until =
-		clock_ns(CLOCK_MONOTONIC) + (error == -ENOSPC ? FULL_OUT_NS : FAILED_OUT_NS);
+	uint64_t until = clock_mono_ns() + (error == -ENOSPC ? FULL_OUT_NS : FAILED_OUT_NS);
 
 	pthread_mutex_lock(&appender->lock);
 	appender->places[place].out_until_ns = until;

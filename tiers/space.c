@@ -6,7 +6,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "tiers/clock.h"
 
 #define REFRESH_NS     (500u * 1000 * 1000)
 #define HEADROOM_MAX   (64u << 20)
@@ -37,14 +38,6 @@ struct space {
 	uint64_t *quotas, *quotas_left; /* per tier; UINT64_MAX = none */
 	uint32_t nmedia, nplaces;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* Frames have headers, and a block that does not shrink is stored whole: raw bytes and 1/64. */
 static uint64_t with_overhead(uint64_t bytes)
@@ -160,7 +153,7 @@ static void ask_locked(struct space *space)
 		space->media[i].left = space->media[i].free;
 	space->free = add_up_locked(space, space->quotas_left, true);
 	space->taken = 0;
-	space->asked_ns = now_ns();
+	space->asked_ns = clock_mono_ns();
 }
 
 int space_new(struct space **out, struct tier *const *tiers, uint32_t ntiers)
@@ -203,7 +196,7 @@ int space_reserve(struct space *space, uint64_t bytes)
 	int rc = 0;
 
 	pthread_mutex_lock(&space->lock);
-	if (now_ns() - space->asked_ns > REFRESH_NS)
+	if (clock_mono_ns() - space->asked_ns > REFRESH_NS)
 		ask_locked(space);
 	if (with_overhead(space->reserved + bytes) + space->taken > space->free) {
 		ask_locked(space);
@@ -250,7 +243,7 @@ void space_totals(struct space *space, uint64_t *total, uint64_t *free_bytes)
 	uint64_t used;
 
 	pthread_mutex_lock(&space->lock);
-	if (now_ns() - space->asked_ns > REFRESH_NS)
+	if (clock_mono_ns() - space->asked_ns > REFRESH_NS)
 		ask_locked(space);
 	used = with_overhead(space->reserved) + space->taken;
 	*total = space->total;

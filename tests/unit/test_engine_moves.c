@@ -17,6 +17,7 @@
 #include "tests/unit/fix_clock.h"
 #include "tests/unit/fix_place.h"
 #include "tests/unit/fix_pool.h"
+#include "tiers/clock.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/engine/events.h"
 #include "tiers/extmap.h"
@@ -246,7 +247,7 @@ static void test_parked_and_gone(void **state)
 
 static int add_wait(void *arg, const struct parked *parked)
 {
-	uint32_t *wait_s = arg, now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t *wait_s = arg, now_s = clock_wall_s();
 
 	*wait_s = parked->until_s > now_s ? parked->until_s - now_s : 0;
 	return 0;

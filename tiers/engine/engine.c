@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/clock.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/engine/events.h"
 #include "tiers/engine/move_impl.h"
@@ -105,7 +106,7 @@ void engine_note_read(struct pool *pool, struct object *object, uint64_t frame, 
 		      uint64_t len)
 {
 	struct engine *engine = pool->engine;
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 	uint32_t window_s = pool->promote_window_s;
 	bool scan;
 
@@ -121,7 +122,7 @@ void engine_note_moved(struct move *move)
 	struct engine *engine = move->pool->engine;
 	struct frame_build **builds = move->builds.items;
 	enum move_reason reason = move->request->reason;
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 
 	pthread_mutex_lock(&engine->lock);
 	for (size_t i = 0; i < move->builds.count; i++)
@@ -252,7 +253,7 @@ static bool worth_a_look(struct pool *pool)
 {
 	struct engine *engine = pool->engine;
 	struct engine_facts *facts = malloc(sizeof(*facts));
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 	uint32_t window_s = pool->promote_window_s;
 	struct candidate one;
 	uint64_t passes;
@@ -354,7 +355,7 @@ void pool_engine_stats(struct pool *pool, struct engine_stats *out)
 {
 	struct engine *engine = pool->engine;
 	struct engine_facts *facts = malloc(sizeof(*facts));
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 	struct ghost_counts ghosts;
 	struct tunables tunables;
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "compress/frame.h"
+#include "tiers/clock.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/engine/events.h"
 #include "tiers/log.h"
@@ -18,21 +19,13 @@
 #define CUT_EVERY 4u /* batches */
 #define NAP_NS	  (100u * 1000 * 1000)
 
-static uint64_t thread_cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 void executor_init(struct executor *executor, struct pool *pool, struct move_progress *progress,
 		   bool background)
 {
 	*executor = (struct executor){.pool = pool,
 				      .progress = progress,
 				      .background = background,
-				      .began_cpu_ns = thread_cpu_ns()};
+				      .began_cpu_ns = clock_thread_ns()};
 	idmap_init(&executor->batch_only);
 	idmap_init(&executor->batch_frames);
 }
@@ -62,7 +55,7 @@ static bool may_go(struct executor *executor)
 {
 	struct pool *pool = executor->pool;
 	struct engine *engine = pool->engine;
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 	struct tunables tunables;
 	bool ok;
 
@@ -104,7 +97,7 @@ static void tell_breaker(struct pool *pool, uint32_t tier, const struct breaker 
 static void note_breaker(struct pool *pool, int tier, int error, uint64_t bytes)
 {
 	struct engine *engine = pool->engine;
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 	struct breaker *breaker = &engine->breakers[tier], copy;
 	bool changed;
 
@@ -156,7 +149,7 @@ static void park(void *arg, const struct move_left *left)
 		return;
 	work.object = left->object;
 	pthread_mutex_lock(&engine->lock);
-	fresh = parking_add(engine->parking, &work, (uint32_t)(clock_wall_ns() / 1000000000));
+	fresh = parking_add(engine->parking, &work, clock_wall_s());
 	pthread_mutex_unlock(&engine->lock);
 	if (!fresh || !left->error)
 		return;
@@ -179,8 +172,7 @@ static void note_result(struct executor *executor, const struct move_result *res
 	engine->stats.tiers[executor->from].moved_out += result->moved ? executor->stored : 0;
 	if (executor->reason == REASON_CLEAN)
 		engine->stats.cleaned += result->frames;
-	budget_spend(&engine->budgets[executor->to], result->written,
-		     (uint32_t)(clock_wall_ns() / 1000000000));
+	budget_spend(&engine->budgets[executor->to], result->written, clock_wall_s());
 	engine->budgets_changed |= result->written > 0;
 	pthread_mutex_unlock(&engine->lock);
 	if (result->read_error || executor->from != executor->to)
@@ -342,7 +334,7 @@ int executor_end(struct executor *executor)
 	int rc = executor_settle(executor);
 
 	if (executor->progress)
-		executor->progress->engine_ns += thread_cpu_ns() - executor->began_cpu_ns;
+		executor->progress->engine_ns += clock_thread_ns() - executor->began_cpu_ns;
 	free(executor->frames);
 	idmap_release(&executor->batch_only);
 	idmap_release(&executor->batch_frames);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/clock.h"
 #include "tiers/engine/engine.h"
 #include "tiers/engine/move_impl.h"
 #include "tiers/log.h"
@@ -93,7 +94,7 @@ static void carry_heat(struct move *move, struct frame_build *build, const struc
 		       uint32_t before, uint32_t len)
 {
 	bool stays = source->record.tier == move->request->to;
-	uint32_t placed = stays ? source->record.placed : (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t placed = stays ? source->record.placed : clock_wall_s();
 
 	build->heat = heat_mix(build->heat, before, source->heat, len, pool_heat_scale(move->pool));
 	if (placed > build->placed)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/clock.h"
 #include "tiers/engine/move_impl.h"
 #include "tiers/extmap.h"
 #include "tiers/log.h"
@@ -114,7 +115,7 @@ bool move_allowed(const struct object_policy *policy, int from, int to, enum mov
 
 static uint32_t age_of(const struct source *source)
 {
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 
 	return now_s > source->heat.last_s ? now_s - source->heat.last_s : 0;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tiers/clock.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
@@ -88,7 +89,7 @@ void engine_facts_now(struct pool *pool, struct engine_facts *out)
 
 	pool_tunables(pool, &tunables);
 	*out = (struct engine_facts){
-		.now_s = (uint32_t)(clock_wall_ns() / 1000000000),
+		.now_s = clock_wall_s(),
 		.ntiers = pool->config.ntiers,
 		.heat = pool_heat_scale(pool),
 		.promote_window_s = (uint32_t)(tunables.promote_window_ns / 1000000000u),
@@ -108,7 +109,7 @@ void engine_facts_now(struct pool *pool, struct engine_facts *out)
 void engine_frame_facts(struct pool *pool, uint64_t frame, const struct frame_record *record,
 			struct frame_facts *out)
 {
-	uint32_t now_s = (uint32_t)(clock_wall_ns() / 1000000000);
+	uint32_t now_s = clock_wall_s();
 	struct engine *engine = pool->engine;
 
 	*out = (struct frame_facts){

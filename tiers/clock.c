@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tiers/clock.h"
+
+#include <time.h>
+
+static int64_t read_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+uint64_t clock_mono_ns(void)
+{
+	return (uint64_t)read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_ns(void)
+{
+	return read_ns(CLOCK_REALTIME);
+}
+
+uint32_t clock_wall_s(void)
+{
+	return (uint32_t)(clock_wall_ns() / 1000000000);
+}
+
+uint64_t clock_thread_ns(void)
+{
+	return (uint64_t)read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
