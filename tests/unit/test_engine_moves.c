@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_clock.h"
@@ -22,6 +23,7 @@
 #include "tiers/engine/events.h"
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
+#include "tiers/io.h"
 
 #define HOUR 3600
 
@@ -31,7 +33,7 @@ static struct fix_pool fix;
 static const struct tier_ops *real;
 static struct tier_ops wrapped;
 static _Atomic bool lies, dead;
-static _Atomic unsigned long refused;
+static _Atomic unsigned long refused, written;
 static void (*at_sync)(void); /* once, in the middle of a batch */
 
 static int bad_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
@@ -44,6 +46,7 @@ static int bad_write(struct tier *tier, struct tier_segment seg, const void *buf
 		refused++;
 		return -EIO;
 	}
+	written += len;
 	if (!lies || off < 4096)
 		return real->write(tier, seg, buf, len, off, hint);
 	copy = malloc(len);
@@ -79,7 +82,7 @@ static void begin(void)
 {
 	lies = dead = false;
 	at_sync = NULL;
-	refused = 0;
+	refused = written = 0;
 	quiet_begin();
 	fix_pool_small(&fix);
 	assert_int_equal(pool_create(&fix.config), 0);
@@ -187,6 +190,7 @@ static int end(void **state)
 {
 	(void)state;
 	quiet_end();
+	io_ops_set(NULL);
 	lies = dead = false;
 	if (fix.dir[0])
 		fix_pool_free(&fix);
@@ -453,6 +457,72 @@ static void test_open_segments_are_left(void **state)
 	fix_pool_verify(&fix);
 }
 
+/* A full place for metadata -------------------------------------------------------------------
+ */
+
+static int no_room_for_metadata(int fd, int mode, off_t off, off_t len)
+{
+	char name[64], path[256] = "";
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (readlink(name, path, sizeof(path) - 1) > 0 && strstr(path, "/meta/")) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return io_ops_system.fallocate(fd, mode, off, len);
+}
+
+static void fill_metadata(void)
+{
+	char attr[64];
+	int rc = 0;
+
+	memset(attr, 'a', sizeof(attr));
+	while (rc == 0) {
+		struct txn *txn = txn_begin(fix.pool);
+		struct object *object;
+
+		object_create(txn, attr, sizeof(attr), &object);
+		rc = txn_commit(txn);
+		object_put(object);
+	}
+	assert_int_equal(rc, -ENOSPC);
+}
+
+/* Moves that cannot be committed: one batch is copied in vain, not all that the tier holds. */
+static void test_metadata_full(void **state)
+{
+	struct io_ops ops = io_ops_system;
+	uint64_t ids[24];
+
+	(void)state;
+	begin();
+	fix_pool_close(&fix);
+	fix.config.tiers[1].size_bytes = fix.config.tiers[2].size_bytes = 64 << 20;
+	fix_pool_open(&fix);
+	for (unsigned i = 0; i < 24; i++) {
+		ids[i] = make(1 << 20);
+		assert_int_equal(pool_sync(fix.pool), 0);
+	}
+	wrap(2);
+	ops.fallocate = no_room_for_metadata;
+	io_ops_set(&ops);
+	fill_metadata();
+	assert_int_equal(pool_move(fix.pool, ids, 24, 2, NULL), -ENOSPC);
+	assert_in_range(written, 1, 9 << 20);
+	written = 0;
+	assert_int_equal(pool_evacuate(fix.pool, 1, -1, NULL), -ENOSPC);
+	assert_in_range(written, 1, 9 << 20);
+	pool_reopen(fix.pool, 1, -1);
+	io_ops_set(NULL);
+	assert_int_equal(pool_move(fix.pool, ids, 24, 2, NULL), 0);
+	for (unsigned i = 0; i < 24; i++) {
+		assert_int_equal(bytes_in(ids[i], 2), 1 << 20);
+		check(ids[i], 1 << 20);
+	}
+	fix_pool_verify(&fix);
+}
+
 /* A dead disk -----------------------------------------------------------------------------------
  */
 
@@ -573,6 +643,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(test_pieces_over_frames, end),
 		cmocka_unit_test_teardown(test_heat_comes_along, end),
 		cmocka_unit_test_teardown(test_open_segments_are_left, end),
+		cmocka_unit_test_teardown(test_metadata_full, end),
 		cmocka_unit_test_teardown(test_week_without_a_disk, end),
 	};
 

@@ -244,7 +244,7 @@ static void *runner(void *arg)
 		int rc;
 
 		must(config_copy(&fix.config, &config) == 0, "copy", 0);
-		config.tiers[1].high_percent = 1 + (uint32_t)dice_roll(&thread->dice, 90);
+		config.tiers[1].high_percent = 1 + (uint32_t)dice_roll(&thread->dice, 15);
 		config.tiers[1].low_percent = 1;
 		rc = pool_reconfigure(fix.pool, &config, message, sizeof(message));
 		must(rc == 0, message, rc);
@@ -373,6 +373,8 @@ static void test_all_at_once(void **state)
 	fix.config.start_delay_ns = 0;
 	fix.config.move_pressure = 0;
 	fix.config.threads = 2;
+	/* Room for all of it in either tier, with what is not given back yet. */
+	fix.config.tiers[1].size_bytes = fix.config.tiers[2].size_bytes = 32 << 20;
 	assert_int_equal(pool_create(&fix.config), 0);
 	open_pool();
 	for (unsigned i = 0; i < OBJECTS; i++) {

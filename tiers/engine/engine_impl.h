@@ -160,7 +160,8 @@ struct executor {
 
 void executor_init(struct executor *executor, struct pool *pool, struct move_progress *progress,
 		   bool background);
-/* -ECANCELED: told to stop. Other errors are kept in executor->error and do not stop it. */
+/* -ECANCELED: told to stop. What the metadata store says when it takes no move: the end too. Other
+ * errors are kept in executor->error and do not stop it. */
 int executor_add(struct executor *executor, const struct choice *choice);
 /* Runs what is gathered; the space that it left is given back. */
 int executor_settle(struct executor *executor);

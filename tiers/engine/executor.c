@@ -252,7 +252,7 @@ static int executor_run(struct executor *executor)
 	if (++executor->runs % CUT_EVERY == 0 && pool_cut(pool) == 0)
 		pool_reclaim(pool);
 	keep_pace(executor, result.moved, result.frames, clock_mono_ns() - began);
-	return cancelled(executor) ? -ECANCELED : 0;
+	return cancelled(executor) ? -ECANCELED : result.commit_error;
 }
 
 static bool same_kind(const struct executor *executor, const struct choice *choice)

@@ -11,6 +11,7 @@
 #include "tiers/engine/events.h"
 #include "tiers/engine/move_impl.h"
 #include "tiers/extmap.h"
+#include "tiers/log.h"
 
 #define OBJECTS_A_COMMIT   32u /* data locks held at once */
 #define REDIRECTS_A_COMMIT 512u
@@ -183,6 +184,9 @@ static void commit_group(struct move *move, const struct redirect *redirects, si
 	for (size_t i = nlocked; i-- > 0;)
 		pthread_rwlock_unlock(&locked[i]->data_lock);
 	if (rc < 0) {
+		log_error("%s: a move cannot be committed: %s", move->pool->config.name,
+			  strerror(-rc));
+		move->result->commit_error = rc;
 		move_fail(move, rc);
 		return;
 	}
@@ -209,7 +213,7 @@ void move_commit(struct move *move)
 
 	if (move->redirects.count)
 		qsort(redirects, move->redirects.count, sizeof(*redirects), by_redirect);
-	for (size_t i = 0, n; i < move->redirects.count; i += n) {
+	for (size_t i = 0, n; i < move->redirects.count && !move->result->commit_error; i += n) {
 		size_t objects = 0;
 
 		for (n = 0; i + n < move->redirects.count && objects < OBJECTS_A_COMMIT &&

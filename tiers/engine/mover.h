@@ -50,7 +50,8 @@ struct move_result {
 	uint64_t frames;	     /* sources that were looked at */
 	uint64_t held;		     /* of them, those of which nothing was allowed to move */
 	int read_error, write_error; /* the first of each; write: of the target tier */
-	int error;		     /* the first of all */
+	int commit_error; /* the metadata takes nothing now: other moves would be in vain too */
+	int error;	  /* the first of all */
 };
 
 /* Adds to *result. Returns result->error of this call. Frames that cannot be read are logged with
