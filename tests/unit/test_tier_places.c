@@ -13,12 +13,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/unit/fix_dir.h"
 #include "tests/unit/fix_fault.h"
+#include "tests/unit/fix_tier.h"
 #include "tiers/io.h"
 #include "tiers/segment.h"
 #include "tiers/space.h"
@@ -26,67 +25,22 @@
 
 #define MIB (1u << 20)
 
-static const uint8_t pool_a[16] = "pool a pool a po";
-static const uint8_t pool_b[16] = "pool b pool b po";
-
-static struct dir_fixture fixture;
 static _Atomic uint64_t last_id;
 
 static int setup(void **state)
 {
-	(void)state;
-	dir_fixture_make(&fixture, "/dev/shm");
-	log_capture();
 	last_id = 0;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	log_release();
-	io_ops_set(NULL);
-	dir_fixture_remove(&fixture);
-	return 0;
-}
-
-static struct tier_dir_options options_for(uint32_t npaths)
-{
-	return (struct tier_dir_options){
-		.name = "ssd",
-		.pool_uuid = pool_a,
-		.tier_id = 1,
-		.paths = fixture.list,
-		.npaths = npaths,
-		.direct = -1,
-	};
-}
-
-static struct tier *open_new(const struct tier_dir_options *options)
-{
-	struct tier *tier;
-
-	assert_int_equal(tier_dir_format(options), 0);
-	assert_int_equal(tier_dir_open(&tier, options), 0);
-	return tier;
-}
-
-static uint64_t used_of(struct tier *tier, uint32_t place)
-{
-	struct tier_space space;
-
-	assert_int_equal(tier_space(tier, place, &space), 0);
-	return space.used;
+	return tier_in_memory(state);
 }
 
 /* Places --------------------------------------------------------------------------------------- */
 
 static void test_the_label_says_which_place_a_directory_is(void **state)
 {
-	struct tier_dir_options options = options_for(3);
-	const char *some[] = {fixture.paths[2], fixture.paths[0]};
+	struct tier_dir_options options = tier_options(3);
+	const char *some[] = {tier_dirs.paths[2], tier_dirs.paths[0]};
 	struct tier_segment two = {.id = 7, .place = 2}, one = {.id = 8, .place = 1};
-	struct tier *tier = open_new(&options);
+	struct tier *tier = tier_open_new(&options);
 	struct tier_space space;
 	char byte;
 
@@ -107,26 +61,26 @@ static void test_the_label_says_which_place_a_directory_is(void **state)
 	assert_int_equal(tier_space(tier, 1, &space), -ENODEV);
 	assert_int_equal(tier_space(tier, 99, &space), -ENODEV);
 	assert_null(tier_place_path(tier, 1));
-	assert_string_equal(tier_place_path(tier, 2), fixture.paths[2]);
+	assert_string_equal(tier_place_path(tier, 2), tier_dirs.paths[2]);
 	tier_close(tier);
 }
 
 static void test_directories_come_and_go_while_the_tier_is_open(void **state)
 {
-	struct tier_dir_options options = options_for(1);
+	struct tier_dir_options options = tier_options(1);
 	struct tier_segment seg = {.id = 9, .place = 1};
-	struct tier *tier = open_new(&options);
-	const char *all[] = {fixture.paths[1], fixture.paths[0]};
+	struct tier *tier = tier_open_new(&options);
+	const char *all[] = {tier_dirs.paths[1], tier_dirs.paths[0]};
 	char path[160], byte;
 
 	(void)state;
-	assert_int_equal(tier_place_add(tier, fixture.paths[1], 0), -EEXIST);
-	assert_int_equal(tier_place_add(tier, fixture.paths[1], TIER_PLACES_MAX), -EEXIST);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[1], 0), -EEXIST);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[1], TIER_PLACES_MAX), -EEXIST);
 	assert_int_equal(tier_place_add(tier, "/nonexistent/terrace", 1), -ENOENT);
-	snprintf(path, sizeof(path), "%s/.", fixture.paths[0]);
+	snprintf(path, sizeof(path), "%s/.", tier_dirs.paths[0]);
 	assert_int_equal(tier_place_add(tier, path, 1), -EEXIST); /* known by another name */
 	assert_false(tier_has_place(tier, 1));
-	assert_int_equal(tier_place_add(tier, fixture.paths[1], 1), 0);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[1], 1), 0);
 	assert_true(tier_place_closed(tier, 1));
 	assert_int_equal(tier_segment_create(tier, seg), 0);
 	assert_int_equal(tier_write(tier, seg, "y", 1, 0, TIER_FOREGROUND), 0);
@@ -143,14 +97,14 @@ static void test_directories_come_and_go_while_the_tier_is_open(void **state)
 	atomic_fetch_or(&tier->closed, 2);
 	assert_int_equal(tier_place_remove(tier, 1), 0);
 	assert_int_equal(tier_place_remove(tier, 1), -ENODEV);
-	snprintf(path, sizeof(path), "%s/terrace.tier", fixture.paths[1]);
+	snprintf(path, sizeof(path), "%s/terrace.tier", tier_dirs.paths[1]);
 	assert_int_equal(access(path, F_OK), -1);
-	snprintf(path, sizeof(path), "%s/segments", fixture.paths[1]);
+	snprintf(path, sizeof(path), "%s/segments", tier_dirs.paths[1]);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(tier_read(tier, seg, &byte, 1, 0, TIER_FOREGROUND), -ENODEV);
-	assert_int_equal(tier_place_add(tier, fixture.paths[2], 1), 0); /* the index again */
-	assert_true(used_of(tier, 1) < 65536);
-	assert_string_equal(tier_place_path(tier, 1), fixture.paths[2]);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[2], 1), 0); /* the index again */
+	assert_true(tier_used(tier, 1) < 65536);
+	assert_string_equal(tier_place_path(tier, 1), tier_dirs.paths[2]);
 	tier_close(tier);
 	options.npaths = 1;
 	assert_int_equal(tier_dir_open(&tier, &options), -ENODATA);
@@ -158,33 +112,33 @@ static void test_directories_come_and_go_while_the_tier_is_open(void **state)
 
 static void test_what_a_cut_short_removal_left_is_taken_over(void **state)
 {
-	struct tier_dir_options options = options_for(2), other;
-	struct tier *tier = open_new(&options);
+	struct tier_dir_options options = tier_options(2), other;
+	struct tier *tier = tier_open_new(&options);
 
 	(void)state;
 	tier_close(tier);
 	options.npaths = 1; /* the configuration has lost the second already */
 	assert_int_equal(tier_dir_open(&tier, &options), 0);
-	assert_int_equal(tier_place_add(tier, fixture.paths[1], 4), 0);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[1], 4), 0);
 	assert_int_equal(tier->nplaces, 5);
 	/* Another tier's, or another pool's, is not. */
-	other = options_for(1);
+	other = tier_options(1);
 	other.tier_id = 2;
-	other.paths = (const char *const[]){fixture.paths[2]};
+	other.paths = (const char *const[]){tier_dirs.paths[2]};
 	assert_int_equal(tier_dir_format(&other), 0);
-	assert_int_equal(tier_place_add(tier, fixture.paths[2], 5), -EEXIST);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[2], 5), -EEXIST);
 	other.tier_id = 1;
 	other.pool_uuid = pool_b;
-	other.paths = (const char *const[]){fixture.paths[3]};
+	other.paths = (const char *const[]){tier_dirs.paths[3]};
 	assert_int_equal(tier_dir_format(&other), 0);
-	assert_int_equal(tier_place_add(tier, fixture.paths[3], 5), -EEXIST);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[3], 5), -EEXIST);
 	tier_close(tier);
 }
 
 static void test_adding_fails_at_every_call_and_leaves_nothing(void **state)
 {
-	struct tier_dir_options options = options_for(1);
-	struct tier *tier = open_new(&options);
+	struct tier_dir_options options = tier_options(1);
+	struct tier *tier = tier_open_new(&options);
 	char path[160];
 	uint64_t n;
 	int error;
@@ -194,10 +148,10 @@ static void test_adding_fails_at_every_call_and_leaves_nothing(void **state)
 		int fds = fault_open_fds();
 
 		fault_arm(FAULT_ALL, n, FAULT_EIO, false);
-		error = tier_place_add(tier, fixture.paths[1], 1);
+		error = tier_place_add(tier, tier_dirs.paths[1], 1);
 		if (!fault_disarm())
 			break;
-		snprintf(path, sizeof(path), "%s/terrace.tier", fixture.paths[1]);
+		snprintf(path, sizeof(path), "%s/terrace.tier", tier_dirs.paths[1]);
 		assert_int_equal(!error, !access(path, F_OK));
 		assert_int_equal(!error, tier_has_place(tier, 1));
 		assert_int_equal(fault_open_fds(), fds);
@@ -213,8 +167,8 @@ static void test_adding_fails_at_every_call_and_leaves_nothing(void **state)
 
 static void test_directories_of_one_medium_count_once(void **state)
 {
-	struct tier_dir_options options = options_for(3);
-	struct tier *tier = open_new(&options);
+	struct tier_dir_options options = tier_options(3);
+	struct tier *tier = tier_open_new(&options);
 	struct tier_space place, room;
 
 	(void)state;
@@ -259,8 +213,8 @@ static struct appender *open_appender(struct tier *tier)
 
 static void test_nothing_is_appended_to_a_closed_place(void **state)
 {
-	struct tier_dir_options options = options_for(2);
-	struct tier *tier = open_new(&options);
+	struct tier_dir_options options = tier_options(2);
+	struct tier *tier = tier_open_new(&options);
 	struct appender *appender = open_appender(tier);
 	unsigned count[3] = {0}, i;
 	struct segment_loc loc;
@@ -278,7 +232,7 @@ static void test_nothing_is_appended_to_a_closed_place(void **state)
 	/* What was appended before can be synced and read. */
 	assert_int_equal(appender_sync(appender), 0);
 	/* A new directory takes part once it is opened. */
-	assert_int_equal(tier_place_add(tier, fixture.paths[2], 2), 0);
+	assert_int_equal(tier_place_add(tier, tier_dirs.paths[2], 2), 0);
 	assert_int_equal(appender_append(appender, "piece", 5, TIER_FOREGROUND, &loc), -ENOSPC);
 	appender_place_open(appender, 2);
 	appender_place_open(appender, 0);
@@ -321,8 +275,8 @@ static void *append_one(void *arg)
 
 static void test_closing_overtakes_an_append(void **state)
 {
-	struct tier_dir_options options = options_for(2);
-	struct tier *tier = open_new(&options);
+	struct tier_dir_options options = tier_options(2);
+	struct tier *tier = tier_open_new(&options);
 	struct appender_options append = {.tier = tier,
 					  .pool_uuid = pool_a,
 					  .tier_id = 1,
@@ -349,7 +303,7 @@ static void test_closing_overtakes_an_append(void **state)
 
 static void test_closing_waits_for_appends_on_their_way(void **state)
 {
-	struct tier_dir_options options = options_for(1);
+	struct tier_dir_options options = tier_options(1);
 	struct one_append one = {0};
 	struct timespec begin, end;
 	struct tier *tier;
@@ -357,7 +311,7 @@ static void test_closing_waits_for_appends_on_their_way(void **state)
 
 	(void)state;
 	options.delay_ns = 100000000;
-	tier = open_new(&options);
+	tier = tier_open_new(&options);
 	one.appender = open_appender(tier);
 	assert_int_equal(appender_append(one.appender, "piece", 5, TIER_FOREGROUND, &one.loc), 0);
 	pthread_create(&thread, NULL, append_one, &one);
@@ -413,8 +367,8 @@ static void *crowd_look(void *arg)
 
 static void test_places_change_under_writers(void **state)
 {
-	struct tier_dir_options options = options_for(2);
-	struct tier *tier = open_new(&options);
+	struct tier_dir_options options = tier_options(2);
+	struct tier *tier = tier_open_new(&options);
 	struct crowd crowd = {.appender = open_appender(tier), .tier = tier};
 	pthread_t threads[4];
 	unsigned i;
@@ -431,7 +385,7 @@ static void test_places_change_under_writers(void **state)
 		crowd.closed = 0;
 		appender_place_open(crowd.appender, place);
 		/* A directory comes and goes; nobody has had time to use it. */
-		assert_int_equal(tier_place_add(tier, fixture.paths[2], 2), 0);
+		assert_int_equal(tier_place_add(tier, tier_dirs.paths[2], 2), 0);
 		usleep(200);
 		assert_int_equal(tier_place_remove(tier, 2), 0);
 	}
@@ -448,28 +402,29 @@ static void test_places_change_under_writers(void **state)
 
 static void test_space_counts_a_medium_once_whoever_uses_it(void **state)
 {
-	struct tier_dir_options fast = options_for(1), slow = options_for(1);
+	struct tier_dir_options fast = tier_options(1), slow = tier_options(1);
 	char path[2][128];
-	const char *one[] = {path[0]}, *both[] = {path[1], fixture.paths[1]};
+	const char *one[] = {path[0]}, *both[] = {path[1], tier_dirs.paths[1]};
 	struct tier *tiers[2];
 	struct space *space;
 	uint64_t total, free_bytes;
 
 	(void)state;
-	if (!dir_fixture_mount(&fixture, 0, 64 * MIB) || !dir_fixture_mount(&fixture, 1, 32 * MIB))
+	if (!dir_fixture_mount(&tier_dirs, 0, 64 * MIB) ||
+	    !dir_fixture_mount(&tier_dirs, 1, 32 * MIB))
 		skip();
 	slow.tier_id = 2;
 	slow.name = "hdd";
 	/* Two tiers, three directories, two media. */
-	snprintf(path[0], sizeof(path[0]), "%s/a", fixture.paths[0]);
-	snprintf(path[1], sizeof(path[1]), "%s/b", fixture.paths[0]);
+	snprintf(path[0], sizeof(path[0]), "%s/a", tier_dirs.paths[0]);
+	snprintf(path[1], sizeof(path[1]), "%s/b", tier_dirs.paths[0]);
 	assert_int_equal(io_make_folder(path[0], 0700), 0);
 	assert_int_equal(io_make_folder(path[1], 0700), 0);
 	fast.paths = one;
 	slow.paths = both;
 	slow.npaths = 2;
-	tiers[0] = open_new(&fast);
-	tiers[1] = open_new(&slow);
+	tiers[0] = tier_open_new(&fast);
+	tiers[1] = tier_open_new(&slow);
 	assert_int_equal(space_new(&space, tiers, 2), 0);
 	space_totals(space, &total, &free_bytes);
 	assert_int_equal(total, 96 * MIB);
@@ -507,7 +462,7 @@ static void test_space_counts_a_medium_once_whoever_uses_it(void **state)
 
 static void test_bytes_written_are_off_the_free_ones_at_once(void **state)
 {
-	struct tier_dir_options options = options_for(1), second = options_for(1);
+	struct tier_dir_options options = tier_options(1), second = tier_options(1);
 	struct tier_segment seg = {.id = 1, .place = 0};
 	struct tier_space before, after, other;
 	uint8_t *buf = calloc(1, 4 * MIB);
@@ -515,16 +470,16 @@ static void test_bytes_written_are_off_the_free_ones_at_once(void **state)
 	char path[128];
 
 	(void)state;
-	if (!dir_fixture_mount(&fixture, 0, 64 * MIB)) {
+	if (!dir_fixture_mount(&tier_dirs, 0, 64 * MIB)) {
 		free(buf);
 		skip();
 	}
-	snprintf(path, sizeof(path), "%s/second", fixture.paths[0]);
+	snprintf(path, sizeof(path), "%s/second", tier_dirs.paths[0]);
 	assert_int_equal(io_make_folder(path, 0700), 0);
-	tier = open_new(&options);
+	tier = tier_open_new(&options);
 	second.tier_id = 2;
 	second.paths = (const char *const[]){path};
-	twin = open_new(&second);
+	twin = tier_open_new(&second);
 	assert_int_equal(tier_space(twin, 0, &other), 0);
 	assert_int_equal(tier_space(tier, 0, &before), 0);
 	assert_int_equal(tier_segment_create(tier, seg), 0);
@@ -539,7 +494,7 @@ static void test_bytes_written_are_off_the_free_ones_at_once(void **state)
 	free(buf);
 }
 
-#define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, setup, tier_teardown)
 
 int main(void)
 {
