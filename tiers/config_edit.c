@@ -65,9 +65,11 @@ static int take_owner(const char *file, int fd)
 
 static int write_beside(const char *file, const char *fresh, const char *text, size_t len)
 {
-	int fd = io_open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	int error, closed;
+	int fd, error, closed;
 
+	io_remove(fresh); /* what a daemon with this number left behind */
+	/* The folder may be open to others: what they put there meanwhile is not written to. */
+	fd = io_open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fd;
 	error = take_owner(file, fd);
@@ -79,12 +81,11 @@ static int write_beside(const char *file, const char *fresh, const char *text, s
 	return error ? error : closed;
 }
 
-int config_edit_replace(const char *file, const char *text, size_t len, bool *replaced)
+static int replace(const char *file, const char *text, size_t len, bool *replaced)
 {
 	char *fresh;
 	int error;
 
-	*replaced = false;
 	if (asprintf(&fresh, "%s.%ld.new", file, (long)getpid()) < 0)
 		return -ENOMEM;
 	error = write_beside(file, fresh, text, len);
@@ -95,9 +96,22 @@ int config_edit_replace(const char *file, const char *text, size_t len, bool *re
 		io_remove(fresh);
 	else
 		error = config_edit_sync(file);
+	free(fresh);
+	return error;
+}
+
+int config_edit_replace(const char *file, const char *text, size_t len, bool *replaced)
+{
+	/* A link stays one: whoever keeps his configurations elsewhere wants the change there. */
+	char *real = realpath(file, NULL);
+	int error = real ? 0 : -errno;
+
+	*replaced = false;
+	if (!error)
+		error = replace(real, text, len, replaced);
 	if (error)
 		log_error("%s: cannot change the configuration: %s", file, strerror(-error));
-	free(fresh);
+	free(real);
 	return error;
 }
 

@@ -19,8 +19,8 @@ void config_edit_unlock(void);
 int config_edit_read(const char *file, char **text, size_t *len);
 /*
  * Atomic and durable: a temporary file beside it, with the old one's owner and mode; fsync, rename,
- * fsync of the folder. *replaced (with an error too): the new text is in the file, though after a
- * power loss it may be the old one.
+ * fsync of the folder. A symbolic link is followed and stays. *replaced (with an error too): the
+ * new text is in the file, though after a power loss it may be the old one.
  */
 int config_edit_replace(const char *file, const char *text, size_t len, bool *replaced);
 /* What the file holds now is durable under its name. */

@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "tiers/config_edit.h"
@@ -122,12 +125,63 @@ static void test_take_live(void **state)
 	config_release(&from);
 }
 
+static void put(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void holds(const char *path, const char *text)
+{
+	char *got;
+	size_t len;
+
+	assert_int_equal(config_edit_read(path, &got, &len), 0);
+	assert_string_equal(got, text);
+	free(got);
+}
+
+/* A configuration that is a link stays one, and a link that somebody has put where the new text is
+ * prepared leads nowhere. */
+static void test_replace_links(void **state)
+{
+	char dir[] = "/tmp/terrace-edit-XXXXXX", real[64], link[64], other[64], trap[96];
+	bool replaced;
+	struct stat st;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(real, sizeof(real), "%s/real", dir);
+	snprintf(link, sizeof(link), "%s/link", dir);
+	snprintf(other, sizeof(other), "%s/other", dir);
+	snprintf(trap, sizeof(trap), "%s.%ld.new", real, (long)getpid());
+	put(real, "old");
+	put(other, "precious");
+	assert_int_equal(symlink(real, link), 0);
+	assert_int_equal(symlink(other, trap), 0);
+	assert_int_equal(config_edit_replace(link, "new", 3, &replaced), 0);
+	assert_true(replaced);
+	holds(real, "new");
+	holds(other, "precious");
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(lstat(trap, &st), -1);
+	unlink(real);
+	unlink(link);
+	unlink(other);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_has),
 		cmocka_unit_test(test_take_live),
+		cmocka_unit_test(test_replace_links),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
