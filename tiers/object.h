@@ -90,7 +90,8 @@ int object_sync(struct object *object);
 void object_order_before_sync(struct txn *txn, struct object *object);
 
 /* Where an object's bytes are, in order of offset; holes are left out. A non-zero return of each()
- * ends the walk and is returned. */
+ * ends the walk and is returned. each() is called without locks; of a large object, what it is told
+ * is not all of one moment. */
 struct object_extent {
 	uint64_t off, len;
 	int tier; /* index in the config; 0 = RAM, not yet on a persistent tier */

@@ -32,8 +32,8 @@ static struct fix_pool fix;
 /* A medium that can be told what to do with writes and syncs. */
 static const struct tier_ops *real;
 static struct tier_ops wrapped;
-static _Atomic bool lies, dead;
-static _Atomic unsigned long refused, written;
+static _Atomic bool lies, dead, first_lost;
+static _Atomic unsigned long refused, written, copied;
 static void (*at_sync)(void); /* once, in the middle of a batch */
 
 static int bad_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
@@ -67,6 +67,14 @@ static int bad_sync(struct tier *tier, struct tier_segment seg)
 	return dead ? -EIO : real->sync(tier, seg);
 }
 
+static int bad_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
+		    enum tier_hint hint)
+{
+	if (hint == TIER_BULK && copied++ == 0 && first_lost)
+		return -EIO;
+	return real->read(tier, seg, buf, len, off, hint);
+}
+
 static void wrap(uint32_t tier)
 {
 	struct tier *base = fix.pool->tiers[tier].tier;
@@ -75,14 +83,15 @@ static void wrap(uint32_t tier)
 	wrapped = *real;
 	wrapped.write = bad_write;
 	wrapped.sync = bad_sync;
+	wrapped.read = bad_read;
 	base->ops = &wrapped;
 }
 
 static void begin(void)
 {
-	lies = dead = false;
+	lies = dead = first_lost = false;
 	at_sync = NULL;
-	refused = written = 0;
+	refused = written = copied = 0;
 	quiet_begin();
 	fix_pool_small(&fix);
 	assert_int_equal(pool_create(&fix.config), 0);
@@ -335,6 +344,33 @@ static void test_many_extents(void **state)
 	}
 	object_put(object);
 	fix_pool_verify(&fix);
+}
+
+/* A tier without room is not offered all that is left, frame by frame, because something else went
+ * wrong before. */
+static void test_evacuate_damaged_to_full(void **state)
+{
+	const unsigned n = 150, len = 200000;
+	uint64_t ids[150];
+
+	(void)state;
+	begin();
+	fix_pool_close(&fix);
+	fix.config.tiers[1].size_bytes = 64u << 20;
+	fix.config.tiers[2].size_bytes = 1u << 20;
+	fix_pool_open(&fix);
+	for (unsigned i = 0; i < n; i++) {
+		ids[i] = make(len);
+		if (i % 10 == 9)
+			assert_int_equal(pool_sync(fix.pool), 0);
+	}
+	assert_int_equal(pool_sync(fix.pool), 0);
+	wrap(1);
+	first_lost = true;
+	assert_int_equal(pool_evacuate(fix.pool, 1, -1, NULL), -EIO);
+	assert_in_range(copied, 1, n * len / 32768 / 2);
+	for (unsigned i = 0; i < n; i++)
+		check(ids[i], len);
 }
 
 static uint64_t gone;
@@ -639,6 +675,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(test_parked_and_gone, end),
 		cmocka_unit_test_teardown(test_failing_again, end),
 		cmocka_unit_test_teardown(test_many_extents, end),
+		cmocka_unit_test_teardown(test_evacuate_damaged_to_full, end),
 		cmocka_unit_test_teardown(test_deleted_meanwhile, end),
 		cmocka_unit_test_teardown(test_pieces_over_frames, end),
 		cmocka_unit_test_teardown(test_heat_comes_along, end),

@@ -155,6 +155,7 @@ struct executor {
 	/* results */
 	uint64_t moved; /* raw bytes */
 	unsigned runs;
+	bool full; /* something found no room in its target */
 	int error; /* the first */
 };
 

@@ -40,7 +40,7 @@ static int each_frame(void *arg, uint64_t frame, const struct frame_record *reco
 	if (!evacuation->executor)
 		return 0;
 	/* No room there: the next tier is asked. */
-	if (evacuation->executor->error == -ENOSPC)
+	if (evacuation->executor->full)
 		return 1;
 	return executor_add(evacuation->executor, &choice);
 }

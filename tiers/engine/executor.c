@@ -242,6 +242,7 @@ static int executor_run(struct executor *executor)
 	move_frames(pool, &request, executor->progress, &result);
 	if (result.error && !executor->error)
 		executor->error = result.error;
+	executor->full |= result.write_error == -ENOSPC;
 	executor->moved += result.moved;
 	if (executor->progress)
 		executor->progress->bytes_done += result.moved;

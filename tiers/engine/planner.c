@@ -242,10 +242,10 @@ static int list_risers(struct planner *planner, struct riser **out, size_t *n)
 
 		if (!riser_look(planner, roomy, list[i].frame, &choice))
 			continue;
-		if (choice.verdict.reason != REASON_HOT || choice.verdict.block != BLOCK_NONE) {
+		if (choice.verdict.block != BLOCK_NONE)
 			planner->take(planner->arg, &choice); /* only told */
+		if (choice.verdict.reason != REASON_HOT || choice.verdict.block != BLOCK_NONE)
 			continue;
-		}
 		planner->wanted[choice.verdict.to].bytes[choice.verdict.rank] +=
 			engine_stored_in(facts, &choice.facts, (uint32_t)choice.verdict.to);
 		(*out)[(*n)++] = (struct riser){.frame = list[i].frame,

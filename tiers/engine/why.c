@@ -7,27 +7,13 @@
 #include "tiers/engine/engine_impl.h"
 #include "tiers/framestore.h"
 
-struct why_list {
-	struct extent_why *items;
-	size_t count, cap;
+struct asking {
+	struct pool *pool;
+	const struct engine_facts *facts;
+	uint64_t object;
+	int (*each)(void *arg, const struct extent_why *why);
+	void *arg;
 };
-
-static int gather(void *arg, const struct object_extent *extent)
-{
-	struct why_list *list = arg;
-
-	if (list->count == list->cap) {
-		size_t cap = list->cap ? list->cap * 2 : 16;
-		void *p = reallocarray(list->items, cap, sizeof(*list->items));
-
-		if (!p)
-			return -ENOMEM;
-		list->items = p;
-		list->cap = cap;
-	}
-	list->items[list->count++] = (struct extent_why){.extent = *extent};
-	return 0;
-}
 
 /* Of the last pass if there was one: it knows what a tier's threshold is. */
 static void facts_for_why(struct pool *pool, struct engine_facts *facts)
@@ -60,20 +46,26 @@ static void explain(struct pool *pool, const struct engine_facts *facts, uint64_
 	decide(facts, &why->frame, &why->verdict);
 }
 
+static int ask(void *arg, const struct object_extent *extent)
+{
+	const struct asking *asking = arg;
+	struct extent_why why = {.extent = *extent};
+
+	explain(asking->pool, asking->facts, asking->object, &why);
+	return asking->each(asking->arg, &why);
+}
+
 int pool_why(struct pool *pool, struct object *object,
 	     int (*each)(void *arg, const struct extent_why *why), void *arg)
 {
 	struct engine_facts *facts = malloc(sizeof(*facts));
-	struct why_list list = {0};
-	int rc = facts ? object_extents(object, gather, &list) : -ENOMEM;
+	struct asking asking = {pool, facts, object_id(object), each, arg};
+	int rc = -ENOMEM;
 
-	if (rc == 0)
+	if (facts) {
 		facts_for_why(pool, facts);
-	for (size_t i = 0; rc == 0 && i < list.count; i++) {
-		explain(pool, facts, object_id(object), &list.items[i]);
-		rc = each(arg, &list.items[i]);
+		rc = object_extents(object, ask, &asking);
 	}
-	free(list.items);
 	free(facts);
 	return rc;
 }
