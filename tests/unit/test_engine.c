@@ -648,6 +648,37 @@ static void test_evacuate_full(void **state)
 	fix_pool_free(&fix);
 }
 
+/* One file whose record is damaged does not keep the tiers from being looked after. */
+static void test_damaged_object(void **state)
+{
+	struct object *objects[15];
+	uint8_t key[KEY_LEN_1];
+	struct engine_stats now;
+	struct fix_pool fix;
+	struct txn *txn;
+	size_t len;
+
+	(void)state;
+	pool_begin(&fix, 16 * MIB, 0);
+	for (unsigned i = 0; i < 15; i++)
+		objects[i] = object_make(&fix, MIB);
+	len = key_1(key, KEY_OBJECT, object_id(objects[14]) + 1000);
+	txn = txn_begin(fix.pool);
+	assert_int_equal(txn_put(txn, key, len, "?", 1), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	any_wish = true;
+	tick(2 * HOUR);
+	assert_int_equal(pool_run(fix.pool, NULL), 0);
+	stats(&fix, &now);
+	assert_true(now.moves[REASON_FULL] > 0);
+	txn = txn_begin(fix.pool);
+	assert_int_equal(txn_del(txn, key, len), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	for (unsigned i = 0; i < 15; i++)
+		object_put(objects[i]);
+	fix_pool_free(&fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -665,6 +696,7 @@ int main(void)
 		cmocka_unit_test(test_evacuate_full),
 		cmocka_unit_test(test_full_below),
 		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_damaged_object),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

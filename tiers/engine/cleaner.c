@@ -179,7 +179,7 @@ static int merge_some(struct clean *clean)
 	if (rc == 0)
 		rc = objects_next(pool, &from, ids, OBJECTS_A_PASS, &n);
 	if (rc == 0)
-		rc = objects_each(pool, ids, n, merge_object, clean);
+		rc = objects_look(pool, ids, n, merge_object, clean);
 	pthread_mutex_lock(&pool->engine->lock);
 	pool->engine->merge_from = from;
 	pthread_mutex_unlock(&pool->engine->lock);

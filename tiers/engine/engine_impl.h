@@ -125,6 +125,9 @@ int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, siz
  * -ECANCELED when the pool is being closed. */
 int objects_each(struct pool *pool, const uint64_t *ids, size_t n,
 		 int (*each)(void *arg, struct object *object), void *arg);
+/* The same for passes: what is damaged is passed over. (Others are told at the end.) */
+int objects_look(struct pool *pool, const uint64_t *ids, size_t n,
+		 int (*each)(void *arg, struct object *object), void *arg);
 /* Segments that are mostly dead, and files in many small pieces. */
 int cleaner_run(struct pool *pool, struct survey *survey, choice_take *take, void *arg);
 /* Every frame of a segment. */

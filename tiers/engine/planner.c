@@ -129,10 +129,16 @@ int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, siz
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Damage of one object's metadata is that one's alone. */
+static bool is_damage(int rc)
+{
+	return rc == -EUCLEAN;
+}
+
 int objects_each(struct pool *pool, const uint64_t *ids, size_t n,
 		 int (*each)(void *arg, struct object *object), void *arg)
 {
-	int rc = 0;
+	int rc = 0, damage = 0;
 
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct object *object;
@@ -145,8 +151,20 @@ int objects_each(struct pool *pool, const uint64_t *ids, size_t n,
 		else if (rc == -ENOENT)
 			rc = 0;
 		object_put(object);
+		if (is_damage(rc)) {
+			damage = damage ? damage : rc;
+			rc = 0;
+		}
 	}
-	return rc;
+	return rc ? rc : damage;
+}
+
+int objects_look(struct pool *pool, const uint64_t *ids, size_t n,
+		 int (*each)(void *arg, struct object *object), void *arg)
+{
+	int rc = objects_each(pool, ids, n, each, arg);
+
+	return is_damage(rc) ? 0 : rc;
 }
 
 static int sweep_one(void *arg, struct object *object)
@@ -176,7 +194,7 @@ static int sweep(struct planner *planner, bool all)
 	do {
 		rc = objects_next(pool, &from, ids, SWEEP_OBJECTS, &n);
 		if (rc == 0)
-			rc = objects_each(pool, ids, n, sweep_one, planner);
+			rc = objects_look(pool, ids, n, sweep_one, planner);
 	} while (rc == 0 && all && from);
 	pthread_mutex_lock(&pool->engine->lock);
 	if (!all)
