@@ -563,6 +563,22 @@ int flush_objects(struct pool *pool, struct object *const *objects, size_t n)
 	return rc;
 }
 
+int flush_objects_for(struct pool *pool, struct object *const *objects, size_t n)
+{
+	int rc = flush_objects(pool, objects, n);
+
+	if (rc != -ENOSPC)
+		return rc;
+	/* The second cut is for segments that the first has emptied. */
+	for (unsigned i = 0; i < 2; i++) {
+		if (pool_cut(pool) < 0)
+			return rc;
+		pool_reclaim(pool);
+	}
+	space_refresh(pool->space);
+	return flush_objects(pool, objects, n);
+}
+
 int flush_object(struct object *object)
 {
 	return flush_objects(object->pool, &object, 1);

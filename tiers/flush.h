@@ -23,6 +23,10 @@ struct pool;
 int flush_object(struct object *object);
 /* The same for several, packed together; objects[] need not be distinct. */
 int flush_objects(struct pool *pool, struct object *const *objects, size_t n);
+/* The same for who must not hear -ENOSPC while deletes and moves have left room that only waits for
+ * its metadata to be durable: gives that back and tries once more. Not while the journal is being
+ * cut. */
+int flush_objects_for(struct pool *pool, struct object *const *objects, size_t n);
 /* Flushes all that was logged before position `upto`. First error; what failed stays in the log and
  * is counted as parked. */
 int flush_upto(struct pool *pool, uint64_t upto);

@@ -286,7 +286,7 @@ static int lock_both_clean(struct object *src, uint64_t src_off, struct object *
 
 	for (unsigned tries = 0; tries < 100; tries++) {
 		struct object *both[] = {first, second};
-		int rc = flush_objects(src->pool, both, 2);
+		int rc = flush_objects_for(src->pool, both, 2);
 
 		if (rc < 0)
 			return rc;

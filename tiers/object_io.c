@@ -385,7 +385,8 @@ int object_sync(struct object *object)
 
 	if (rc == 0 && done)
 		return pool_cut_upto(object->pool, object->changed_seq);
-	rc = flush_object(object); /* also when the journal had no room: a frame may have */
+	/* Also when the journal had no room: a frame may have. */
+	rc = flush_objects_for(object->pool, &object, 1);
 	if (rc == -ENOSPC && object->pool->meta_full && pool_make_room(object->pool, false) == 0)
 		rc = flush_object(object);
 	if (rc == 0) {
