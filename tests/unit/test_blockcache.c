@@ -14,69 +14,11 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/fix_cache.h"
 #include "tiers/blockcache.h"
 
 #define MIB   (1u << 20)
-#define BLOCK 16384u
-
-static atomic_uint fills;
-
-/* Every 8-byte word of a block says whose it is. */
-struct key {
-	uint64_t frame;
-	uint32_t index;
-	int error;
-};
-
-static uint64_t word_of(uint64_t frame, uint32_t index)
-{
-	return frame * 1000003u + index;
-}
-
-static int fill_key(void *arg, void *buf, size_t len)
-{
-	const struct key *key = arg;
-	uint64_t word = word_of(key->frame, key->index);
-
-	atomic_fetch_add(&fills, 1);
-	for (size_t at = 0; at + 8 <= len; at += 8)
-		memcpy((uint8_t *)buf + at, &word, 8);
-	return key->error;
-}
-
-static bool block_is(const struct cached_block *block, uint64_t frame, uint32_t index, size_t len)
-{
-	uint64_t word = word_of(frame, index);
-	const uint8_t *data = cached_block_data(block);
-
-	return memcmp(data, &word, 8) == 0 && memcmp(data + (len / 8 - 1) * 8, &word, 8) == 0;
-}
-
-/* Gets and puts; returns 1 for a hit. */
-static int touch_len(struct blockcache *cache, uint64_t frame, uint32_t index, size_t len)
-{
-	struct key key = {frame, index, 0};
-	struct cached_block *block;
-	int hit = -1;
-
-	assert_int_equal(blockcache_get(cache, frame, index, len, fill_key, &key, &block, &hit), 0);
-	assert_true(block_is(block, frame, index, len));
-	cached_block_put(block);
-	return hit;
-}
-
-static int touch(struct blockcache *cache, uint64_t frame)
-{
-	return touch_len(cache, frame, 0, BLOCK);
-}
-
-static struct blockcache_stats stats(struct blockcache *cache)
-{
-	struct blockcache_stats out;
-
-	blockcache_stats(cache, &out);
-	return out;
-}
+#define BLOCK CACHE_BLOCK
 
 static void test_hit_and_miss(void **state)
 {
@@ -84,18 +26,18 @@ static void test_hit_and_miss(void **state)
 
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	atomic_store(&fills, 0);
-	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 0);
-	assert_int_equal(touch_len(cache, 1, 1, 100), 0);
-	assert_int_equal(touch_len(cache, 2, 0, MIB), 0);
-	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 1);
-	assert_int_equal(touch_len(cache, 1, 1, 100), 1);
-	assert_int_equal(touch_len(cache, 2, 0, MIB), 1);
-	assert_int_equal(atomic_load(&fills), 3);
-	assert_int_equal(stats(cache).hits, 3);
-	assert_int_equal(stats(cache).misses, 3);
-	assert_int_equal(stats(cache).blocks, 3);
-	assert_in_range(stats(cache).bytes, MIB + BLOCK + 100, MIB + 2 * BLOCK + 8192);
+	atomic_store(&cache_fills, 0);
+	assert_int_equal(cache_touch_len(cache, 1, 0, BLOCK), 0);
+	assert_int_equal(cache_touch_len(cache, 1, 1, 100), 0);
+	assert_int_equal(cache_touch_len(cache, 2, 0, MIB), 0);
+	assert_int_equal(cache_touch_len(cache, 1, 0, BLOCK), 1);
+	assert_int_equal(cache_touch_len(cache, 1, 1, 100), 1);
+	assert_int_equal(cache_touch_len(cache, 2, 0, MIB), 1);
+	assert_int_equal(atomic_load(&cache_fills), 3);
+	assert_int_equal(cache_stats(cache).hits, 3);
+	assert_int_equal(cache_stats(cache).misses, 3);
+	assert_int_equal(cache_stats(cache).blocks, 3);
+	assert_in_range(cache_stats(cache).bytes, MIB + BLOCK + 100, MIB + 2 * BLOCK + 8192);
 	blockcache_free(cache);
 }
 
@@ -106,35 +48,35 @@ static void test_alignment_and_every_size(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 64 * MIB), 0);
 	for (uint32_t len = 8; len <= MIB; len += 8 + len / 16) {
-		struct key key = {len, 0, 0};
+		struct cache_key key = {len, 0, 0};
 		struct cached_block *block;
 
-		assert_int_equal(blockcache_get(cache, len, 0, len, fill_key, &key, &block, NULL),
+		assert_int_equal(blockcache_get(cache, len, 0, len, cache_fill, &key, &block, NULL),
 				 0);
 		assert_int_equal((uintptr_t)cached_block_data(block) % 64, 0);
 		cached_block_put(block);
 	}
 	for (uint32_t len = 8; len <= MIB; len += 8 + len / 16)
-		assert_int_equal(touch_len(cache, len, 0, len), 1);
+		assert_int_equal(cache_touch_len(cache, len, 0, len), 1);
 	blockcache_free(cache);
 }
 
 static void test_errors_are_not_kept(void **state)
 {
-	struct key key = {5, 0, -EBADMSG};
+	struct cache_key key = {5, 0, -EBADMSG};
 	struct cached_block *block;
 	struct blockcache *cache;
 	int hit = -1;
 
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	assert_int_equal(blockcache_get(cache, 5, 0, BLOCK, fill_key, &key, &block, &hit),
+	assert_int_equal(blockcache_get(cache, 5, 0, BLOCK, cache_fill, &key, &block, &hit),
 			 -EBADMSG);
 	assert_null(block);
 	assert_int_equal(hit, 0);
-	assert_int_equal(stats(cache).blocks, 0);
-	assert_int_equal(touch(cache, 5), 0);
-	assert_int_equal(touch(cache, 5), 1);
+	assert_int_equal(cache_stats(cache).blocks, 0);
+	assert_int_equal(cache_touch(cache, 5), 0);
+	assert_int_equal(cache_touch(cache, 5), 1);
 	blockcache_free(cache);
 }
 
@@ -149,11 +91,11 @@ static void test_scan_resistance(void **state)
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
 	for (unsigned round = 0; round < 4; round++)
 		for (unsigned i = 0; i < hot; i++)
-			touch(cache, i);
+			cache_touch(cache, i);
 	for (unsigned i = 0; i < 20 * hot; i++)
-		assert_int_equal(touch(cache, 1000000 + i), 0);
+		assert_int_equal(cache_touch(cache, 1000000 + i), 0);
 	for (unsigned i = 0; i < hot; i++)
-		kept += (unsigned)touch(cache, i);
+		kept += (unsigned)cache_touch(cache, i);
 	assert_int_equal(kept, hot);
 	blockcache_free(cache);
 }
@@ -167,13 +109,13 @@ static void test_ghost_remembers(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
 	for (unsigned i = 0; i < capacity + 100; i++)
-		touch(cache, i);
-	assert_int_equal(touch(cache, 0), 0); /* evicted, remembered */
-	assert_int_equal(touch(cache, 0), 1);
+		cache_touch(cache, i);
+	assert_int_equal(cache_touch(cache, 0), 0); /* evicted, remembered */
+	assert_int_equal(cache_touch(cache, 0), 1);
 	for (unsigned i = 0; i < capacity; i++)
-		touch(cache, 5000 + i);
-	assert_int_equal(touch(cache, 0), 1);
-	assert_int_equal(touch(cache, 99), 0);
+		cache_touch(cache, 5000 + i);
+	assert_int_equal(cache_touch(cache, 0), 1);
+	assert_int_equal(cache_touch(cache, 99), 0);
 	blockcache_free(cache);
 }
 
@@ -186,11 +128,11 @@ static void test_main_gives_a_second_chance(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
 	for (unsigned i = 0; i < 6 * capacity; i++) {
-		int hit = touch(cache, i % hot);
+		int hit = cache_touch(cache, i % hot);
 
 		for (unsigned times = 0; times < 4; times++)
-			touch(cache, 1000 + i); /* into main, each of them */
-		/* While main fills for the first time everything in it is new and may go. */
+			cache_touch(cache, 1000 + i); /* into main, each of them */
+		/* While main cache_fills for the first time everything in it is new and may go. */
 		if (i > 2 * capacity)
 			assert_int_equal(hit, 1);
 	}
@@ -205,8 +147,8 @@ static void test_ghosts_are_bounded(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
 	for (unsigned i = 0; i < 100000; i++)
-		touch(cache, i);
-	assert_in_range(stats(cache).blocks, 490, 512);
+		cache_touch(cache, i);
+	assert_in_range(cache_stats(cache).blocks, 490, 512);
 	blockcache_free(cache);
 }
 
@@ -223,13 +165,13 @@ static void test_limit_holds(void **state)
 		uint64_t frame = (uint64_t)rand() % 3000;
 
 		blockcache_drop(cache, frame, 1);
-		touch_len(cache, frame, 0, len);
+		cache_touch_len(cache, frame, 0, len);
 		if (i % 16 == 0) {
-			now = stats(cache);
+			now = cache_stats(cache);
 			assert_true(now.bytes <= now.limit);
 		}
 	}
-	now = stats(cache);
+	now = cache_stats(cache);
 	/* And the memory is used: nine tenths of it hold blocks or wait for them. */
 	assert_true(now.bytes > now.limit / 10 * 9);
 	blockcache_free(cache);
@@ -243,12 +185,12 @@ static void test_many_small_ones(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 48 * MIB), 0);
 	for (unsigned i = 0; i < 100000; i++)
-		touch_len(cache, i, 0, 256);
-	now = stats(cache);
+		cache_touch_len(cache, i, 0, 256);
+	now = cache_stats(cache);
 	assert_int_equal(now.blocks, 100000);
 	assert_true(now.bytes <= now.limit);
 	for (unsigned i = 0; i < 100000; i++)
-		assert_int_equal(touch_len(cache, i, 0, 256), 1);
+		assert_int_equal(cache_touch_len(cache, i, 0, 256), 1);
 	blockcache_free(cache);
 }
 
@@ -258,16 +200,16 @@ static void test_large_blocks_are_not_kept(void **state)
 
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 4 * MIB), 0);
-	assert_int_equal(touch_len(cache, 1, 0, MIB / 2), 0);
-	assert_int_equal(touch_len(cache, 1, 0, MIB / 2), 1);
-	assert_int_equal(touch_len(cache, 2, 0, MIB / 2 + 8), 0);
-	assert_int_equal(touch_len(cache, 2, 0, MIB / 2 + 8), 0);
-	assert_int_equal(touch_len(cache, 3, 0, 3 * MIB), 0);
-	assert_true(stats(cache).bytes <= 4 * MIB);
+	assert_int_equal(cache_touch_len(cache, 1, 0, MIB / 2), 0);
+	assert_int_equal(cache_touch_len(cache, 1, 0, MIB / 2), 1);
+	assert_int_equal(cache_touch_len(cache, 2, 0, MIB / 2 + 8), 0);
+	assert_int_equal(cache_touch_len(cache, 2, 0, MIB / 2 + 8), 0);
+	assert_int_equal(cache_touch_len(cache, 3, 0, 3 * MIB), 0);
+	assert_true(cache_stats(cache).bytes <= 4 * MIB);
 	blockcache_resize(cache, 0);
-	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 0);
-	assert_int_equal(touch_len(cache, 1, 0, BLOCK), 0);
-	assert_int_equal(stats(cache).blocks, 0);
+	assert_int_equal(cache_touch_len(cache, 1, 0, BLOCK), 0);
+	assert_int_equal(cache_touch_len(cache, 1, 0, BLOCK), 0);
+	assert_int_equal(cache_stats(cache).blocks, 0);
 	blockcache_free(cache);
 }
 
@@ -280,25 +222,25 @@ static void test_references_keep_bytes(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
 	for (unsigned i = 0; i < 40; i++) {
-		struct key key = {i, 0, 0};
+		struct cache_key key = {i, 0, 0};
 
-		assert_int_equal(blockcache_get(cache, i, 0, BLOCK, fill_key, &key, &held[i], NULL),
-				 0);
+		assert_int_equal(
+			blockcache_get(cache, i, 0, BLOCK, cache_fill, &key, &held[i], NULL), 0);
 	}
 	for (unsigned i = 0; i < 20; i++)
 		blockcache_drop(cache, i, 1);
-	assert_int_equal(touch(cache, 3), 0);
+	assert_int_equal(cache_touch(cache, 3), 0);
 	for (unsigned i = 0; i < 2000; i++)
-		touch(cache, 100 + i);
+		cache_touch(cache, 100 + i);
 	blockcache_drop_all(cache);
-	assert_int_equal(stats(cache).blocks, 0);
+	assert_int_equal(cache_stats(cache).blocks, 0);
 	for (unsigned i = 0; i < 500; i++)
-		touch(cache, 100 + i);
+		cache_touch(cache, 100 + i);
 	for (unsigned i = 0; i < 40; i++) {
-		assert_true(block_is(held[i], i, 0, BLOCK));
+		assert_true(cache_block_is(held[i], i, 0, BLOCK));
 		cached_block_put(held[i]);
 	}
-	assert_true(stats(cache).bytes <= 8 * MIB);
+	assert_true(cache_stats(cache).bytes <= 8 * MIB);
 	cached_block_put(NULL);
 	blockcache_free(cache);
 }
@@ -312,17 +254,17 @@ static void test_held_beyond_the_limit(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
 	for (unsigned i = 0; i < 1000; i++) {
-		struct key key = {i, 0, 0};
+		struct cache_key key = {i, 0, 0};
 
-		assert_int_equal(blockcache_get(cache, i, 0, BLOCK, fill_key, &key, &held[i], NULL),
-				 0);
+		assert_int_equal(
+			blockcache_get(cache, i, 0, BLOCK, cache_fill, &key, &held[i], NULL), 0);
 	}
-	assert_true(stats(cache).bytes > 15 * MIB);
+	assert_true(cache_stats(cache).bytes > 15 * MIB);
 	for (unsigned i = 0; i < 1000; i++) {
-		assert_true(block_is(held[i], i, 0, BLOCK));
+		assert_true(cache_block_is(held[i], i, 0, BLOCK));
 		cached_block_put(held[i]);
 	}
-	assert_true(stats(cache).bytes <= 8 * MIB);
+	assert_true(cache_stats(cache).bytes <= 8 * MIB);
 	blockcache_free(cache);
 }
 
@@ -334,30 +276,30 @@ static void test_drop_and_resize(void **state)
 	(void)state;
 	assert_int_equal(blockcache_new(&cache, 64 * MIB), 0);
 	for (uint32_t i = 0; i < 256; i++)
-		touch_len(cache, 7, i, 65536);
-	touch(cache, 8);
-	bytes = stats(cache).bytes;
+		cache_touch_len(cache, 7, i, 65536);
+	cache_touch(cache, 8);
+	bytes = cache_stats(cache).bytes;
 	blockcache_drop(cache, 7, 256);
-	assert_int_equal(stats(cache).blocks, 1);
-	assert_true(stats(cache).bytes < bytes - 8 * MIB);
-	assert_int_equal(touch(cache, 8), 1);
-	assert_int_equal(touch_len(cache, 7, 3, 65536), 0);
+	assert_int_equal(cache_stats(cache).blocks, 1);
+	assert_true(cache_stats(cache).bytes < bytes - 8 * MIB);
+	assert_int_equal(cache_touch(cache, 8), 1);
+	assert_int_equal(cache_touch_len(cache, 7, 3, 65536), 0);
 	for (unsigned i = 0; i < 5000; i++)
-		touch(cache, i);
+		cache_touch(cache, i);
 	blockcache_peak_reset(cache);
-	bytes = stats(cache).bytes;
+	bytes = cache_stats(cache).bytes;
 	blockcache_resize(cache, 16 * MIB);
-	assert_true(stats(cache).bytes <= 16 * MIB);
-	assert_int_equal(stats(cache).peak, bytes);
+	assert_true(cache_stats(cache).bytes <= 16 * MIB);
+	assert_int_equal(cache_stats(cache).peak, bytes);
 	blockcache_peak_reset(cache);
-	assert_true(stats(cache).peak <= 16 * MIB);
-	assert_in_range(stats(cache).blocks, 800, 1024);
+	assert_true(cache_stats(cache).peak <= 16 * MIB);
+	assert_in_range(cache_stats(cache).blocks, 800, 1024);
 	blockcache_resize(cache, 128 * MIB);
 	for (unsigned i = 0; i < 5000; i++)
-		touch(cache, i);
-	assert_int_equal(stats(cache).blocks, 5000);
+		cache_touch(cache, i);
+	assert_int_equal(cache_stats(cache).blocks, 5000);
 	blockcache_drop_all(cache);
-	assert_true(stats(cache).bytes < MIB);
+	assert_true(cache_stats(cache).bytes < MIB);
 	blockcache_free(cache);
 }
 
@@ -390,11 +332,11 @@ static void test_reuse(void **state)
 		for (unsigned size = 4; size <= 32; size *= 2) {
 			assert_int_equal(blockcache_new(&cache, size * MIB), 0);
 			for (unsigned i = 0; i < 3000; i++)
-				touch_len(cache, i, 0, mixed_len(mix));
-			before = stats(cache);
+				cache_touch_len(cache, i, 0, mixed_len(mix));
+			before = cache_stats(cache);
 			for (unsigned i = 0; i < 10000; i++)
-				touch_len(cache, 10000 + i, 0, mixed_len(mix));
-			after = stats(cache);
+				cache_touch_len(cache, 10000 + i, 0, mixed_len(mix));
+			after = cache_stats(cache);
 			reused = after.reused - before.reused;
 			assert_int_equal(reused + after.allocated - before.allocated, 10000);
 			assert_true(reused >= 9500);
@@ -402,257 +344,6 @@ static void test_reuse(void **state)
 			blockcache_free(cache);
 		}
 	}
-}
-
-/* ---- pins ---- */
-
-static int pin(struct blockcache *cache, uint64_t frame, size_t len, uint16_t mark)
-{
-	struct key key = {frame, 0, 0};
-
-	return blockcache_pin(cache, frame, 0, len, fill_key, &key, mark);
-}
-
-/* Scans of any length and any number of other hot blocks leave them where they are. */
-static void test_pins_stay(void **state)
-{
-	const unsigned pinned = 8 * MIB / BLOCK / 2;
-	struct blockcache *cache;
-
-	(void)state;
-	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	for (unsigned i = 0; i < pinned; i++)
-		assert_int_equal(pin(cache, i, BLOCK, 1), 0);
-	for (unsigned i = 0; i < 20 * pinned; i++)
-		touch(cache, 100000 + i);
-	for (unsigned round = 0; round < 8; round++)
-		for (unsigned i = 0; i < 2 * pinned; i++)
-			touch(cache, 200000 + i);
-	for (unsigned i = 0; i < pinned; i++) {
-		assert_true(blockcache_pinned(cache, i, 0));
-		assert_int_equal(touch(cache, i), 1);
-	}
-	assert_true(stats(cache).bytes <= 8 * MIB);
-	assert_in_range(stats(cache).pinned, 4 * MIB, 4 * MIB + pinned * 256);
-	blockcache_free(cache);
-}
-
-/* The others go on: hot ones among them are kept in what pins leave. */
-static void test_pins_leave_room(void **state)
-{
-	struct blockcache *cache;
-	unsigned n = 0, kept = 0;
-
-	(void)state;
-	for (unsigned size = 8; size <= 64; size *= 8) {
-		assert_int_equal(blockcache_new(&cache, size * MIB), 0);
-		for (n = 0; pin(cache, n, BLOCK, 1) == 0;)
-			n++;
-		assert_int_equal(pin(cache, n, BLOCK, 1), -ENOSPC);
-		assert_true(stats(cache).pinned <= size * MIB / 4 * 3);
-		assert_true(stats(cache).pinned >= size * MIB / 10 * 7);
-		atomic_store(&fills, 0);
-		assert_int_equal(pin(cache, n, BLOCK, 1), -ENOSPC);
-		assert_int_equal(atomic_load(&fills), 0);
-		for (unsigned round = 0; round < 4; round++)
-			for (unsigned i = 0; i < size; i++)
-				touch(cache, 50000 + i);
-		for (unsigned i = 0; i < 100 * size; i++)
-			touch(cache, 100000 + i);
-		for (unsigned i = kept = 0; i < size; i++)
-			kept += (unsigned)touch(cache, 50000 + i);
-		assert_int_equal(kept, size);
-		assert_true(stats(cache).bytes <= size * MIB);
-		blockcache_free(cache);
-	}
-}
-
-static void test_pins_go_by_mark(void **state)
-{
-	struct blockcache *cache;
-
-	(void)state;
-	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	for (unsigned i = 0; i < 100; i++)
-		assert_int_equal(pin(cache, i, BLOCK, 1), 0);
-	for (unsigned i = 0; i < 100; i += 2)
-		assert_int_equal(pin(cache, i, BLOCK, 2), 0);
-	blockcache_unpin_others(cache, 2);
-	for (unsigned i = 0; i < 100; i++) {
-		assert_int_equal(blockcache_pinned(cache, i, 0), i % 2 == 0);
-		assert_int_equal(touch(cache, i), 1);
-	}
-	blockcache_resize(cache, MIB / 5 * 6);
-	assert_in_range(stats(cache).blocks, 50, MIB / 5 * 6 / BLOCK);
-	assert_int_equal(touch(cache, 1), 0);
-	assert_int_equal(touch(cache, 2), 1);
-	blockcache_resize(cache, 8 * MIB);
-	/* Dropped: the room is there again. */
-	for (unsigned i = 0; i < 100; i++)
-		blockcache_drop(cache, i, 1);
-	assert_int_equal(stats(cache).pinned, 0);
-	assert_int_equal(pin(cache, 5, MIB, 3), 0);
-	blockcache_drop_all(cache);
-	assert_int_equal(stats(cache).pinned, 0);
-	assert_int_equal(pin(cache, 6, MIB + 64, 3), -ENOSPC);
-	blockcache_free(cache);
-}
-
-/* A lower limit keeps the bound, and takes off no more than it must. */
-static void test_pins_and_resize(void **state)
-{
-	struct blockcache *cache;
-	unsigned left = 0;
-
-	(void)state;
-	assert_int_equal(blockcache_new(&cache, 128 * MIB), 0);
-	for (unsigned i = 0; i < 64 * MIB / BLOCK; i++)
-		assert_int_equal(pin(cache, i, BLOCK, 1), 0);
-	blockcache_resize(cache, 96 * MIB);
-	assert_int_equal(stats(cache).unpinned, 0);
-	blockcache_resize(cache, 64 * MIB);
-	assert_true(stats(cache).pinned <= 48 * MIB);
-	assert_true(stats(cache).pinned >= 45 * MIB);
-	assert_true(stats(cache).bytes <= 64 * MIB);
-	for (unsigned i = 0; i < 64 * MIB / BLOCK; i++)
-		left += blockcache_pinned(cache, i, 0);
-	assert_int_equal(left + stats(cache).unpinned, 64 * MIB / BLOCK);
-	blockcache_resize(cache, 0);
-	assert_int_equal(stats(cache).pinned, 0);
-	blockcache_free(cache);
-}
-
-/* ---- packed blocks ---- */
-
-/* Blocks that no codec makes smaller. */
-static int fill_noise(void *arg, void *buf, size_t len)
-{
-	const struct key *key = arg;
-	uint64_t x = word_of(key->frame, key->index) | 1, *words = buf;
-
-	for (size_t i = 0; i < len / 8; i++) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		words[i] = x;
-	}
-	atomic_fetch_add(&fills, 1);
-	return 0;
-}
-
-/* Touches [from, to), slowly enough for the packer. */
-static void touch_packing(struct blockcache *cache, unsigned from, unsigned to)
-{
-	for (unsigned i = from; i < to; i++) {
-		touch(cache, i);
-		if (i % 8 == 0)
-			usleep(2000);
-	}
-}
-
-static void test_packed(void **state)
-{
-	const unsigned capacity = 8 * MIB / BLOCK;
-	struct blockcache_stats now;
-	struct blockcache *cache;
-	unsigned kept = 0;
-
-	(void)state;
-	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	assert_int_equal(blockcache_pack(cache, true), 0);
-	touch_packing(cache, 0, capacity / 4 * 3);
-	assert_int_equal(stats(cache).packed, 0); /* there is room: nothing is packed */
-	touch_packing(cache, capacity / 4 * 3, 4 * capacity);
-	now = stats(cache);
-	assert_true(now.blocks > 3 * capacity);
-	assert_true(now.packed > 2 * capacity);
-	assert_true(now.bytes <= now.limit);
-	atomic_store(&fills, 0);
-	for (unsigned i = 0; i < 4 * capacity; i++) /* the bytes are compared */
-		kept += (unsigned)touch(cache, i);
-	now = stats(cache);
-	assert_true(kept > 3 * capacity);
-	assert_int_equal(kept + atomic_load(&fills), 4 * capacity);
-	assert_true(now.unpacked > capacity);
-	assert_true(now.bytes <= now.limit);
-	/* Pinned, it is decoded first. */
-	assert_int_equal(pin(cache, 1, BLOCK, 1), 0);
-	assert_true(blockcache_pinned(cache, 1, 0));
-	for (unsigned i = 0; i < 4 * capacity; i++)
-		blockcache_drop(cache, i, 1);
-	assert_int_equal(stats(cache).blocks, 0);
-	blockcache_free(cache);
-}
-
-/* What is dropped, or used, while it is being packed. */
-static void test_packed_meanwhile(void **state)
-{
-	struct blockcache *cache;
-
-	(void)state;
-	srand(9);
-	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	assert_int_equal(blockcache_pack(cache, true), 0);
-	for (unsigned i = 100; i < 30000; i++) {
-		touch(cache, i);
-		blockcache_drop(cache, i - (unsigned)rand() % 100, 1);
-		touch(cache, i - (unsigned)rand() % 100);
-	}
-	assert_true(stats(cache).packed > 0);
-	assert_true(stats(cache).bytes <= 8 * MIB);
-	blockcache_free(cache);
-}
-
-static void test_packed_off(void **state)
-{
-	const unsigned capacity = 8 * MIB / BLOCK;
-	struct blockcache *cache;
-
-	(void)state;
-	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	assert_int_equal(blockcache_pack(cache, true), 0);
-	assert_int_equal(blockcache_pack(cache, true), 0);
-	touch_packing(cache, 0, 2 * capacity);
-	assert_true(stats(cache).packed > 0);
-	assert_int_equal(blockcache_pack(cache, false), 0);
-	for (unsigned i = 0; i < 4 * capacity; i++)
-		touch(cache, 100000 + i);
-	assert_int_equal(stats(cache).packed, 0);
-	assert_true(stats(cache).bytes <= 8 * MIB);
-	blockcache_free(cache);
-}
-
-/* What does not shrink stays as it is, and a hit decodes nothing. */
-static void test_packed_noise(void **state)
-{
-	const unsigned capacity = 8 * MIB / BLOCK;
-	struct blockcache *cache;
-	unsigned hits = 0;
-
-	(void)state;
-	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
-	assert_int_equal(blockcache_pack(cache, true), 0);
-	for (unsigned i = 0; i < 3 * capacity; i++) {
-		struct key key = {i / 2, 0, 0}, want = {i / 2, 0, 0};
-		uint8_t bytes[BLOCK];
-		struct cached_block *block;
-		int hit;
-
-		assert_int_equal(
-			blockcache_get(cache, key.frame, 0, BLOCK, fill_noise, &key, &block, &hit),
-			0);
-		fill_noise(&want, bytes, BLOCK);
-		assert_memory_equal(cached_block_data(block), bytes, BLOCK);
-		cached_block_put(block);
-		hits += (unsigned)hit;
-		if (i % 16 == 0)
-			usleep(2000);
-	}
-	assert_int_equal(hits, 3 * capacity / 2);
-	assert_true(stats(cache).blocks > capacity / 10 * 9);
-	assert_int_equal(stats(cache).unpacked, 0);
-	assert_true(stats(cache).bytes <= 8 * MIB);
-	blockcache_free(cache);
 }
 
 /* ---- threads ---- */
@@ -669,7 +360,7 @@ static int fill_slow(void *arg, void *buf, size_t len)
 {
 	struct slow *slow = arg;
 
-	atomic_fetch_add(&fills, 1);
+	atomic_fetch_add(&cache_fills, 1);
 	for (unsigned i = 0; i < 200 && atomic_load(slow->waiting) < slow->threads; i++)
 		usleep(1000);
 	usleep(5000);
@@ -698,7 +389,7 @@ static void run_single_flight(int error, unsigned *done, unsigned *failed)
 	pthread_t threads[12];
 
 	*done = *failed = 0;
-	atomic_store(&fills, 0);
+	atomic_store(&cache_fills, 0);
 	assert_int_equal(blockcache_new(&slow.cache, 8 * MIB), 0);
 	for (unsigned i = 0; i < 12; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, get_slow, &slow), 0);
@@ -709,7 +400,7 @@ static void run_single_flight(int error, unsigned *done, unsigned *failed)
 		*done += (intptr_t)result == 0;
 		*failed += (intptr_t)result == error;
 	}
-	assert_int_equal(stats(slow.cache).hits + stats(slow.cache).misses, 12);
+	assert_int_equal(cache_stats(slow.cache).hits + cache_stats(slow.cache).misses, 12);
 	blockcache_free(slow.cache);
 }
 
@@ -720,11 +411,11 @@ static void test_single_flight(void **state)
 	(void)state;
 	run_single_flight(0, &done, &failed);
 	assert_int_equal(done, 12);
-	assert_int_equal(atomic_load(&fills), 1);
+	assert_int_equal(atomic_load(&cache_fills), 1);
 	/* All who waited get the error; whoever came after it tries for himself. */
 	run_single_flight(-EIO, &done, &failed);
 	assert_int_equal(failed, 12);
-	assert_in_range(atomic_load(&fills), 1, 12);
+	assert_in_range(atomic_load(&cache_fills), 1, 12);
 }
 
 struct drop_during {
@@ -737,7 +428,7 @@ static int fill_dropping(void *arg, void *buf, size_t len)
 
 	blockcache_drop(drop->cache, 9, 1);
 	/* Asked for again meanwhile: a second fill, not a wait for this one. */
-	touch_len(drop->cache, 9, 0, len);
+	cache_touch_len(drop->cache, 9, 0, len);
 	blockcache_drop_all(drop->cache);
 	memset(buf, 1, len);
 	return 0;
@@ -755,9 +446,9 @@ static void test_drop_while_filling(void **state)
 		blockcache_get(drop.cache, 9, 0, BLOCK, fill_dropping, &drop, &block, &hit), 0);
 	assert_int_equal(hit, 0);
 	assert_int_equal(((const uint8_t *)cached_block_data(block))[BLOCK - 1], 1);
-	assert_int_equal(stats(drop.cache).blocks, 0);
+	assert_int_equal(cache_stats(drop.cache).blocks, 0);
 	cached_block_put(block);
-	assert_int_equal(touch(drop.cache, 9), 0);
+	assert_int_equal(cache_touch(drop.cache, 9), 0);
 	blockcache_free(drop.cache);
 }
 
@@ -771,27 +462,27 @@ static void *hammer_main(void *arg)
 {
 	struct hammer *hammer = arg;
 	struct cached_block *held[8] = {NULL};
-	struct key keys[8] = {{0}};
+	struct cache_key keys[8] = {{0}};
 
 	for (unsigned i = 0; i < 6000; i++) {
 		unsigned slot = i % 8;
-		struct key *key = &keys[slot];
+		struct cache_key *key = &keys[slot];
 		size_t len;
 		int err;
 
-		if (held[slot] && !block_is(held[slot], key->frame, key->index, 64))
+		if (held[slot] && !cache_block_is(held[slot], key->frame, key->index, 64))
 			hammer->bad++;
 		cached_block_put(held[slot]);
 		key->frame = (unsigned)rand_r(&hammer->seed) % 200;
 		key->index = (unsigned)rand_r(&hammer->seed) % 4;
 		key->error = rand_r(&hammer->seed) % 20 == 0 ? -EIO : 0;
 		len = 64 + key->frame * 800 % 30000;
-		err = blockcache_get(hammer->cache, key->frame, key->index, len, fill_key, key,
+		err = blockcache_get(hammer->cache, key->frame, key->index, len, cache_fill, key,
 				     &held[slot], NULL);
 		if (err && (err != -EIO || held[slot]))
 			hammer->bad++;
 		if (i % 13 == 0)
-			blockcache_pin(hammer->cache, key->frame, key->index, len, fill_key, key,
+			blockcache_pin(hammer->cache, key->frame, key->index, len, cache_fill, key,
 				       (uint16_t)(i / 500));
 		if (i % 499 == 0)
 			blockcache_unpin_others(hammer->cache, (uint16_t)(i / 500));
@@ -827,10 +518,10 @@ static void run_hammer(bool pack)
 	}
 	assert_int_equal(bad, 0);
 	blockcache_resize(cache, 4 * MIB);
-	assert_true(stats(cache).bytes <= 4 * MIB);
-	assert_true(stats(cache).pinned <= 3 * MIB);
+	assert_true(cache_stats(cache).bytes <= 4 * MIB);
+	assert_true(cache_stats(cache).pinned <= 3 * MIB);
 	blockcache_drop_all(cache);
-	assert_int_equal(stats(cache).pinned, 0);
+	assert_int_equal(cache_stats(cache).pinned, 0);
 	blockcache_free(cache);
 }
 
@@ -858,14 +549,6 @@ int main(void)
 		cmocka_unit_test(test_held_beyond_the_limit),
 		cmocka_unit_test(test_drop_and_resize),
 		cmocka_unit_test(test_reuse),
-		cmocka_unit_test(test_pins_stay),
-		cmocka_unit_test(test_pins_leave_room),
-		cmocka_unit_test(test_pins_go_by_mark),
-		cmocka_unit_test(test_pins_and_resize),
-		cmocka_unit_test(test_packed),
-		cmocka_unit_test(test_packed_meanwhile),
-		cmocka_unit_test(test_packed_off),
-		cmocka_unit_test(test_packed_noise),
 		cmocka_unit_test(test_single_flight),
 		cmocka_unit_test(test_drop_while_filling),
 		cmocka_unit_test(test_hammer),
