@@ -296,7 +296,7 @@ static void print_engine(FILE *out, struct fs *fs)
 	family(out, "move_window_open", "gauge", "1 while moves are allowed at this time of day.");
 	sample(out, "move_window_open", stats->window_open);
 	family(out, "promote_gain_ratio", "gauge",
-	       "What a promotion must save, by what it costs; ping-pong raises it.");
+	       "What coming back within a day must save, by what it costs; ping-pong raises it.");
 	fprintf(out, "terrace_promote_gain_ratio %.6f\n", stats->gain);
 	free(stats);
 }

@@ -3,7 +3,7 @@
 # terrace simulate on published traces, if they are there (TERRACE_TRACES): the RAM tier's hit ratio
 # comes within two points of the best of LRU, ARC, S3-FIFO and W-TinyLFU as other programs measured
 # them (the table in the traces' README.md); where the table has no figure, of LRU and ARC as
-# cache-reference.py computes them. Ping-pong stays below 5 % of moves.
+# cache-reference.py computes them. Ping-pong stays below 5 % of moves, also between two disk tiers.
 . "$(dirname "$0")/lib.sh"
 
 traces=${TERRACE_TRACES:-$ROOT/../shared/traces}
@@ -49,3 +49,22 @@ reaches cloud 1 31.9 "$T/cloudPhysicsIO.csv"
 reaches cloud 10 43.0 "$T/cloudPhysicsIO.csv"
 reaches multi2 1 "$(reference 1 <"$T/lirs_multi2.txt")" "$T/lirs_multi2.txt"
 reaches multi2 10 "$(reference 10 <"$T/lirs_multi2.txt")" "$T/lirs_multi2.txt"
+
+# moves NAME LENGTH LEAST TRACE: three tiers, the second of which holds a fifth. LEAST: of the share of
+# requests that the first two serve, somewhat below what is so; moving nothing is no ping-pong either.
+moves() {
+	terrace simulate --json --length "$2" --tier ram=1% --tier ssd=20% --tier hdd=rest "$4" >"$T/out"
+	jq -r --arg name "$1" --arg length "$2" \
+		'def r: (. * 10 | round) / 10; "\($name) \($length), three tiers: hit \((.tiers[0].hits + .tiers[1].hits) * 100 / .requests | r), moves \(.moves), ping-pong \(.pingpong_percent | r) %, moved per byte \(.moved_per_byte)"' "$T/out"
+	[ "$(jq '.pingpong_percent < 5' "$T/out")" = true ] || fail "$1 $2: ping-pong"
+	[ "$(jq --argjson least "$3" '(.tiers[0].hits + .tiers[1].hits) * 100 >= .requests * $least' "$T/out")" = true ] ||
+		fail "$1 $2: fewer hits than $3 %"
+}
+
+moves sprite 1d 74 "$T/lirs_sprite.txt"
+moves sprite 7d 81 "$T/lirs_sprite.txt"
+moves multi2 1d 50 "$T/lirs_multi2.txt"
+moves multi2 7d 63 "$T/lirs_multi2.txt"
+moves oltp 1d 60 "$T/arc_oltp.lis"
+moves oltp 7d 68 "$T/arc_oltp.lis"
+moves cloud 1d 45 "$T/cloudPhysicsIO.csv"

@@ -127,6 +127,36 @@ simulate --tier ram=128K --tier ssd=16M --tier hdd=rest "$T/turns"
 [ "$(get '.pingpong > 0 and .pingpong == .tiers[1].again and .pingpong <= .tiers[1].up')" = true ] ||
 	fail "turns: $(get .)"
 
+# Zipf, a loop that is larger than the ssd, working sets that change, scans: less than a twentieth of
+# the moves, where there are moves to speak of, brings back what went down within a day.
+awk 'BEGIN {
+	for (i = 1; i <= 300; i++) { sum += 1 / i; upto[i] = sum }
+	x = 42
+	for (s = 0; s < 3 * 86400; s += 8) {
+		x = (x * 16807) % 2147483647
+		want = x / 2147483647 * sum
+		low = 1
+		high = 300
+		while (low < high) {
+			mid = int((low + high) / 2)
+			if (upto[mid] < want) low = mid + 1; else high = mid
+		}
+		x = (x * 16807) % 2147483647
+		print s, "zipf" (low * 101) % 307, x % 8 * 16384, 4096, "r"
+		x = (x * 16807) % 2147483647
+		print s, "loop" int(s / 200) % 150, x % 2 * 65536, 4096, "r"
+		print s, "set" int(s / 14400) % 5, x % 192 * 65536, 4096, "r"
+		if (s % 21600 < 800) print s, "scan", s % 800 * 131072, 131072, "r"
+	}
+}' >"$T/mixed"
+for load in "zipf" "loop" "set" "zipf|loop" "zipf|set|scan" "zipf|loop|set|scan"; do
+	grep -E "^[0-9]+ ($load)" "$T/mixed" >"$T/load"
+	for size in 10% 20% 40%; do
+		simulate --tier ram=1% --tier "ssd=$size" --tier hdd=rest "$T/load"
+		[ "$(get '.tiers[1].up > 0 and (.pingpong_percent < 5 or .moves < 50)')" = true ] || fail "$load, $size: $(get .)"
+	done
+done
+
 # What is written fills the ssd; what is old enough leaves it above the high watermark.
 awk 'BEGIN { for (s = 0; s < 7200; s++) print s, "log", s * 65536, 65536, "w" }' >"$T/writes"
 simulate --tier ram=1M --tier ssd=300M --tier hdd=rest "$T/writes"

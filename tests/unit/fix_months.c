@@ -95,7 +95,7 @@ static void facts_now(struct months *months, struct engine_facts *out)
 
 	*out = months->facts;
 	out->now_s = months->now_s;
-	out->gain *= ghosts_gain(months->ghosts, months->now_s);
+	out->ghost_gain = ghosts_gain(months->ghosts, months->now_s);
 	out->window_open = wait == 0;
 	out->window_at_s = months->now_s + wait;
 	for (uint32_t t = 1; t < out->ntiers; t++) {

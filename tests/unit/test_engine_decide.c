@@ -14,6 +14,7 @@
 #include "tests/unit/fix_bytes.h"
 #include "tiers/engine/decide.h"
 #include "tiers/engine/rank.h"
+#include "tiers/engine/room.h"
 
 #define NOW  1700000000u
 #define HOUR 3600u
@@ -319,6 +320,54 @@ static void test_promotion_must_be_worth_the_copy(void **state)
 	expect(&world, HDD, REASON_HOT, BLOCK_NONE, 0);
 }
 
+/* Two touches saved 20 ms; the copy is two ways of 10 ms, and its bytes. Without its ways it would
+ * be worth it. */
+static void test_a_copy_costs_its_ways(void **state)
+{
+	struct world world;
+	struct verdict verdict;
+
+	(void)state;
+	world_init(&world);
+	make_hot(&world);
+	decide(&world.facts, &world.frame, &verdict);
+	assert_true(verdict.cost_s > 0.020 && verdict.cost_s < 0.025);
+	world.facts.tiers[HDD].read_latency_ns *= 2;
+	decide(&world.facts, &world.frame, &verdict);
+	assert_true(verdict.cost_s > 0.040 && verdict.cost_s < 0.045);
+	make_full(&world);
+	decide(&world.facts, &world.frame, &verdict);
+	assert_true(verdict.cost_s < 0.005);
+}
+
+static void test_what_came_and_went_must_be_worth_more(void **state)
+{
+	struct world world;
+	struct verdict verdict;
+
+	(void)state;
+	world_init(&world);
+	make_hot(&world);
+	decide(&world.facts, &world.frame, &verdict);
+	world.facts.gain = verdict.benefit_s / verdict.cost_s / 4; /* it is worth four times that */
+	world.facts.ghost_gain = 4.01;
+	expect(&world, SSD, REASON_HOT, BLOCK_NONE, 0);
+	world.frame.was_demoted = true;
+	expect(&world, SSD, REASON_HOT, BLOCK_COST, 0);
+	world.facts.ghost_gain = 3.99;
+	expect(&world, SSD, REASON_HOT, BLOCK_NONE, 0);
+	/* Of others, the root of it. */
+	world.frame.was_demoted = false;
+	world.facts.ghost_gain = 16.1;
+	expect(&world, SSD, REASON_HOT, BLOCK_COST, 0);
+	world.facts.ghost_gain = 15.9;
+	expect(&world, SSD, REASON_HOT, BLOCK_NONE, 0);
+	/* Never less than of others. */
+	world.facts.gain = verdict.benefit_s / verdict.cost_s * 1.01;
+	world.facts.ghost_gain = 0.1;
+	expect(&world, SSD, REASON_HOT, BLOCK_COST, 0);
+}
+
 static void test_promotion_takes_the_next_tier_with_room(void **state)
 {
 	struct world world;
@@ -408,6 +457,14 @@ static void test_room_is_made_only_by_the_much_colder(void **state)
 	expect(&world, HDD, REASON_ROOM, BLOCK_NONE, 0);
 	ssd->room_rank--;
 	expect(&world, SSD, REASON_NONE, BLOCK_NONE, 0);
+	/* With ping-pong, only for what is hotter still: 16 times of it make the half an eighth. */
+	world.facts.ghost_gain = 16;
+	ssd->room_rank = rank + 3 * RANK_OCTAVE - 1;
+	expect(&world, SSD, REASON_NONE, BLOCK_NONE, 0);
+	ssd->room_rank++;
+	expect(&world, HDD, REASON_ROOM, BLOCK_NONE, 0);
+	/* A watermark asks for none of this. */
+	ssd->room_rank = rank;
 	ssd->for_room = false;
 	expect(&world, HDD, REASON_FULL, BLOCK_NONE, 0);
 }
@@ -551,6 +608,7 @@ static void random_world(struct world *world, uint64_t *seed)
 	world->facts.window_open = often(seed, 90);
 	world->facts.window_at_s = about_now(seed);
 	world->facts.gain = (double)(bytes_random(seed) % 3);
+	world->facts.ghost_gain = (double)(bytes_random(seed) % 65);
 	frame->tier = (uint32_t)(bytes_random(seed) % (TIERS + 1));
 	frame->stored_len = (uint32_t)(bytes_random(seed) % (2 << 20));
 	frame->heat = (struct heat_state){.last_s = about_now(seed),
@@ -596,6 +654,9 @@ static void check_go(const struct world *world, const struct verdict *verdict)
 		assert_true(verdict->to < (int)frame->tier && verdict->rank >= to->hot_rank);
 		assert_true(frame->reread_s && frame->reread_s + 600 >= NOW);
 		assert_true(verdict->benefit_s >= world->facts.gain * verdict->cost_s);
+		assert_true(!frame->was_demoted || world->facts.ghost_gain < 1 ||
+			    verdict->benefit_s >=
+				    world->facts.gain * world->facts.ghost_gain * verdict->cost_s);
 		assert_false(frame->was_demoted && frame->placed_s + HOUR > NOW);
 	}
 	if (down) {
@@ -603,7 +664,8 @@ static void check_go(const struct world *world, const struct verdict *verdict)
 		assert_true(frame->heat.last_s + own->min_age_s <= NOW);
 		assert_false(frame->came_up && frame->placed_s + HOUR > NOW);
 		assert_int_equal(own->for_room, verdict->reason == REASON_ROOM);
-		assert_true(!own->for_room || verdict->rank + RANK_OCTAVE <= own->room_rank);
+		assert_true(!own->for_room ||
+			    verdict->rank + room_margin(&world->facts) <= own->room_rank);
 	}
 }
 
@@ -709,6 +771,8 @@ int main(void)
 		cmocka_unit_test(test_what_is_hot_comes_up),
 		cmocka_unit_test(test_promotion_needs_evidence),
 		cmocka_unit_test(test_promotion_must_be_worth_the_copy),
+		cmocka_unit_test(test_a_copy_costs_its_ways),
+		cmocka_unit_test(test_what_came_and_went_must_be_worth_more),
 		cmocka_unit_test(test_promotion_takes_the_next_tier_with_room),
 		cmocka_unit_test(test_what_went_down_lately_cools),
 		cmocka_unit_test(test_a_full_tier_lets_the_coldest_go),

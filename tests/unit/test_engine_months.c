@@ -233,6 +233,8 @@ static void test_reads_by_chance_do_not_make_ping_pong(void **state)
 	tell(&life, "reads by chance");
 	assert_true(months_pingpong(&life.months) < 0.05);
 	assert_true(life.fast * 100 > life.reads * 78);
+	/* Nor does it come and go once a day, which would not be called ping-pong. */
+	assert_in_range(months_moves(&life.months), SSD * 9 / 10, 6 * SSD);
 	months_release(&life.months);
 	free(sums);
 }

@@ -131,6 +131,34 @@ static void test_places_are_changed_with_the_much_colder(void **state)
 	plan(&world);
 	assert_int_equal(world.need[SSD], 15);
 	assert_int_equal(ssd->cold_rank, 100);
+	/* Ping-pong: neither is this, up to what is hotter still. */
+	world.facts.ghost_gain = 4;
+	plan(&world);
+	assert_int_equal(world.need[SSD], 0);
+	world.all[HDD].bytes[108] = world.wanted[SSD].bytes[108] = 15;
+	plan(&world);
+	assert_int_equal(world.need[SSD], 15);
+	assert_int_equal(ssd->room_rank, 108);
+}
+
+/* Twice, then a root of two more for each doubling of the gain. */
+static void test_the_margin_widens_with_ping_pong(void **state)
+{
+	static const struct {
+		double gain;
+		unsigned ranks;
+	} of[] = {{0, RANK_OCTAVE},
+		  {1, RANK_OCTAVE},
+		  {2, RANK_OCTAVE * 3 / 2},
+		  {4, RANK_OCTAVE * 2},
+		  {64, RANK_OCTAVE * 4}};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		struct engine_facts facts = {.ghost_gain = of[i].gain};
+
+		assert_int_equal(room_margin(&facts), of[i].ranks);
+	}
 }
 
 /* All of the tier is equally cold: still, room is made. */
@@ -151,8 +179,8 @@ static void test_a_tier_that_nobody_uses_gives_way(void **state)
 	assert_int_equal(world.need[SSD], 0);
 }
 
-/* For any pool: who makes room is at most half as hot as all whom it is made for, does not belong
- * there, and no more leaves than is needed. */
+/* For any pool: who makes room is colder by the margin than all whom it is made for, does not
+ * belong there, and no more leaves than is needed. */
 static void test_exchanges_of_any_pool(void **state)
 {
 	uint64_t seed = 9;
@@ -165,6 +193,7 @@ static void test_exchanges_of_any_pool(void **state)
 		uint64_t want = 0;
 
 		world_init(&world);
+		world.facts.ghost_gain = round % 3 ? 1 : 4;
 		for (unsigned i = 0; i < 10; i++) {
 			put(&world, SSD, (unsigned)(bytes_random(&seed) % RANK_BUCKETS),
 			    bytes_random(&seed) % 18);
@@ -180,7 +209,7 @@ static void test_exchanges_of_any_pool(void **state)
 		if (!ssd->for_room)
 			continue;
 		exchanges++;
-		assert_true(ssd->cold_rank + RANK_OCTAVE <= ssd->room_rank);
+		assert_true(ssd->cold_rank + room_margin(&world.facts) <= ssd->room_rank);
 		assert_true(ssd->cold_rank < ssd->hot_rank && ssd->room_rank >= ssd->hot_rank);
 		assert_true(world.wanted[SSD].bytes[ssd->room_rank] > 0);
 		assert_true(world.need[SSD] <= want && ssd->used + want > ssd->high);
@@ -195,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_leaves_without_need),
 		cmocka_unit_test(test_too_full_is_emptied_to_the_low_watermark),
 		cmocka_unit_test(test_places_are_changed_with_the_much_colder),
+		cmocka_unit_test(test_the_margin_widens_with_ping_pong),
 		cmocka_unit_test(test_a_tier_that_nobody_uses_gives_way),
 		cmocka_unit_test(test_exchanges_of_any_pool),
 	};

@@ -11,9 +11,11 @@
 #include "tiers/engine/decide.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 
 #include "tiers/engine/rank.h"
+#include "tiers/engine/room.h"
 
 #define DAY_S 86400u
 
@@ -187,9 +189,14 @@ static double seconds_for(uint64_t bytes, uint64_t rate)
 	return rate ? (double)bytes / (double)rate : 0; /* not measured: counts for nothing */
 }
 
+/* What the copy takes from others: its bytes, and the way there and back. A disk that reads in one
+ * place goes to the frame and then back to where it was read from, or would have been; for a frame
+ * in a disk that is most of the cost. What is written is appended, nearly where the last write
+ * ended. */
 static double copy_seconds(const struct view *view, uint32_t tier)
 {
-	return seconds_for(view->frame->stored_len, view->own->read_rate) +
+	return 2 * (double)view->own->read_latency_ns / 1e9 +
+	       seconds_for(view->frame->stored_len, view->own->read_rate) +
 	       seconds_for(bytes_in(view, tier), view->facts->tiers[tier].write_rate);
 }
 
@@ -209,6 +216,18 @@ static double benefit_seconds(const struct view *view, uint32_t tier)
 		       seconds_for(bytes, own->read_rate) - seconds_for(bytes, to->read_rate);
 
 	return saved > 0 ? touches * saved : 0;
+}
+
+/* What came up and went down within a day has cost two copies for little: let it show that it is
+ * worth more this time. Others pay the root of that. Not as much: a gain that keeps ghosts away,
+ * asked of all, keeps a new working set away too. But not nothing: what is read by chance would
+ * only take turns, each frame once a day, and none of it be called ping-pong. */
+static double gain_asked(const struct view *view)
+{
+	const struct engine_facts *facts = view->facts;
+	double k = facts->ghost_gain > 1 ? facts->ghost_gain : 1;
+
+	return facts->gain * (view->frame->was_demoted ? k : sqrt(k));
 }
 
 /* The fastest tier above that it has earned, that is worth the copy, and that has room. What is
@@ -231,7 +250,7 @@ static void want_up(const struct view *view, struct verdict *out)
 			here = BLOCK_COLDER;
 		else if (!has_evidence(view))
 			here = BLOCK_EVIDENCE;
-		else if (verdict.benefit_s < view->facts->gain * verdict.cost_s)
+		else if (verdict.benefit_s < gain_asked(view) * verdict.cost_s)
 			here = BLOCK_COST;
 		else if (!has_room(view, tier, view->facts->tiers[tier].high))
 			here = BLOCK_FULL;
@@ -258,7 +277,7 @@ static bool wants_up(const struct view *view, const struct verdict *up)
 	       view->rank >= view->facts->tiers[up->to].hot_rank;
 }
 
-/* Room for hotter data is made only by what is at most half as hot: else the two would change
+/* Room for hotter data is made only by what is colder by the margin: else the two would change
  * places for ever. A watermark takes the coldest there is. */
 static bool wants_down(const struct view *view)
 {
@@ -267,8 +286,8 @@ static bool wants_down(const struct view *view)
 	if (own->cold_rank == UINT_MAX || view->rank > own->cold_rank ||
 	    view->frame->tier + 1 >= view->facts->ntiers)
 		return false;
-	return !own->for_room ||
-	       (view->rank < own->hot_rank && view->rank + RANK_OCTAVE <= own->room_rank);
+	return !own->for_room || (view->rank < own->hot_rank &&
+				  view->rank + room_margin(view->facts) <= own->room_rank);
 }
 
 static void want_down(const struct view *view, struct verdict *out)

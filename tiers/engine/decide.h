@@ -90,7 +90,9 @@ struct engine_facts {
 	struct tier_facts tiers[CONFIG_TIERS_MAX];
 	struct heat_scale heat;
 	uint32_t promote_window_s, residency_s;
-	double gain; /* time saved / cost of the copy must be at least this; raised by ping-pong */
+	double gain;	   /* time saved / cost of the copy must be at least this */
+	double ghost_gain; /* k of ghosts_gain(): a ghost's must be k times `gain`, others' sqrt(k)
+			      times; widens room_margin(). Less than 1 is taken for 1 */
 	bool window_open;
 	uint32_t window_at_s; /* when it opens */
 };
@@ -103,8 +105,9 @@ struct frame_facts {
 	bool came_up;	   /* ... by a promotion: then it is not demoted during its residency */
 	uint32_t reread_s; /* when it was last read again within the window (reread.h); 0 =
 			      not */
-	bool was_demoted; /* a ghost: went down lately (ghost.h); not promoted within `residency` */
-	bool evacuating;  /* its directory is being emptied */
+	bool was_demoted;  /* a ghost: went down lately (ghost.h); not promoted within `residency`,
+			      nor for less than ghost_gain times `gain` */
+	bool evacuating;   /* its directory is being emptied */
 	bool parked;
 	uint32_t parked_until_s;
 	struct object_policy policy; /* of the object asked about */

@@ -94,7 +94,7 @@ struct engine_stats {
 	uint64_t parked, parked_bytes;		 /* frames */
 	uint64_t cleaned;			 /* segments */
 	uint64_t promotions, pingpong;
-	double gain;	  /* k of today: what the gain must be */
+	double gain;	  /* k of today: what the gain of a ghost must be */
 	double share;	  /* of full speed */
 	const char *slow; /* what holds moves back, or NULL */
 	bool window_open;

@@ -13,8 +13,8 @@
 #define WAYS	 8u
 #define LAST	 512u /* promotions that the gain looks at */
 #define LAST_MIN 100u /* as many at least are taken for the whole: one is 1 % at most */
-#define DOUBLING 0.025
-#define GAIN_MAX 16.0
+#define DOUBLING 0.01
+#define GAIN_MAX 64.0
 
 struct ghosts {
 	uint64_t frame[GHOST_ENTRIES]; /* 0 = free */

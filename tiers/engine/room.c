@@ -2,6 +2,7 @@
 #include "tiers/engine/room.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 static uint64_t sum_to(const struct rank_histogram *histogram, unsigned ranks)
@@ -36,18 +37,25 @@ static uint64_t over(uint64_t used, uint64_t mark)
 	return used > mark ? used - mark : 0;
 }
 
-/* The ranks that may make room for this one: 0 to one less. */
-static unsigned colder_than(const struct tier_facts *tier, unsigned rank)
+unsigned room_margin(const struct engine_facts *facts)
 {
-	unsigned end = rank < RANK_OCTAVE ? 0 : rank - RANK_OCTAVE + 1;
+	double octaves = facts->ghost_gain > 1 ? log2(facts->ghost_gain) / 2 : 0;
+
+	return RANK_OCTAVE + (unsigned)(octaves * RANK_OCTAVE);
+}
+
+/* The ranks that may make room for this one: 0 to one less. */
+static unsigned colder_than(const struct tier_facts *tier, unsigned rank, unsigned margin)
+{
+	unsigned end = rank < margin ? 0 : rank - margin + 1;
 
 	return end < tier->hot_rank ? end : tier->hot_rank;
 }
 
 /* Bytes that are to leave so that the hottest of `wanted` can come; *coldest: of those that do. */
-static uint64_t find_exchange(const struct tier_facts *tier, const struct rank_histogram *old,
-			      const struct rank_histogram *wanted, uint64_t inflow,
-			      unsigned *coldest)
+static uint64_t find_exchange(const struct tier_facts *tier, unsigned margin,
+			      const struct rank_histogram *old, const struct rank_histogram *wanted,
+			      uint64_t inflow, unsigned *coldest)
 {
 	uint64_t used = tier->used + inflow;
 	uint64_t need = 0;
@@ -59,7 +67,7 @@ static uint64_t find_exchange(const struct tier_facts *tier, const struct rank_h
 			continue;
 		used += wanted->bytes[rank];
 		want = over(used, tier->high);
-		much_colder = sum_to(old, colder_than(tier, rank));
+		much_colder = sum_to(old, colder_than(tier, rank, margin));
 		if (want && much_colder <= need)
 			break;
 		*coldest = rank;
@@ -86,8 +94,8 @@ void room_find_cold(struct engine_facts *facts, const struct rank_histogram *old
 			need[t] = tier->used + inflow -
 				  (tier->used > tier->high ? tier->low : tier->high);
 		} else {
-			need[t] =
-				find_exchange(tier, &old[t], &wanted[t], inflow, &tier->room_rank);
+			need[t] = find_exchange(tier, room_margin(facts), &old[t], &wanted[t],
+						inflow, &tier->room_rank);
 			tier->for_room = need[t] > 0;
 		}
 		tier->cold_rank = rank_cut(&old[t], need[t]);

@@ -100,7 +100,8 @@ void engine_facts_now(struct pool *pool, struct engine_facts *out)
 		tier_rates(pool, t, &out->tiers[t]);
 	}
 	pthread_mutex_lock(&engine->lock);
-	out->gain = tunables.promote_gain / 100.0 * ghosts_gain(engine->ghosts, out->now_s);
+	out->gain = tunables.promote_gain / 100.0;
+	out->ghost_gain = ghosts_gain(engine->ghosts, out->now_s);
 	for (uint32_t t = 1; t < out->ntiers; t++)
 		tier_state(engine, &tunables, t, out);
 	pthread_mutex_unlock(&engine->lock);

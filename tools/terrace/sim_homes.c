@@ -166,7 +166,8 @@ static void facts_now(struct sim_homes *homes, uint32_t now_s)
 		.heat = scale_of(homes),
 		.promote_window_s = (uint32_t)(config->promote_window_ns / 1000000000u),
 		.residency_s = (uint32_t)(config->residency_ns / 1000000000u),
-		.gain = config->promote_gain / 100.0 * ghosts_gain(homes->ghosts, now_s),
+		.gain = config->promote_gain / 100.0,
+		.ghost_gain = ghosts_gain(homes->ghosts, now_s),
 		.window_open = true,
 	};
 	for (uint32_t t = 1; t < facts->ntiers; t++) {
