@@ -84,6 +84,8 @@ int engine_new(struct pool *pool)
 		rc = ghosts_new(&engine->ghosts);
 	if (rc == 0)
 		rc = parking_new(&engine->parking);
+	if (rc == 0)
+		rc = held_new(&engine->held);
 	return rc < 0 ? rc : budgets_load(pool);
 }
 
@@ -97,6 +99,7 @@ void engine_free(struct pool *pool)
 	candidates_free(engine->candidates);
 	ghosts_free(engine->ghosts);
 	parking_free(engine->parking);
+	held_free(engine->held);
 	pthread_mutex_destroy(&engine->lock);
 	free(engine);
 	pool->engine = NULL;
@@ -273,6 +276,16 @@ static bool worth_a_look(struct pool *pool)
 			       1) > 0;
 }
 
+/* Somebody asked for the pass. */
+static void hold_nothing_up(struct engine_facts *facts)
+{
+	facts->window_open = true;
+	for (uint32_t t = 1; t < facts->ntiers; t++) {
+		facts->tiers[t].write_left = UINT64_MAX;
+		facts->tiers[t].breaker_open = false;
+	}
+}
+
 static int engine_pass(struct pool *pool, struct move_progress *progress, bool background)
 {
 	struct engine *engine = pool->engine;
@@ -285,7 +298,7 @@ static int engine_pass(struct pool *pool, struct move_progress *progress, bool b
 	if (rc < 0)
 		return rc;
 	if (!background)
-		survey->facts.window_open = true;
+		hold_nothing_up(&survey->facts);
 	forget_parked(pool, survey->facts.now_s);
 	unpark(pool, &survey->facts);
 	memset(pass.blocked, 0, sizeof(pass.blocked));

@@ -15,6 +15,7 @@
 #include "tiers/engine/candidates.h"
 #include "tiers/engine/engine.h"
 #include "tiers/engine/ghost.h"
+#include "tiers/engine/held.h"
 #include "tiers/engine/mover.h"
 #include "tiers/engine/pace.h"
 #include "tiers/engine/parking.h"
@@ -38,6 +39,7 @@ struct engine {
 	pthread_mutex_t lock; /* a leaf; all below */
 	struct ghosts *ghosts;
 	struct parking *parking;
+	struct held *held;
 	struct budget budgets[CONFIG_TIERS_MAX];
 	bool budgets_changed; /* since they were stored */
 	struct breaker breakers[CONFIG_TIERS_MAX];

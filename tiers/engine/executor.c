@@ -147,11 +147,17 @@ static void park(void *arg, const struct move_left *left)
 		facts_stayed(executor->facts, executor, left->stored_len);
 	if (left->error == -ENOMEM)
 		return;
+	if (!left->error) { /* nothing in it may move: no failure, and nothing to show */
+		pthread_mutex_lock(&engine->lock);
+		held_add(engine->held, left->frame, (uint32_t)(clock_wall_ns() / 1000000000));
+		pthread_mutex_unlock(&engine->lock);
+		return;
+	}
 	work.object = left->object;
 	pthread_mutex_lock(&engine->lock);
 	fresh = parking_add(engine->parking, &work, clock_wall_s());
 	pthread_mutex_unlock(&engine->lock);
-	if (!fresh || !left->error)
+	if (!fresh)
 		return;
 	snprintf(event.text, sizeof(event.text), "%s",
 		 left->error == -EBADMSG ? "damaged (checksum)" : strerror(-left->error));
@@ -236,6 +242,8 @@ static int executor_run(struct executor *executor)
 	if (!executor->count)
 		return cancelled(executor) ? -ECANCELED : 0;
 	if (!may_go(executor)) {
+		if (executor->facts)
+			facts_stayed(executor->facts, executor, executor->stored);
 		batch_clear(executor);
 		return cancelled(executor) ? -ECANCELED : 0;
 	}

@@ -283,6 +283,8 @@ static void tell_left(struct move *move)
 			continue;
 		if (source->error && !source->used && source_gone(move, source))
 			continue;
+		if (source->error == -ESTALE) /* the copy was freed again: the next pass sees */
+			continue;
 		if (source->header.nextents)
 			left.object = source->header.extents[0].object;
 		move->request->left(move->request->arg, &left);

@@ -49,6 +49,14 @@ static void tier_rates(struct pool *pool, uint32_t tier, struct tier_facts *out)
 		out->write_rate = tier == 1 ? 400u << 20 : 150u << 20;
 }
 
+/* "Never" may be more than 32 bits of seconds. */
+static uint32_t seconds_of(uint64_t ns)
+{
+	uint64_t s = ns / 1000000000;
+
+	return s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
+}
+
 static void window_facts(const struct tunables *tunables, struct engine_facts *out)
 {
 	time_t now = (time_t)out->now_s;
@@ -71,7 +79,7 @@ static void tier_state(struct engine *engine, const struct tunables *tunables, u
 
 	tier->high = tier->size / 100 * tunables->tiers[t].high_percent;
 	tier->low = tier->size / 100 * tunables->tiers[t].low_percent;
-	tier->min_age_s = (uint32_t)(tunables->tiers[t].min_age_ns / 1000000000u);
+	tier->min_age_s = seconds_of(tunables->tiers[t].min_age_ns);
 	tier->write_left =
 		budget_left(&engine->budgets[t], tunables->tiers[t].write_budget, out->now_s);
 	tier->budget_at_s = budget_renewed_at(out->now_s);
@@ -88,12 +96,11 @@ void engine_facts_now(struct pool *pool, struct engine_facts *out)
 	struct tunables tunables;
 
 	pool_tunables(pool, &tunables);
-	*out = (struct engine_facts){
-		.now_s = clock_wall_s(),
-		.ntiers = pool->config.ntiers,
-		.heat = pool_heat_scale(pool),
-		.promote_window_s = (uint32_t)(tunables.promote_window_ns / 1000000000u),
-		.residency_s = (uint32_t)(tunables.residency_ns / 1000000000u)};
+	*out = (struct engine_facts){.now_s = clock_wall_s(),
+				     .ntiers = pool->config.ntiers,
+				     .heat = pool_heat_scale(pool),
+				     .promote_window_s = seconds_of(tunables.promote_window_ns),
+				     .residency_s = seconds_of(tunables.residency_ns)};
 	window_facts(&tunables, out);
 	for (uint32_t t = 1; t < out->ntiers; t++) {
 		tier_fill(pool, t, &out->tiers[t]);
@@ -126,6 +133,10 @@ void engine_frame_facts(struct pool *pool, uint64_t frame, const struct frame_re
 	out->was_demoted = ghosts_has(engine->ghosts, frame, now_s);
 	out->came_up = record->placed && !out->was_demoted;
 	out->parked = parking_has(engine->parking, frame, now_s, &out->parked_until_s);
+	if (!out->parked) {
+		out->parked_until_s = held_until(engine->held, frame, now_s);
+		out->parked = out->parked_until_s != 0;
+	}
 	pthread_mutex_unlock(&engine->lock);
 }
 
@@ -318,8 +329,11 @@ int survey_make(struct pool *pool, struct survey **out)
 	rc = list_segments(pool, survey, stored);
 	if (rc == 0)
 		shuffle(survey->segments, survey->nsegments, clock_mono_ns());
-	while (rc == 0 && seen < survey->nsegments && frames < pool->engine->survey_frames)
+	while (rc == 0 && seen < survey->nsegments && frames < pool->engine->survey_frames) {
 		rc = look_segment(pool, survey, &survey->segments[seen++], &frames);
+		if (rc == -EUCLEAN) /* one damaged value is no reason to look at nothing */
+			rc = 0;
+	}
 	if (rc == 0 && pool->stopping)
 		rc = -ECANCELED;
 	if (rc < 0) {
