@@ -129,6 +129,9 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 		goto out;
 	pthread_mutex_init(&fs->changed_lock, NULL);
 	fs->pool = pool;
+	fs->mount = strdup(mount);
+	if (!fs->mount)
+		goto out;
 	fs->meta = pool_meta(pool);
 	fs->seed = get_le64(pool_config(pool)->uuid);
 	fs->mask = UINT64_MAX;
@@ -174,6 +177,7 @@ void fs_close(struct fs *fs)
 	policy_free(fs->policy);
 	inode_table_free(fs->inodes);
 	pthread_mutex_destroy(&fs->changed_lock);
+	free(fs->mount);
 	free(fs);
 }
 

@@ -47,6 +47,7 @@ struct fs {
 	struct policy *policy;
 	struct settings *settings;
 	struct control *control;
+	char *mount;		      /* the mount point; constant */
 	uint64_t seed;		      /* of name hashes */
 	uint64_t mask;		      /* of name hashes: all bits, but in tests (fs/dir.h) */
 	pthread_mutex_t changed_lock; /* held while changed() runs; guards it */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/fs.h"
 #include "fs/terrace_xattr.h"
@@ -307,10 +308,26 @@ static int run_pass(struct fs *fs, struct job *job)
 }
 
 /* That it is there, or is not, may be this job's own work before a crash. */
+/* A tier inside what it is a part of would wait for itself. Asked without a lock held: the question
+ * comes back to this daemon. */
+static bool is_inside(const char *path, const char *mount)
+{
+	struct stat a, b;
+
+	return !stat(path, &a) && !stat(mount, &b) && a.st_dev == b.st_dev;
+}
+
 static int run_add_path(struct fs *fs, struct job *job)
 {
-	int r = pool_place_add(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
+	int r;
 
+	if (is_inside(job->path, fs->mount)) {
+		snprintf(job->why, sizeof(job->why),
+			 "%s lies in this pool's own mount: a tier needs a directory outside it",
+			 job->path);
+		return -EINVAL;
+	}
+	r = pool_place_add(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
 	return r == -EEXIST && job->resumed ? 0 : r;
 }
 

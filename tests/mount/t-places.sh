@@ -74,4 +74,11 @@ wait "$!"
 refused 1 "only directory" terrace config remove hdd "$T/hdd2" "$M"
 pool_remount
 cmp "$T/piece" "$M/file"
+# A directory inside the pool's own mount is refused at once: the pool would wait for itself.
+mkdir -p "$M/inside"
+status=0
+timeout 30 terrace config add hdd "$M/inside" "$M" 2>"$T/err" || status=$?
+[ "$status" -eq 1 ] || fail "a directory of the mount itself as a tier: exit code $status"
+grep -q "own mount" "$T/err" || fail "$(cat "$T/err")"
+if grep -q "$M/inside" "$POOL"; then fail "it is in the configuration all the same"; fi
 pool_umount
