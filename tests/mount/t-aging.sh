@@ -26,7 +26,7 @@ for i in $(seq 1 10); do
 done
 for n in 1 2 3; do
 	drop_caches
-	python3 "$(dirname "$0")/reader.py" 3 "$M/file-$i" >/dev/null
+	python3 "$(dirname "$0")/reader.py" 3 3000 "$M/file-$i" >/dev/null
 	sleep 2.2
 done
 terrace run "$M" >/dev/null || [ $? -eq 3 ]

@@ -50,7 +50,21 @@ terrace demote --async --to hdd "$M/big" >/dev/null
 timeout -s INT 0.5 terrace jobs wait 5 "$M" >/dev/null 2>&1 || true
 [ "$(jq -r .state "$M/.terrace/jobs/5")" = running ] || fail "waiting cancelled the job: $(cat "$M/.terrace/jobs/5")"
 code 0 wait 5 "$M"
-timeout -s INT 0.3 terrace promote --to ssd "$M/big" >/dev/null 2>&1 || true
+# Once the job runs, the command follows it. (bash lets background commands ignore SIGINT.)
+python3 - "$M" <<'END'
+import os, signal, subprocess, sys, time
+p = subprocess.Popen(["terrace", "promote", "--progress=off", "--to", "ssd", sys.argv[1] + "/big"],
+                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+while p.poll() is None and not os.path.exists(sys.argv[1] + "/.terrace/jobs/6"):
+    time.sleep(0.01)
+time.sleep(0.1)
+p.send_signal(signal.SIGINT)
+p.wait()
+END
+for i in $(seq 1 100); do
+	[ "$(jq -r .state "$M/.terrace/jobs/6")" != running ] && break
+	sleep 0.1
+done
 code 0 "$M"
 [[ "$(jq -r .state "$M/.terrace/jobs/6")" == cancelled ]] || fail "Ctrl-C: $(cat "$M/.terrace/jobs/6")"
 pool_umount
