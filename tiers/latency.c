@@ -51,9 +51,12 @@ static unsigned side(enum latency_kind kind)
 uint64_t latency_begin(struct latency *latency, enum latency_kind kind)
 {
 	_Atomic uint64_t *state = &latency->busy[side(kind)].state;
-	uint64_t now = clock_mono_ns(), old = atomic_load(state), next;
+	uint64_t old = atomic_load(state), now, next;
 
+	/* The clock is read after the word: whoever was busy in between has changed it, also by
+	 * having gone again, and their time is not counted a second time. */
 	do {
+		now = clock_mono_ns();
 		next = old & COUNT_MASK ? old + 1 : now >> TIME_SHIFT << COUNT_BITS | 1;
 	} while (!atomic_compare_exchange_weak(state, &old, next));
 	return now;

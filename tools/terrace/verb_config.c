@@ -98,6 +98,8 @@ static enum exit_code change(const struct options *options, const struct mount *
 		else
 			printf("would %s %s %s tier %s\n", add ? "add" : "take", path,
 			       add ? "to" : "out of", tier);
+		if (!has(options, OPTION_JSON))
+			json_decref(request);
 		code = has(options, OPTION_JSON) && !json_print(request)
 			       ? complain(EXIT_FAILED,
 					  "out of memory (or a name that is not UTF-8)")
