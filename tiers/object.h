@@ -64,7 +64,8 @@ int object_unorphan(struct txn *txn, struct object *object);
  * the commit on. */
 int object_delete(struct txn *txn, struct object *object);
 
-/* Copies up to len bytes; *got < len only at the end of the object. Holes read as zeros. */
+/* Copies up to len bytes; *got < len only at the end of the object. Holes read as zeros. -EIO, and
+ * one log line, where it is damaged; -ENOENT it has been deleted, and its bytes are gone. */
 int object_read(struct object *object, void *buf, size_t len, uint64_t off, size_t *got);
 /* All of it or an error (nothing written). len <= 1 MiB per call. */
 int object_write(struct object *object, const void *buf, size_t len, uint64_t off);

@@ -29,6 +29,21 @@
 /* Reading ----------------------------------------------------------------------------------------
  */
 
+/* Whoever deletes does not wait for those who still look at the object: its frames go under them.
+ * With the commit lock, since frames leave the metadata before the object gets its mark. */
+static bool is_deleted(struct object *object)
+{
+	struct pool *pool = object->pool;
+	bool deleted;
+
+	if (txn_mine(pool))
+		return object->deleted;
+	pthread_mutex_lock(&pool->commit_lock);
+	deleted = object->deleted;
+	pthread_mutex_unlock(&pool->commit_lock);
+	return deleted;
+}
+
 static int damaged(struct object *object, const struct extent *extent, uint64_t off, uint64_t len,
 		   int rc)
 {
@@ -36,6 +51,8 @@ static int damaged(struct object *object, const struct extent *extent, uint64_t 
 
 	if (rc == -ENOMEM)
 		return rc;
+	if (is_deleted(object))
+		return -ENOENT;
 	pool_path(object->pool, object->id, path, sizeof(path));
 	log_error("%s: bytes %llu-%llu cannot be read: frame %llu: %s", path,
 		  (unsigned long long)off, (unsigned long long)(off + len - 1),

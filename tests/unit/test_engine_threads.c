@@ -56,7 +56,7 @@ static void must(bool good, const char *what, int rc)
 {
 	if (good)
 		return;
-	fprintf(stderr, "%s: %s\n", what, strerror(-rc));
+	fprintf(stderr, "%s: %s (%s)\n", what, strerror(-rc), quiet_last());
 	abort();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Space is given back while others write: frames that are on the medium and not yet committed stay
  * whole. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -162,12 +163,33 @@ static void test_killed_before(void **state)
 	fix_pool_free(&fix);
 }
 
+/* Who still looks at an object that somebody deletes is told so, and nobody of damage. */
+static void test_read_of_deleted(void **state)
+{
+	struct object *object, *again;
+	struct fix_pool fix;
+	uint8_t buf[PIECE];
+	size_t got;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	object = object_make(&fix, 1);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(object_get(fix.pool, object_id(object), &again), 0);
+	object_unmake(&fix, object);
+	reclaim(&fix);
+	assert_int_equal(object_read(again, buf, sizeof(buf), 0, &got), -ENOENT);
+	object_put(again);
+	fix_pool_free(&fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_neighbour_dies),
 		cmocka_unit_test(test_segment_empties),
 		cmocka_unit_test(test_killed_before),
+		cmocka_unit_test(test_read_of_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
