@@ -79,12 +79,15 @@ static void wrap(uint32_t tier)
 {
 	struct tier *base = fix.pool->tiers[tier].tier;
 
+	/* The engine's thread may run already; it takes this lock before it looks at a tier. */
+	pthread_mutex_lock(&fix.pool->engine->lock);
 	real = base->ops;
 	wrapped = *real;
 	wrapped.write = bad_write;
 	wrapped.sync = bad_sync;
 	wrapped.read = bad_read;
 	base->ops = &wrapped;
+	pthread_mutex_unlock(&fix.pool->engine->lock);
 }
 
 static void begin(void)
