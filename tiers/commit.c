@@ -193,7 +193,7 @@ static int find_cut(struct pool *pool, bool freeze, uint64_t *cut)
 		for (size_t i = 0; i < n; i++)
 			object_put(objects[i]);
 		free(objects);
-		if (rc < 0)
+		if (rc < 0 && rc != -ENOMEM) /* which may have passed already */
 			stuck_set(pool, rc);
 	}
 	if (rc < 0) {
