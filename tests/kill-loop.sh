@@ -1,65 +1,109 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 in the middle of cp -a of a large real tree, at random moments, then power loss after
-# terrace sync: the long version of t-kill-cp.sh and t-power-loss.sh.
+# kill -9, again and again, while real programs are at work and everything is being moved:
+# untar, rm, SQLite, git, files replaced by rename, files written in place (tests/mount/works.sh).
+# After each, everything that was acknowledged must be there.
 #
-#   tests/kill-loop.sh [ROUNDS|SECONDSs] [FILES]     default: 20 rounds, at least 20000 files
+#   tests/kill-loop.sh [SECONDS [SEED]]     default: 60 seconds
 #
-# TERRACE_BUILD names the build (default build/release). Prints how long each opening took.
+# Every third opening is killed too, in the middle of it; every fourth round dies with 64 MiB of
+# journal. Prints iterations, losses (must be 0), and how long opening took. TERRACE_BUILD names the
+# build (default build/release). TERRACE_KEEP=FOLDER: a copy of the pool that lost something.
 TERRACE_BUILD=${TERRACE_BUILD:-$(cd "$(dirname "$0")/.." && pwd)/build/release}
 . "$(dirname "$0")/mount/lib.sh"
-. "$(dirname "$0")/mount/killcp.sh"
-. "$(dirname "$0")/real-tree.sh"
+. "$(dirname "$0")/mount/works.sh"
 
-rounds=${1:-20}
-until=
-case $rounds in
-*s)
-	until=$((SECONDS + ${rounds%s}))
-	rounds=1000000
-	;;
-esac
-pool_new "ram:path=$RAM,size=256M" "ssd:path=$T/ssd,codec=lz4" "hdd:path=$T/hdd,codec=zstd:3"
-real_tree "$T/source" "${2:-20000}" 500
-begin=$(date +%s%N)
-pool_mount
-mkdir "$M/undisturbed"
-cp -a "$T/source/." "$M/undisturbed/"
-terrace sync "$M"
-seconds=$((($(date +%s%N) - begin) / 1000000))
-echo "copy and sync without disturbance: $seconds ms"
-pool_umount
-for ((round = 1; round <= rounds; round++)); do
-	[ -z "$until" ] || [ $SECONDS -lt "$until" ] || break
-	after=$((RANDOM % seconds + 50))
-	kill_cp_round "$T/source" "$round" "$((after / 1000)).$(printf %03d $((after % 1000)))"
-	pool_mount
-	if [ $((round % 5)) -eq 0 ]; then
-		same_tree "$T/source" "$M/undisturbed"
-		rm -rf "$M"/round-*
-	fi
-	pool_umount
-done
+until=$((SECONDS + ${1:-60}))
+seed=${2:-$(date +%s)}
+RANDOM=$((seed % 32768))
+echo "seed $seed"
+iterations=0 losses=0 again=0
+: >"$T/times"
+: >"$T/times.64"
 
-echo "power loss after terrace sync"
-for round in 1 2 3; do
-	pool_mount
-	rm -rf "$M/after"
-	mkdir "$M/after"
-	terrace sync "$M"
-	cp -a "$T/source/." "$M/after/" 2>/dev/null &
-	copier=$!
-	sleep "$((RANDOM % 3)).$((RANDOM % 9))"
-	pool_power_loss
-	wait "$copier" || true
-	pool_mount
-	same_tree "$T/source" "$M/undisturbed"
-	(cd "$M/after" && find . -type f -print0) | while IFS= read -r -d '' file; do
-		# what was on its way is a beginning of the file, without bytes nobody wrote
-		cmp -s "$T/source/$file" "$M/after/$file" ||
-			cmp -n "$(stat -c %s "$M/after/$file")" "$T/source/$file" "$M/after/$file" ||
-			fail "$file holds bytes nobody wrote"
+metric() { sed -n "s/^terrace_$1 //p" "$M/.terrace/metrics"; }
+
+# Mounts; `took` is how long that lasted, in ms: until the root folder answers.
+timed_mount() {
+	local begin=${EPOCHREALTIME/./} i
+	terracefs "$POOL" "$M" -f </dev/null >>"$LOG" 2>&1 &
+	PID=$!
+	for ((i = 0; i < 20000; i++)); do
+		[ ! -e "$M/.terrace/status" ] || break
+		kill -0 "$PID" 2>/dev/null || fail "the daemon ended instead of mounting"
+		read -rt 0.003 <> <(:) || true
 	done
-	pool_umount
+	took=$(((${EPOCHREALTIME/./} - begin) / 1000))
+	[ "$i" -lt 20000 ] || fail "not mounted"
+}
+
+# A mount that dies before it is done: what it had begun to mend is mended by the next one.
+killed_mount() {
+	terracefs "$POOL" "$M" -f </dev/null >>"$LOG" 2>&1 &
+	PID=$!
+	sleep "0.$(printf %03d $((RANDOM % 120)))"
+	pool_kill
+	again=$((again + 1))
+}
+
+# Names made and changed until the journal on the medium holds 64 MiB.
+fill_journal() {
+	local i=0
+	mkdir -p "$M/filler"
+	while [ "$(metric journal_bytes)" -lt $((64 << 20)) ]; do
+		python3 - "$M/filler" "$i" <<-'PYTHON'
+			import os, sys
+			folder, first = sys.argv[1], int(sys.argv[2])
+			for i in range(first, first + 4000):
+			    path = "%s/name-%d" % (folder, i % 8000)
+			    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+			    os.setxattr(path, "user.some", b"x" * (i % 1500))
+			    os.chmod(path, 0o600)
+			    os.rename(path, path + ".to")
+		PYTHON
+		i=$((i + 4000))
+		terrace sync "$M"
+	done
+}
+
+percentiles() { # FILE
+	sort -n "$1" | awk '{ t[NR] = $1 } END {
+		if (NR == 0) print "none"
+		else printf "p50 %d ms, p99 %d ms, most %d ms, of %d\n",
+			t[int((NR + 1) * 0.5)], t[int(NR * 0.99 + 0.999999)], t[NR], NR }'
+}
+
+pool_new "ram:path=$RAM,size=64M" "ssd:path=$T/ssd,codec=lz4,size=96M,segment=8M,min_age=1s,high=60,low=40" \
+	"hdd:path=$T/hdd,codec=zstd:3,segment=16M"
+config_set run_interval 500ms
+config_set residency 0
+config_set promote_gain 0
+works_prepare 1500
+timed_mount
+while [ $SECONDS -lt "$until" ] && [ $losses -eq 0 ]; do
+	iterations=$((iterations + 1))
+	large=$((iterations % 4 == 0))
+	[ $large -eq 0 ] || fill_journal
+	works_begin "$iterations" $((RANDOM + 1))
+	sleep "$((RANDOM % 4)).$(printf %03d $((RANDOM % 1000)))"
+	works_freeze "$iterations"
+	journal=$(metric journal_bytes || echo 0)
+	pool_kill
+	works_end || losses=$((losses + 1))
+	[ $((iterations % 3)) -ne 0 ] || killed_mount
+	config_set checkpoint_interval "$([ $((iterations % 4)) -eq 3 ] && echo 1h || echo 2s)"
+	config_set journal_size "$([ $((iterations % 4)) -eq 3 ] && echo 64M || echo 2M)"
+	timed_mount
+	echo "$took" >>"$T/times$([ $large -eq 0 ] || echo .64)"
+	works_check "$iterations" kill || losses=$((losses + 1))
+	echo "iteration $iterations: $((journal >> 20)) MiB of journal, opened in $took ms"
 done
-echo "all there"
+if [ $losses -ne 0 ] && [ -n "${TERRACE_KEEP:-}" ]; then
+	pool_kill
+	cp -a "$T" "$RAM" "$TERRACE_KEEP/"
+fi
+[ -z "$PID" ] || pool_umount
+echo "$iterations iterations, $again openings killed, $losses losses"
+echo "opening: $(percentiles "$T/times")"
+echo "opening with 64 MiB of journal: $(percentiles "$T/times.64")"
+[ $losses -eq 0 ]
