@@ -36,6 +36,7 @@ enum node { /* added to CONTROL_BASE */
 	    NODE_METRICS,
 	    NODE_PLAN,
 	    NODE_PINS,
+	    NODE_DAMAGED,
 	    NODE_POLICY,
 	    NODE_JOBS,
 	    NODE_NEW,
@@ -52,7 +53,8 @@ static const struct entry {
 } entries[] = {
 	{"status", NODE_STATUS, NODE_TOP, S_IFREG | 0444},
 	{"stats.json", NODE_STATS, NODE_TOP, S_IFREG | 0444},
-	/* Events, plans, pins and jobs have names of everybody's files. */
+	{"damaged", NODE_DAMAGED, NODE_TOP, S_IFREG | 0400},
+	/* Events, plans, pins, damage and jobs have names of everybody's files. */
 	{"events", NODE_EVENTS, NODE_TOP, S_IFREG | 0400},
 	{"plan", NODE_PLAN, NODE_TOP, S_IFREG | 0400},
 	{"metrics", NODE_METRICS, NODE_TOP, S_IFREG | 0444},
@@ -265,6 +267,8 @@ static int make_text(struct control *control, uint64_t node, char **text)
 		break;
 	case NODE_PLAN:
 		return control_plan(control->fs, text);
+	case NODE_DAMAGED:
+		return control_damaged(control->fs, text);
 	case NODE_NEW:
 	case NODE_EVENTS:
 		return 0;

@@ -71,5 +71,9 @@ char *control_status(struct fs *fs, const char *mount);
 char *control_metrics(struct fs *fs, struct jobs *jobs);
 /* .terrace/plan (control_plan.c): pool_plan() takes its time and may fail. */
 int control_plan(struct fs *fs, char **out);
+/* .terrace/damaged (control_damaged.c): pool_damaged() takes its time, too. */
+int control_damaged(struct fs *fs, char **out);
+/* Adds to stats.json how many frames are damaged, and the scrub. */
+void control_damage_json(struct fs *fs, json_t *stats);
 
 #endif

@@ -99,8 +99,10 @@ static json_t *make_stats(struct fs *fs, const char *mount)
 		number(usage->objects), "parked", number(usage->parked), "space", "total",
 		number(space.total), "free", number(space.free), "tiers", tiers);
 	free(usage);
-	if (root)
+	if (root) {
 		control_engine_json(fs, root);
+		control_damage_json(fs, root);
+	}
 	return root;
 }
 

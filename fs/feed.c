@@ -107,6 +107,9 @@ static const char *text_key(enum event_kind kind)
 		return "place";
 	case EVENT_CONFIG:
 		return "setting";
+	case EVENT_DAMAGE:
+	case EVENT_MENDED:
+		return "what";
 	default:
 		return "why";
 	}
@@ -115,7 +118,8 @@ static const char *text_key(enum event_kind kind)
 static json_t *line_of(struct fs *fs, const struct event *event)
 {
 	bool of_tier = event->kind == EVENT_BREAKER || event->kind == EVENT_PLACE ||
-		       event->kind == EVENT_PRESSURE;
+		       event->kind == EVENT_PRESSURE || event->kind == EVENT_DAMAGE ||
+		       event->kind == EVENT_MENDED;
 	json_t *line = json_object(), *path = NULL;
 
 	set_number(line, "event", event->number);

@@ -23,6 +23,7 @@
 #include "tiers/engine/engine.h"
 #include "tiers/object.h"
 #include "tiers/places.h"
+#include "tiers/scrub.h"
 
 #define PLACE_MAX 4096u /* inodes in one job */
 
@@ -40,6 +41,7 @@ static int run_place(struct fs *fs, struct job *job);
 static int run_add_path(struct fs *fs, struct job *job);
 static int run_remove_path(struct fs *fs, struct job *job);
 static int run_evacuate(struct fs *fs, struct job *job);
+static int run_scrub(struct fs *fs, struct job *job);
 
 static const struct job_kind kinds[] = {
 	{"run", false, 0, run_pass, false},
@@ -49,6 +51,7 @@ static const struct job_kind kinds[] = {
 	{"add-path", false, 0, run_add_path, true},
 	{"remove-path", false, 0, run_remove_path, true},
 	{"evacuate", false, 0, run_evacuate, true},
+	{JOB_SCRUB, false, 0, run_scrub, false},
 };
 
 /* Requests. ------------------------------------------------------------------------------------ */
@@ -367,8 +370,25 @@ static int run_evacuate(struct fs *fs, struct job *job)
 	return r;
 }
 
+static int run_scrub(struct fs *fs, struct job *job)
+{
+	int r;
+
+	move_begins(job);
+	r = pool_scrub(fs->pool, job->resumed, &job->progress);
+	move_ended(job);
+	return r;
+}
+
+bool job_gives_way(const struct job *job)
+{
+	return job->kind && job->kind->run == run_scrub;
+}
+
 void job_undo(struct fs *fs, struct job *job)
 {
+	if (job_gives_way(job))
+		pool_scrub_give_up(fs->pool);
 	if (job->closed)
 		pool_reopen(fs->pool, job->tier, job->place);
 }

@@ -19,6 +19,8 @@ struct job_kind;
 /* Puts files where their settings want them; also asked for whenever one is set. Its paths may be
  * numbers of inodes: those outlive renames. */
 #define JOB_PLACE "place"
+/* Verifies every frame; may take days. */
+#define JOB_SCRUB "scrub"
 
 struct job {
 	const struct job_kind *kind;
@@ -55,6 +57,8 @@ const char *job_verb(const struct job *job);
  * another kind, or full. */
 bool job_place_has(const struct job *job, uint64_t id);
 bool job_place_add(struct job *job, uint64_t id);
+/* It takes so long that it is interrupted when another one waits, and goes on after it. */
+bool job_gives_way(const struct job *job);
 /* -ECANCELED, or the first error; what could be done has been done. May be called again after
  * -ECANCELED: goes on with what is left. */
 int job_run(struct fs *fs, struct job *job);

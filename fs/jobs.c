@@ -31,6 +31,10 @@
 #include "fs/job_store.h"
 #include "tiers/log.h"
 #include "tiers/pool.h"
+#include "tiers/scrub.h"
+#include "tiers/tunables.h"
+
+#define LOOK_S 2 /* between looks whether a scrub is due */
 
 static const char *const state_names[JOB_STATES] = {"queued", "running", "paused",
 						    "done",   "failed",	 "cancelled"};
@@ -263,13 +267,32 @@ static void ended_locked(struct jobs *jobs, struct entry *entry, int r)
 	jobs->ended++;
 }
 
+/* The first in the queue; one that gives way, when there is no other. */
 static struct entry *next_locked(struct jobs *jobs)
 {
-	struct entry *entry = jobs->first;
+	struct entry *last = NULL;
 
-	while (entry && entry->state != JOB_QUEUED)
-		entry = entry->next;
-	return entry;
+	for (struct entry *entry = jobs->first; entry; entry = entry->next) {
+		if (entry->state != JOB_QUEUED)
+			continue;
+		if (!job_gives_way(&entry->job))
+			return entry;
+		last = last ? last : entry;
+	}
+	return last;
+}
+
+/* Something has come into the queue: the runner is woken, or what runs makes room. */
+static void wake_locked(struct jobs *jobs)
+{
+	struct entry *next = next_locked(jobs);
+
+	pthread_cond_signal(&jobs->wake);
+	if (!next || job_gives_way(&next->job))
+		return;
+	for (struct entry *entry = jobs->first; entry; entry = entry->next)
+		if (entry->state == JOB_RUNNING && job_gives_way(&entry->job))
+			atomic_store(&entry->job.progress.cancel, true);
 }
 
 static void begin_locked(struct jobs *jobs, struct entry *entry)
@@ -315,6 +338,47 @@ static void run_one(struct jobs *jobs, struct entry *entry)
 	drop_old(jobs);
 }
 
+/* The pool's first scrub is due an interval after it was first mounted. */
+static bool scrub_due(struct jobs *jobs)
+{
+	uint64_t now_s = (uint64_t)clock_s(CLOCK_REALTIME), since_s;
+	struct scrub_status status;
+	struct tunables tunables;
+
+	pool_tunables(jobs->fs->pool, &tunables);
+	pool_scrub_status(jobs->fs->pool, &status);
+	since_s = status.ended_s > status.began_s ? status.ended_s : status.began_s;
+	if (!tunables.scrub_interval_ns)
+		return false;
+	if (!since_s) {
+		pool_scrub_count_from_now(jobs->fs->pool);
+		return false;
+	}
+	return now_s > since_s && now_s - since_s >= tunables.scrub_interval_ns / 1000000000;
+}
+
+/* Waits until there may be something to do; asks for a scrub when one is due. Nothing runs. */
+static void wait_locked(struct jobs *jobs)
+{
+	static const char request[] = "{\"verb\":\"" JOB_SCRUB "\"}";
+	struct timespec until;
+	char message[256];
+	uint64_t number;
+	bool waits = false;
+
+	for (struct entry *entry = jobs->first; entry; entry = entry->next)
+		waits |= entry->state < JOB_DONE && job_gives_way(&entry->job);
+	pthread_mutex_unlock(&jobs->lock);
+	if (!waits && scrub_due(jobs))
+		jobs_submit(jobs, request, strlen(request), &number, message, sizeof(message));
+	pthread_mutex_lock(&jobs->lock);
+	if (jobs->stop || next_locked(jobs))
+		return;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LOOK_S;
+	pthread_cond_timedwait(&jobs->wake, &jobs->lock, &until);
+}
+
 static void *run(void *arg)
 {
 	struct jobs *jobs = arg;
@@ -324,7 +388,7 @@ static void *run(void *arg)
 		struct entry *entry = next_locked(jobs);
 
 		if (!entry) {
-			pthread_cond_wait(&jobs->wake, &jobs->lock);
+			wait_locked(jobs);
 			continue;
 		}
 		begin_locked(jobs, entry);
@@ -576,7 +640,7 @@ static int submit(struct jobs *jobs, bool own, const char *text, size_t len, uin
 	} else {
 		link_locked(jobs, entry);
 		entry = NULL;
-		pthread_cond_signal(&jobs->wake);
+		wake_locked(jobs);
 	}
 	pthread_mutex_unlock(&jobs->lock);
 out:
@@ -650,7 +714,7 @@ static void wish_locked(struct jobs *jobs, struct entry *entry, enum wish wish)
 		return;
 	}
 	entry->state = entry->paused ? JOB_PAUSED : JOB_QUEUED;
-	pthread_cond_signal(&jobs->wake);
+	wake_locked(jobs);
 }
 
 static int ask(struct jobs *jobs, uint64_t number, enum wish wish)

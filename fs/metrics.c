@@ -14,6 +14,8 @@
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/jobs.h"
+#include "tiers/damage.h"
+#include "tiers/scrub.h"
 #include "tiers/engine/engine.h"
 #include "tiers/engine/events.h"
 #include "tiers/latency.h"
@@ -301,6 +303,26 @@ static void print_engine(FILE *out, struct fs *fs)
 	free(stats);
 }
 
+static void print_damage(FILE *out, struct fs *fs)
+{
+	struct scrub_status scrub;
+
+	pool_scrub_status(fs->pool, &scrub);
+	family(out, "damaged_frames", "gauge", "Frames that cannot be read; see .terrace/damaged.");
+	sample(out, "damaged_frames", damage_count(fs->pool));
+	family(out, "scrub_under_way", "gauge", "1 while a scrub is, or waits to go on.");
+	sample(out, "scrub_under_way", scrub.under_way);
+	family(out, "scrub_verified_bytes", "gauge",
+	       "Stored bytes that this or the last one read.");
+	sample(out, "scrub_verified_bytes", scrub.bytes);
+	family(out, "scrub_damaged_frames", "gauge", "Damaged frames that it found.");
+	sample(out, "scrub_damaged_frames", scrub.damaged);
+	family(out, "scrub_mended", "gauge", "What it has mended: frames and segment headers.");
+	sample(out, "scrub_mended", scrub.mended);
+	family(out, "scrub_ended_seconds", "gauge", "When the last whole one ended, since 1970.");
+	sample(out, "scrub_ended_seconds", scrub.ended_s);
+}
+
 static void print_about(FILE *out, struct fs *fs)
 {
 	const struct pool_config *config = pool_config(fs->pool);
@@ -344,6 +366,7 @@ char *control_metrics(struct fs *fs, struct jobs *jobs)
 		print_meta(out, fs);
 		print_media(out, fs);
 		print_engine(out, fs);
+		print_damage(out, fs);
 		print_jobs(out, jobs);
 		if (fclose(out)) {
 			free(text);

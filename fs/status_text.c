@@ -128,6 +128,9 @@ static void print_notes(FILE *out, const json_t *stats, bool plain)
 			fprintf(out, "%s: the write budget of today is used up\n",
 				text_of(tier, "name"));
 	}
+	if (number_of(stats, "damaged"))
+		fprintf(out, "damaged: %llu frames; `terrace damaged` lists the files\n",
+			(unsigned long long)number_of(stats, "damaged"));
 	if (parked)
 		fprintf(out, "parked: %s in %llu frames; `terrace events` says why\n",
 			text_size(number_of(engine, "parked_bytes"), plain, text),

@@ -23,6 +23,7 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/scrub.h"
 
 #define GATE_AFTER   3u /* rounds of ordered flushes before new ordered renames have to wait */
 #define STUCK_NS     500000000u /* an object that could not be settled is not tried again before */
@@ -540,6 +541,8 @@ void *pool_committer(void *arg)
 			return NULL;
 		checkpoint_if_due(pool, &checkpoints);
 		pool_reap(pool);
+		damage_settle(pool);
+		scrub_settle(pool);
 		ramlog_trim(pool->log);
 		ram_tier_tick(pool);
 		if (clock_mono_ns() >= heat_due) {

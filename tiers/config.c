@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define SECOND	 UINT64_C(1000000000)
+#define DAY	 (86400 * SECOND)
 #define RAM_MIN	 (16u << 20)
 #define RAM_NAME "ram"
 
@@ -39,6 +40,7 @@ void config_pool_defaults(struct pool_config *config)
 	config->promote_window_ns = 600 * SECOND;
 	config->move_pressure = 40;
 	config->start_delay_ns = 60 * SECOND;
+	config->scrub_interval_ns = 30 * DAY;
 	config->heat_half_life_ns = 3600 * SECOND;
 	config->residency_ns = 3600 * SECOND;
 	config->promote_gain = 100;

@@ -86,6 +86,9 @@ struct pool_config {
 			    */
 	uint64_t start_delay_ns; /* after mounting, over which moves come up to speed; default 1 min
 				  */
+	uint64_t scrub_bandwidth;   /* bytes/s that a scrub reads, 0 = no limit; default 0 */
+	uint64_t scrub_interval_ns; /* from the end of a scrub to the next one's begin; 0 = only
+				       when asked for; default 30 d */
 	uint64_t heat_half_life_ns; /* of the short average; default 1 h */
 	uint64_t residency_ns;	    /* a promoted frame stays at least so long; default 1 h */
 	uint32_t promote_gain;	    /* percent: time saved must be this part of the copy's cost;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compress/checksum.h"
 #include "tiers/clock.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
@@ -355,6 +356,36 @@ int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *rec
 	return rc;
 }
 
+int frame_stored_check(uint64_t frame, const struct frame_record *record, const void *stored,
+		       struct frame_flaw *out)
+{
+	const uint8_t *bytes = stored;
+	struct frame_header header;
+	uint32_t end = 0;
+	int rc = frame_header_parse(stored, record->stored_len, &header);
+
+	*out = (struct frame_flaw){.len = record->raw_len};
+	if (rc == 0)
+		rc = header_check(&header, frame, record);
+	for (uint32_t i = 0; rc == 0 && i < header.nblocks; i++) {
+		const struct frame_block *block = &header.blocks[i];
+		uint32_t at = i << record->block_shift;
+
+		if (checksum64(bytes + block->stored_off, block->stored_len) == block->checksum)
+			continue;
+		if (!end)
+			out->off = at;
+		end = at + block->raw_len;
+	}
+	if (rc == 0 && end) {
+		out->len = end - out->off;
+		out->object = header.extents[0].object;
+		rc = -EBADMSG;
+	}
+	frame_header_release(&header);
+	return rc;
+}
+
 int frame_verify(struct frame_build *build, struct codec_scratch *scratch)
 {
 	struct frame_header header;
@@ -456,6 +487,9 @@ static int block_fill(void *arg, void *buf, size_t len)
 out:
 	frame_header_release(&header);
 	free(stored);
+	if (damage_is(rc))
+		damage_note(fill->pool, fill->frame, record, fill->index << record->block_shift,
+			    (uint32_t)len, rc, 0);
 	return rc;
 }
 

@@ -105,6 +105,17 @@ int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint3
 int frame_stored_read(struct pool *pool, const struct frame_record *record, void *buf, uint32_t len,
 		      uint32_t off, enum tier_hint hint);
 
+/*
+ * Verifies a frame's stored bytes without decoding them: header, what it says of itself against the
+ * record, the checksum of every block. -EBADMSG, -ENOTSUP: and which raw bytes cannot be had.
+ */
+struct frame_flaw {
+	uint32_t off, len;
+	uint64_t object; /* one of those in the frame; 0 = not known */
+};
+int frame_stored_check(uint64_t frame, const struct frame_record *record, const void *stored,
+		       struct frame_flaw *out);
+
 /* Pins the blocks that hold [off, off+len) of a frame in the block cache, reading what is not
  * there. The lock as for frame_read(). The first error; the rest is still tried. -ENOSPC: no room
  * for all of them. */

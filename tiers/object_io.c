@@ -53,6 +53,7 @@ static int damaged(struct object *object, const struct extent *extent, uint64_t 
 		return rc;
 	if (is_deleted(object))
 		return -ENOENT;
+	damage_name(object->pool, extent->frame, object->id);
 	pool_path(object->pool, object->id, path, sizeof(path));
 	log_error("%s: bytes %llu-%llu cannot be read: frame %llu: %s", path,
 		  (unsigned long long)off, (unsigned long long)(off + len - 1),

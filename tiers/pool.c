@@ -25,6 +25,7 @@
 #include "tiers/session.h"
 #include "tiers/ram_tier.h"
 #include "tiers/resident.h"
+#include "tiers/scrub.h"
 
 #define HEAT_FRAMES (256u << 10)
 
@@ -299,6 +300,8 @@ static void release(struct pool *pool)
 	engine_free(pool);
 	resident_free(pool->resident);
 	events_free(pool->events);
+	damages_free(pool->damages);
+	scrub_free(pool->scrub);
 	if (pool->cache)
 		blockcache_free(pool->cache);
 	free(pool->ram_dir);
@@ -339,6 +342,8 @@ int pool_close(struct pool *pool)
 
 	stop_threads(pool);
 	pool_keep_heat(pool);
+	damage_settle(pool);
+	scrub_settle(pool);
 	rc = pool_sync(pool);
 	pool_reap(pool);
 	for (unsigned i = 0; i < 2 && rc == 0; i++) {
@@ -401,6 +406,10 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		rc = recover_synced(pool, pool->log_recovered);
 	if (rc == 0)
 		rc = recover_orphans(pool);
+	if (rc == 0)
+		rc = damages_load(pool);
+	if (rc == 0)
+		rc = scrub_load(pool);
 	if (rc < 0)
 		return rc;
 	ram_tier_check(&pool->config); /* it gives way to what there is: a warning is enough */
@@ -435,6 +444,10 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 	rc = config_copy(config, &pool->config);
 	if (rc == 0)
 		rc = events_new(&pool->events);
+	if (rc == 0)
+		rc = damages_new(&pool->damages);
+	if (rc == 0)
+		rc = scrub_new(&pool->scrub);
 	if (rc == 0)
 		rc = pool_tunables_set(pool, config);
 	if (rc == 0)

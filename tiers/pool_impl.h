@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "tiers/blockcache.h"
+#include "tiers/damage.h"
 #include "tiers/dirty.h"
 #include "tiers/engine/events.h"
 #include "tiers/engine/heat.h"
@@ -219,6 +220,8 @@ struct pool {
 	uint64_t placings;	     /* appends begun, ever; numbers them */
 
 	struct engine *engine; /* tiers/engine/engine_impl.h */
+	struct damages *damages;
+	struct scrub *scrub;
 
 	_Atomic uint64_t dirty_bytes, since_balance, ram_hits, ram_misses, parked_bytes;
 };

@@ -84,7 +84,7 @@ struct appender {
 
 /* Header --------------------------------------------------------------------------------------- */
 
-static void header_encode(const struct segment_header *header, uint8_t *p)
+void segment_header_encode(const struct segment_header *header, uint8_t *p)
 {
 	memset(p, 0, SEGMENT_HEADER_LEN);
 	memcpy(p + AT_MAGIC, segment_magic, sizeof(segment_magic));
@@ -209,7 +209,7 @@ static int segment_make(struct appender *appender, uint32_t place, struct segmen
 		goto out;
 	memcpy(header.pool_uuid, appender->pool_uuid, sizeof(header.pool_uuid));
 	header.created_ns = (uint64_t)clock_wall_ns();
-	header_encode(&header, bytes);
+	segment_header_encode(&header, bytes);
 	segment->seg.id = header.id;
 	segment->seg.place = place;
 	segment->end = SEGMENT_HEADER_LEN;

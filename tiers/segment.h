@@ -4,7 +4,8 @@
  * and hands out positions in it; several threads append at once, each writing its own range.
  *
  * Invariants:
- *  1. Bytes once written are never written again (space is given back by punching and removing).
+ *  1. Bytes once written are never written again (space is given back by punching and removing);
+ *     but for a damaged header, which a scrub writes anew: nothing else is in its blocks.
  *  2. segment ids are never reused: next_id is durable before an id is used (the caller's job: it
  *     passes an allocator).
  *  3. After appender_sync() returns 0, everything appended before the call is durable. After
@@ -96,5 +97,7 @@ struct segment_header {
  * with what it expects. Returns 0; -EBADMSG no header, or damaged; -ENOTSUP newer format.
  */
 int segment_header_check(const void *buf, size_t len, struct segment_header *out);
+/* Makes those bytes. */
+void segment_header_encode(const struct segment_header *header, uint8_t *buf);
 
 #endif

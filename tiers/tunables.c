@@ -21,6 +21,8 @@ int tunables_init(struct tunables *out, const struct pool_config *config)
 		.move_bandwidth = config->move_bandwidth,
 		.move_iops = config->move_iops,
 		.move_pressure = config->move_pressure,
+		.scrub_bandwidth = config->scrub_bandwidth,
+		.scrub_interval_ns = config->scrub_interval_ns,
 		.start_delay_ns = config->start_delay_ns,
 		.heat_half_life_ns = config->heat_half_life_ns,
 		.residency_ns = config->residency_ns,

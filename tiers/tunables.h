@@ -28,6 +28,7 @@ struct tunables { /* as in struct pool_config */
 	uint64_t run_interval_ns, promote_window_ns, commit_interval_ns;
 	uint64_t move_bandwidth;
 	uint32_t move_iops, move_pressure;
+	uint64_t scrub_bandwidth, scrub_interval_ns;
 	uint64_t start_delay_ns, heat_half_life_ns, residency_ns;
 	uint32_t promote_gain;
 	struct window move_window;

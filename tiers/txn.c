@@ -372,6 +372,7 @@ static void publish(struct txn *txn, uint64_t seq)
 
 		if (record->live || frame->fresh)
 			continue;
+		damage_gone(pool, frame->id);
 		/* Without memory for the entry the space stays taken until the segment goes: no
 		 * harm. */
 		freed_push(

@@ -82,6 +82,7 @@ static void test_every_key(void **state)
 		"threads = 3\nmove_iops = 100\nmove_pressure = 25%\nmove_window = Mon-Fri "
 		"22:00-06:00\n"
 		"start_delay = 2min\nheat_half_life = 30min\nresidency = 3h\npromote_gain = 150%\n"
+		"scrub_bandwidth = 20M\nscrub_interval = 7d\n"
 		"[tier ram]\nsize = 25%\npath = /dev/shm/terrace\n"
 		"[tier ssd]\npath = /nvme/t\nsize = 80%\ncodec = zstd:-5\nframe = 256K\nblock = "
 		"4K\n"
@@ -138,6 +139,8 @@ static void test_every_key(void **state)
 	assert_int_equal(config.move_pressure, 25);
 	assert_string_equal(config.move_window, "Mon-Fri 22:00-06:00");
 	assert_int_equal(config.start_delay_ns, 120 * SEC);
+	assert_int_equal(config.scrub_bandwidth, 20 << 20);
+	assert_int_equal(config.scrub_interval_ns, 7 * 86400 * SEC);
 	assert_int_equal(config.heat_half_life_ns, 1800 * SEC);
 	assert_int_equal(config.residency_ns, 3 * 3600 * SEC);
 	assert_int_equal(config.promote_gain, 150);

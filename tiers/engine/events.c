@@ -108,8 +108,9 @@ uint64_t events_last(struct events *events)
 
 const char *event_kind_name(enum event_kind kind)
 {
-	static const char *const names[EVENT_KINDS] = {"move",	"parked", "unparked", "breaker",
-						       "place", "config", "pressure"};
+	static const char *const names[EVENT_KINDS] = {"move",	 "parked", "unparked", "breaker",
+						       "place",	 "config", "pressure", "damage",
+						       "mended", "scrub"};
 
 	return (unsigned)kind < EVENT_KINDS ? names[kind] : "?";
 }

@@ -24,6 +24,9 @@ enum event_kind {
 	EVENT_PLACE,	/* a directory was added, removed, lost or is full */
 	EVENT_CONFIG,	/* a setting was changed while mounted */
 	EVENT_PRESSURE, /* memory is short: the RAM tier has another limit; before, after */
+	EVENT_DAMAGE,	/* a frame cannot be read; `from`: its tier */
+	EVENT_MENDED,	/* ... or could not, in one of its places, and now can */
+	EVENT_SCRUB,	/* a scrub has begun or ended */
 	EVENT_KINDS
 };
 

@@ -270,8 +270,8 @@ static json_t *watch(const struct mount *mount, uint64_t number, enum progress_m
 	return job;
 }
 
-enum exit_code control_wait(const struct mount *mount, uint64_t number, enum progress_mode mode,
-			    json_t **end)
+static enum exit_code wait_end(const struct mount *mount, uint64_t number, enum progress_mode mode,
+			       json_t **end)
 {
 	json_t *job = watch(mount, number, mode);
 	enum exit_code code = EXIT_FAILED;
@@ -279,7 +279,7 @@ enum exit_code control_wait(const struct mount *mount, uint64_t number, enum pro
 	*end = NULL;
 	if (job && control_job_ended(job)) {
 		*end = job;
-		return control_judge(mount, job);
+		return EXIT_DONE;
 	}
 	if (job)
 		complain(code, "job %" PRIu64 " goes on", number);
@@ -289,14 +289,30 @@ enum exit_code control_wait(const struct mount *mount, uint64_t number, enum pro
 	return code;
 }
 
-enum exit_code control_follow(const struct mount *mount, uint64_t number, enum progress_mode mode,
-			      json_t **end)
+enum exit_code control_wait(const struct mount *mount, uint64_t number, enum progress_mode mode,
+			    json_t **end)
+{
+	enum exit_code code = wait_end(mount, number, mode, end);
+
+	return code ? code : control_judge(mount, *end);
+}
+
+enum exit_code control_watch(const struct mount *mount, uint64_t number, enum progress_mode mode,
+			     json_t **end)
 {
 	struct sigaction action = {.sa_handler = on_interrupt}, before;
 	enum exit_code code;
 
 	sigaction(SIGINT, &action, &before);
-	code = control_wait(mount, number, mode, end);
+	code = wait_end(mount, number, mode, end);
 	sigaction(SIGINT, &before, NULL);
 	return code;
+}
+
+enum exit_code control_follow(const struct mount *mount, uint64_t number, enum progress_mode mode,
+			      json_t **end)
+{
+	enum exit_code code = control_watch(mount, number, mode, end);
+
+	return code ? code : control_judge(mount, *end);
 }

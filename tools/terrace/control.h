@@ -39,7 +39,10 @@ enum exit_code control_judge(const struct mount *mount, const json_t *job);
  */
 enum exit_code control_follow(const struct mount *mount, uint64_t job, enum progress_mode mode,
 			      json_t **end);
-/* The same, of somebody else's job: Ctrl-C ends the waiting only. */
+/* The same, without a word about how it ended unless it cannot be followed. */
+enum exit_code control_watch(const struct mount *mount, uint64_t job, enum progress_mode mode,
+			     json_t **end);
+/* As control_follow(), of somebody else's job: Ctrl-C ends the waiting only. */
 enum exit_code control_wait(const struct mount *mount, uint64_t job, enum progress_mode mode,
 			    json_t **end);
 

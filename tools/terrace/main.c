@@ -78,6 +78,16 @@ static const struct verb verbs[] = {
 	 OPTION_BYTES | OPTION_DRY_RUN | OPTION_JSON, 0, 4, verb_config,
 	 "The configuration file is changed along. A directory to be taken out must be empty:\n"
 	 "terrace evacuate /d1/t && terrace config remove hdd /d1/t"},
+	{"scrub", "[--status] [MNT]", "read and verify everything on all media",
+	 OPTION_STATUS | OPTION_ASYNC | OPTION_PROGRESS | OPTION_BYTES | OPTION_JSON, 0, 1,
+	 verb_scrub,
+	 "Goes on after a restart; `terrace jobs pause N` and so on steer it, Ctrl-C cancels.\n"
+	 "Other jobs go first. Ends with 0 nothing damaged, 1 damaged; `terrace damaged` lists."},
+	{"damaged", "[MNT]", "files and ranges that cannot be read", OPTION_BYTES | OPTION_JSON, 0,
+	 1, verb_damaged,
+	 "What reads and scrubs have found. An entry goes when it is overwritten, deleted or "
+	 "mended.\n"
+	 "Ends with 0 when there are any, 3 when there are none."},
 	{"sync", "[MNT]", "make everything durable now", OPTION_JSON, 0, 1, verb_sync, NULL},
 	{"umount", "[MNT]", "unmount and wait until the daemon has ended", OPTION_JSON, 0, 1,
 	 verb_umount, NULL},
@@ -109,6 +119,7 @@ static const struct {
 	{OPTION_BLOCK, "block", 'k', "SIZE", "bytes of a block"},
 	{OPTION_LENGTH, "length", 'l', "TIME", "how long a trace without times took (1d)"},
 	{OPTION_TO, "to", 't', "TIER", "the tier to move to"},
+	{OPTION_STATUS, "status", 's', NULL, "how far it is, and what the last one found"},
 	{OPTION_ASYNC, "async", 'a', NULL, "start the job and return; prints its number"},
 	{OPTION_PROGRESS, "progress", 'p', "MODE", "auto, tty (a bar), plain (lines) or off"},
 	{OPTION_RUNTIME, "runtime", 'r', NULL, "until the next mount: leave the file as it is"},

@@ -36,6 +36,7 @@ enum option_bit {
 	OPTION_LINES = 1u << 11,
 	OPTION_PLAIN = 1u << 12,
 	OPTION_FILES = 1u << 13, /* plan's -v */
+	OPTION_STATUS = 1u << 14,
 	OPTION_RUNTIME = 1u << 23,
 	OPTION_SIM_TIER = 1u << 24, /* those of simulate */
 	OPTION_FORMAT = 1u << 25,
@@ -94,6 +95,8 @@ enum exit_code verb_top(const struct options *options);
 enum exit_code verb_events(const struct options *options);
 enum exit_code verb_config(const struct options *options);
 enum exit_code verb_sync(const struct options *options);
+enum exit_code verb_scrub(const struct options *options);
+enum exit_code verb_damaged(const struct options *options);
 enum exit_code verb_umount(const struct options *options);
 enum exit_code verb_simulate(const struct options *options);
 
