@@ -31,13 +31,13 @@
 #include "tiers/log.h"
 #include "tiers/memtable.h"
 #include "tiers/meta.h"
+#include "tiers/meta_walk.h"
 
 #define PAGE_BYTES     4096u
 #define CHUNK_ITEMS    2048u
 #define READERS_MAX    120u /* LMDB's table has 126 */
 #define MAP_BYTES_MAX  ((size_t)1 << 40)
 #define MAP_BYTES_MIN  ((size_t)1 << 30)
-#define SUM_LEN	       4u
 #define OVERFLOW_BYTES 2000u /* a key with its value beyond this gets pages of its own */
 #define STEP_BYTES     ((uint64_t)8 << 20)
 #define HEADROOM_BYTES ((uint64_t)4 << 20)
@@ -111,8 +111,7 @@ static int tree_error(const struct tree *tree, const char *what, int rc)
 	return error;
 }
 
-/* The key is part of it: a value that ended up under another key does not verify. */
-static uint32_t value_sum(const void *key, size_t key_len, const void *value, size_t len)
+uint32_t tree_value_sum(const void *key, size_t key_len, const void *value, size_t len)
 {
 	return (uint32_t)checksum64_seed(value, len, checksum64(key, key_len));
 }
@@ -124,9 +123,9 @@ static int value_check(const struct tree *tree, const MDB_val *key, const MDB_va
 	const uint8_t *bytes = stored->mv_data;
 	const uint8_t *k = key->mv_data;
 
-	if (stored->mv_size >= SUM_LEN) {
-		*len = stored->mv_size - SUM_LEN;
-		if (get_le32(bytes + *len) == value_sum(k, key->mv_size, bytes, *len))
+	if (stored->mv_size >= TREE_SUM_LEN) {
+		*len = stored->mv_size - TREE_SUM_LEN;
+		if (get_le32(bytes + *len) == tree_value_sum(k, key->mv_size, bytes, *len))
 			return 0;
 	}
 	log_error("%s: the value of key '%c' %02x%02x%02x%02x%02x%02x%02x%02x (%zu bytes) is "
@@ -145,6 +144,25 @@ static int value_check(const struct tree *tree, const MDB_val *key, const MDB_va
 static void state_key(uint8_t key[STATE_KEY_LEN])
 {
 	memset(key, 0xff, STATE_KEY_LEN);
+}
+
+bool tree_state_is(const void *key, size_t key_len)
+{
+	uint8_t bytes[STATE_KEY_LEN];
+
+	state_key(bytes);
+	return key_len == sizeof(bytes) && !memcmp(key, bytes, sizeof(bytes));
+}
+
+bool tree_state_sound(const void *value, size_t len, bool *clean)
+{
+	const uint8_t *bytes = value;
+
+	if (len != STATE_LEN || memcmp(bytes, STATE_MAGIC, 8) ||
+	    get_le64(bytes + 88) != checksum64(bytes, 88))
+		return false;
+	*clean = bytes[72];
+	return true;
 }
 
 /* In the same transaction as the batches it speaks of. */
@@ -169,6 +187,7 @@ static int state_get(struct tree *tree, MDB_txn *txn, struct tree_state *state)
 	uint8_t key_bytes[STATE_KEY_LEN];
 	MDB_val key = {sizeof(key_bytes), key_bytes}, value;
 	const uint8_t *bytes;
+	bool clean;
 	int rc;
 
 	state_key(key_bytes);
@@ -176,10 +195,9 @@ static int state_get(struct tree *tree, MDB_txn *txn, struct tree_state *state)
 	if (rc)
 		return rc == MDB_NOTFOUND ? -ENOENT : tree_error(tree, "state", rc);
 	bytes = value.mv_data;
-	if (value.mv_size != STATE_LEN || memcmp(bytes, STATE_MAGIC, 8) ||
-	    get_le64(bytes + 88) != checksum64(bytes, 88)) {
-		log_error("%s: the state record is damaged; put the metadata folder back from a "
-			  "copy",
+	if (!tree_state_sound(bytes, value.mv_size, &clean)) {
+		log_error("%s: the state record is damaged; bring the metadata back from its "
+			  "copies with `terrace restore-metadata POOL`",
 			  tree->path);
 		return -EUCLEAN;
 	}
@@ -193,7 +211,7 @@ static int state_get(struct tree *tree, MDB_txn *txn, struct tree_state *state)
 	}
 	state->seq = get_le64(bytes + 56);
 	state->to_seq = get_le64(bytes + 64);
-	state->clean = bytes[72];
+	state->clean = clean;
 	return 0;
 }
 
@@ -285,9 +303,12 @@ int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool
 		log_error("%s: %s", tree->path, strerror(-rc));
 		goto out;
 	}
-	if (!create)
+	if (!create) {
 		io_close(fd);
-	rc = tree_error(tree, "open", env_open(tree));
+		rc = tree_walk(tree->path, TREE_WALK_ALWAYS_BYTES, NULL);
+	}
+	if (!rc)
+		rc = tree_error(tree, "open", env_open(tree));
 	if (!rc)
 		rc = tree_error(tree, "open", mdb_env_get_fd(tree->env, &tree->fd));
 	if (!rc)
@@ -493,7 +514,7 @@ int tree_read_value(struct tree_read *read, const uint8_t **value, size_t *len)
 static int item_write(struct tree *tree, MDB_txn *txn, const struct memtable_view *view)
 {
 	MDB_val key = {view->key_len, (void *)(uintptr_t)view->key};
-	MDB_val value = {view->len + SUM_LEN, NULL};
+	MDB_val value = {view->len + TREE_SUM_LEN, NULL};
 	uint8_t *room;
 	int rc;
 
@@ -506,7 +527,8 @@ static int item_write(struct tree *tree, MDB_txn *txn, const struct memtable_vie
 		return rc;
 	room = value.mv_data;
 	memcpy(room, view->value, view->len);
-	put_le32(room + view->len, value_sum(view->key, view->key_len, view->value, view->len));
+	put_le32(room + view->len,
+		 tree_value_sum(view->key, view->key_len, view->value, view->len));
 	return 0;
 }
 
@@ -594,7 +616,7 @@ int tree_mark(struct tree *tree, bool clean)
 
 uint64_t tree_grow(size_t key_len, size_t len)
 {
-	uint64_t bytes = key_len + len + SUM_LEN + 16;
+	uint64_t bytes = key_len + len + TREE_SUM_LEN + 16;
 
 	/* Pages are at least about half full; a large value has pages of its own. */
 	if (bytes > OVERFLOW_BYTES)

@@ -24,7 +24,15 @@ struct tree_state {	 /* kept in the tree itself */
 	bool clean;	 /* closed in order, nothing applied since */
 };
 
-/* create: -EEXIST if there is one. Else -ENOENT; -ENOTUNIQ another pool's; -ENOTSUP. */
+#define TREE_SUM_LEN 4u /* behind each stored value */
+/* The key is part of it: a value that ended up under another key does not verify. */
+uint32_t tree_value_sum(const void *key, size_t key_len, const void *value, size_t len);
+/* Is it the reserved key of the state record? And is this one whole; what does it say? */
+bool tree_state_is(const void *key, size_t key_len);
+bool tree_state_sound(const void *value, size_t len, bool *clean);
+
+/* A file that is damaged gives -EUCLEAN, not a crash of LMDB's (meta_walk.h).
+ * create: -EEXIST if there is one. Else -ENOENT; -ENOTUNIQ another pool's; -ENOTSUP. */
 int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool create,
 	      struct tree_state *state);
 void tree_close(struct tree *tree);
