@@ -81,10 +81,18 @@ static struct timespec to_timespec(struct attr_time time)
 	return (struct timespec){.tv_sec = time.sec, .tv_nsec = (long)time.nsec};
 }
 
+#define GENERATION_SHIFT 20 /* about a millisecond */
+
+uint32_t attr_generation(const struct attr *attr)
+{
+	return (uint32_t)((uint64_t)attr_time_ns(attr->btime) >> GENERATION_SHIFT);
+}
+
 void attr_to_stat(const struct attr *attr, uint64_t id, struct stat *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->st_ino = id;
+	out->st_dev = attr_generation(attr);
 	out->st_mode = attr->mode;
 	out->st_nlink = attr->nlink;
 	out->st_uid = attr->uid;

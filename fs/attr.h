@@ -45,7 +45,10 @@ void attr_encode(const struct attr *attr, uint8_t buf[static ATTR_LEN]);
  * know. */
 int attr_decode(const void *buf, size_t len, struct attr *out);
 
-/* Everything of st but st_size and st_blocks of regular files. */
+/* Tells an inode from an earlier one that had its number (after a power loss, numbers that were not
+ * durable yet are given again). From the time of birth, in ms; it wraps after 52 days. */
+uint32_t attr_generation(const struct attr *attr);
+/* Everything of st but st_size and st_blocks of regular files; st_dev is the generation. */
 void attr_to_stat(const struct attr *attr, uint64_t id, struct stat *out);
 
 /* The clock of the kernel's own time stamps (CLOCK_REALTIME_COARSE): a finer one would let a time

@@ -117,6 +117,20 @@ static void delete_orphan(struct fs *fs, struct object *object)
 	inode_deleted(fs->inodes, id);
 }
 
+void fs_forget(struct fs *fs, uint64_t id)
+{
+	struct object *object;
+
+	if (!inode_forget(fs->inodes, id))
+		return;
+	if (object_get(fs->pool, id, &object)) {
+		inode_deleted(fs->inodes, id); /* the next mount deletes it */
+		return;
+	}
+	delete_orphan(fs, object);
+	object_put(object);
+}
+
 void fs_file_close(struct fs *fs, struct inode *inode, int flags)
 {
 	struct object *object = inode_object(inode);

@@ -228,13 +228,16 @@ int fs_store(struct txn *txn, struct object *object, const struct attr *attr)
  */
 bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
 {
-	int64_t ns = inode_write_time(fs->inodes, object_id(object));
-	int64_t recovered = object_write_time(object);
+	struct inode_times times = inode_times(fs->inodes, object_id(object));
+	int64_t recovered = object_write_time(object), ns = times.write_ns;
+	bool read = times.read_ns && times.read_ns != attr_time_ns(attr->atime);
 
+	if (read)
+		attr->atime = attr_time_of_ns(times.read_ns);
 	if (recovered < fs->start_ns && recovered > ns)
 		ns = recovered;
 	if (ns <= attr->stamp_ns)
-		return false;
+		return read;
 	attr->stamp_ns = ns;
 	attr->mtime = attr_time_of_ns(ns);
 	if (attr_time_ns(attr->ctime) < ns)
@@ -245,7 +248,7 @@ bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
 bool fs_stamp_times(struct fs *fs, struct object *object, struct attr *attr)
 {
 	int64_t reported = object_write_time(object);
-	int64_t own = inode_write_time(fs->inodes, object_id(object));
+	int64_t own = inode_times(fs->inodes, object_id(object)).write_ns;
 	int64_t last = reported > own ? reported : own;
 
 	if (last <= attr->stamp_ns)
@@ -284,11 +287,6 @@ int fs_getattr(struct fs *fs, uint64_t id, struct stat *out)
 		r = 0;
 	}
 	return r;
-}
-
-void fs_forget(struct fs *fs, uint64_t id)
-{
-	inode_forget(fs->inodes, id);
 }
 
 /* The number behind a name: an entry, ".", "..", or the control folder. */

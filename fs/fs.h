@@ -8,6 +8,9 @@
  * checks are the kernel's (default_permissions); what a change does to suid, sgid, ACLs, times and
  * link counts is ours.
  *
+ * In each struct stat that is filled in, st_dev is no device: it is the inode's generation
+ * (fs/attr.h), which FUSE sends beside the attributes.
+ *
  * Inode numbers are object ids; the root is 1. Numbers from CONTROL_BASE (fs/control.h) on are
  * virtual and are not passed to these calls, but for fs_lookup() of their name in the root.
  *
@@ -23,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "fs/atime.h"
 #include "fs/attr.h"
 #include "fs/dir.h"
 
@@ -54,6 +58,8 @@ struct fs {
 	void (*changed)(void *arg, uint64_t id);
 	void *changed_arg;
 	int64_t start_ns; /* wall clock at fs_open(): write times before it were recovered */
+	enum atime_mode atime_mode; /* constant, as atime_nodir */
+	bool atime_nodir;
 };
 
 /* `mount` is the mount point's path, for stats.json. Makes the root's attributes on the first use
@@ -76,6 +82,7 @@ struct fs_cred { /* who asks */
 
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct stat *out);
 int fs_getattr(struct fs *fs, uint64_t id, struct stat *out);
+/* The kernel does not know the inode any more. What a rename has replaced is deleted then. */
 void fs_forget(struct fs *fs, uint64_t id);
 int fs_readlink(struct fs *fs, uint64_t id, char *buf, size_t cap); /* terminated */
 int fs_statfs(struct fs *fs, struct statvfs *out);
@@ -102,6 +109,7 @@ int fs_mkdir(struct fs *fs, uint64_t parent, const char *name, uint32_t mode,
 	     const struct fs_cred *cred, struct stat *out);
 int fs_symlink(struct fs *fs, uint64_t parent, const char *name, const char *target,
 	       const struct fs_cred *cred, struct stat *out);
+/* -ESTALE: `id` is no more. */
 int fs_link(struct fs *fs, uint64_t id, uint64_t parent, const char *name, struct stat *out);
 int fs_unlink(struct fs *fs, uint64_t parent, const char *name);
 int fs_rmdir(struct fs *fs, uint64_t parent, const char *name);
@@ -153,7 +161,8 @@ int fs_readdir(struct fs *fs, uint64_t id, uint64_t off, bool attributes,
 
 /* cap 0: only *len. -ERANGE when cap is too small; -ENODATA. */
 int fs_getxattr(struct fs *fs, uint64_t id, const char *name, void *buf, size_t cap, size_t *len);
-int fs_listxattr(struct fs *fs, uint64_t id, char *buf, size_t cap, size_t *len);
+/* trusted: also the names that only root may see. */
+int fs_listxattr(struct fs *fs, uint64_t id, bool trusted, char *buf, size_t cap, size_t *len);
 /* flags: XATTR_CREATE, XATTR_REPLACE. */
 int fs_setxattr(struct fs *fs, uint64_t id, const char *name, const void *value, size_t len,
 		int flags, const struct fs_cred *cred);
@@ -166,7 +175,8 @@ struct dir fs_dir(const struct fs *fs, uint64_t id);
 int fs_load(struct fs *fs, uint64_t id, struct object **object, struct attr *attr);
 int fs_store(struct txn *txn, struct object *object, const struct attr *attr);
 void fs_fill(struct fs *fs, struct object *object, const struct attr *attr, struct stat *out);
-/* Folds the time of writes that the kernel did not report into mtime and ctime. True if it did. */
+/* Folds the time of writes that the kernel did not report into mtime and ctime, and that of reads
+ * into atime. True if it did. */
 bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr);
 /* All writes so far are contained in the times as they are now, or set otherwise on purpose. True
  * if that was news. */

@@ -29,6 +29,7 @@ void entry_init(struct fs *fs, struct fuse_entry_param *entry, const struct stat
 {
 	*entry = (struct fuse_entry_param){
 		.ino = st->st_ino,
+		.generation = st->st_dev,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, st),
 		.entry_timeout = control_owns(st->st_ino) ? CONTROL_SECONDS : CACHE_SECONDS,
@@ -83,7 +84,7 @@ static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_da
 static void reply_attr(fuse_req_t req, int r, const struct stat *st)
 {
 	if (r)
-		reply(req, r);
+		reply(req, stale(r));
 	else
 		fuse_reply_attr(req, st, attr_seconds(fs_of(req), st));
 }
@@ -140,10 +141,12 @@ static void ops_readlink(fuse_req_t req, fuse_ino_t id)
 	char target[FS_SYMLINK_MAX + 1];
 	int r = control_owns(id) ? -EINVAL : fs_readlink(fs_of(req), id, target, sizeof(target));
 
-	if (r)
-		reply(req, r);
-	else
-		fuse_reply_readlink(req, target);
+	if (r) {
+		reply(req, stale(r));
+		return;
+	}
+	atime_touch(fs_of(req), id);
+	fuse_reply_readlink(req, target);
 }
 
 static void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)

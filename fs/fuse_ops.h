@@ -7,6 +7,7 @@
 #define TERRACE_FS_FUSE_OPS_H
 
 #define FUSE_USE_VERSION 314
+#include <errno.h>
 #include <fuse_lowlevel.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -36,6 +37,12 @@ static inline struct fuse_door *door_of(fuse_req_t req)
 static inline struct fs *fs_of(fuse_req_t req)
 {
 	return door_of(req)->fs;
+}
+
+/* The inode that a name led to has been deleted since: the kernel is to walk the path again. */
+static inline int stale(int r)
+{
+	return r == -ENOENT ? -ESTALE : r;
 }
 
 static inline void reply(fuse_req_t req, int r)

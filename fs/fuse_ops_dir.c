@@ -60,6 +60,8 @@ static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, bool plu
 	struct fs *fs = fs_of(req);
 	int r = -ENOMEM;
 
+	if (!off && !control_owns(id))
+		atime_touch(fs, id);
 	listing.buf = malloc(size);
 	if (listing.buf)
 		r = control_owns(id)

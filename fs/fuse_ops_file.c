@@ -54,11 +54,20 @@ static bool loses_mode(struct fs *fs, fuse_ino_t id, bool kill)
 	return kill && !fs_getattr(fs, id, &st) && (st.st_mode & (S_ISUID | S_ISGID));
 }
 
-/* The kernel leaves taking suid away to us and keeps its own copy of the mode: it would go on
- * running the program as its owner until that copy is too old. -1: attributes only, no pages. */
-static void forget_mode(fuse_req_t req, fuse_ino_t id)
+/* The kernel leaves taking suid away, and atime, to us and keeps its own copy of the attributes: it
+ * would go on running the program as its owner until that copy is too old. -1: no pages. */
+static void forget_attr(fuse_req_t req, fuse_ino_t id)
 {
 	fuse_lowlevel_notify_inval_inode(door_of(req)->session, id, -1, 0);
+}
+
+/*
+ * What is read from the kernel's cache does not come here, so opening for reading only counts as a
+ * read. True when the kernel's copy of the times is now too old.
+ */
+static bool marks_open(struct fs *fs, struct inode *inode, int flags)
+{
+	return (flags & (O_ACCMODE | O_NOATIME)) == O_RDONLY && atime_file(fs, inode);
 }
 
 void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -75,11 +84,11 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 	loses = (fi->flags & O_TRUNC) && loses_mode(fs, id, wire_kills());
 	r = fs_file_open(fs, id, fi->flags, wire_kills(), &inode);
 	if (r) {
-		reply(req, r);
+		reply(req, stale(r));
 		return;
 	}
-	if (loses)
-		forget_mode(req, id);
+	if (marks_open(fs, inode, fi->flags) || loses)
+		forget_attr(req, id);
 	fi->fh = (uintptr_t)inode;
 	set_caching(fs, fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
@@ -169,10 +178,13 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t len, off_t off, struct fuse_
 		r = control_read(control_of(fi), buf, len, (uint64_t)off, &got);
 	else
 		r = fs_read(fs_of(req), inode_of(fi), buf, len, (uint64_t)off, &got);
-	if (r)
+	if (r) {
 		reply(req, r);
-	else
-		fuse_reply_buf(req, buf, got);
+		return;
+	}
+	if (!control_owns(id) && !(fi->flags & O_NOATIME))
+		atime_file(fs_of(req), inode_of(fi));
+	fuse_reply_buf(req, buf, got);
 }
 
 /* Files are always ready. The handle is kept before the look: what happens after it is told. */
@@ -204,7 +216,7 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t
 	else
 		r = fs_write(fs_of(req), inode_of(fi), buf, len, (uint64_t)off, flags);
 	if (loses)
-		forget_mode(req, id);
+		forget_attr(req, id);
 	if (r)
 		reply(req, r);
 	else
@@ -232,7 +244,7 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len
 						(uint64_t)off, kills(req));
 
 	if (loses)
-		forget_mode(req, id);
+		forget_attr(req, id);
 	reply(req, r);
 }
 
@@ -285,7 +297,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fus
 		r = fs_copy_range(fs_of(req), inode_of(in_fi), (uint64_t)in_off, inode_of(to_fi),
 				  (uint64_t)to_off, len, kills(req), &done);
 	if (loses)
-		forget_mode(req, to);
+		forget_attr(req, to);
 	if (r)
 		reply(req, r);
 	else

@@ -13,7 +13,7 @@
 static void reply_value(fuse_req_t req, int r, const char *buf, size_t cap, size_t len)
 {
 	if (r)
-		reply(req, r);
+		reply(req, stale(r));
 	else if (!cap)
 		fuse_reply_xattr(req, len);
 	else
@@ -41,7 +41,9 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t id, size_t size)
 	int r = 0;
 
 	if (!control_owns(id))
-		r = size && !buf ? -ENOMEM : fs_listxattr(fs_of(req), id, buf, size, &len);
+		r = size && !buf ? -ENOMEM
+				 : fs_listxattr(fs_of(req), id, !fuse_req_ctx(req)->uid, buf, size,
+						&len);
 	reply_value(req, r, buf, size, len);
 	free(buf);
 }
@@ -75,10 +77,10 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *v
 	}
 	if (!strcmp(name, XATTR_ACL_ACCESS))
 		cred.foreign_group = is_foreign_group(req, id);
-	reply(req, fs_setxattr(fs_of(req), id, name, value, size, flags, &cred));
+	reply(req, stale(fs_setxattr(fs_of(req), id, name, value, size, flags, &cred)));
 }
 
 void ops_removexattr(fuse_req_t req, fuse_ino_t id, const char *name)
 {
-	reply(req, control_owns(id) ? -EPERM : fs_removexattr(fs_of(req), id, name));
+	reply(req, control_owns(id) ? -EPERM : stale(fs_removexattr(fs_of(req), id, name)));
 }

@@ -4,7 +4,8 @@
  *
  *	opens > 0, !gone		an open file
  *	opens > 0, gone			an orphan: unlinked, still open
- *	opens = 0, gone, pending	its last close is deleting it
+ *	opens = 0, gone, kept		an orphan that the kernel has not forgotten yet
+ *	opens = 0, gone, pending	its last close, or the forget, is deleting it
  *	opens = 0, gone			deleted; remembered until the kernel forgets it
  *
  * The kernel's forget may come before the last close has been handled, as the two come from
@@ -29,10 +30,12 @@ struct inode {
 	uint32_t opens;		  /* shard lock */
 	_Atomic uint32_t writers; /* of them */
 	bool gone;		  /* shard lock */
+	bool kept;		  /* shard lock: stays until forgotten */
 	bool pending;		  /* shard lock: closed orphan whose deletion is under way */
 	bool forgotten;		  /* shard lock: forget came before that was done */
 	struct attr last;	  /* shard lock; valid when gone */
 	_Atomic int64_t write_ns; /* see inode_written() */
+	_Atomic int64_t read_ns;  /* see inode_read() */
 };
 
 struct shard {
@@ -131,7 +134,7 @@ int inode_open(struct inode_table *table, struct object *object, bool writer, st
 	inode = entry_locked(shard, id);
 	if (!inode) {
 		r = -ENOMEM;
-	} else if (inode->gone && !inode->opens) {
+	} else if (inode->gone && !inode->opens && !inode->kept) {
 		r = -ENOENT;
 	} else if (inode->opens++) {
 		surplus = object; /* one reference per inode is enough */
@@ -163,18 +166,37 @@ void inode_written(struct inode *inode, int64_t now_ns)
 	inode->write_ns = now_ns;
 }
 
-int64_t inode_write_time(struct inode_table *table, uint64_t id)
+void inode_read(struct inode *inode, int64_t now_ns)
+{
+	inode->read_ns = now_ns;
+}
+
+void inode_read_forget(struct inode_table *table, uint64_t id)
 {
 	struct shard *shard = shard_of(table, id);
 	struct inode *inode;
-	int64_t ns = 0;
 
 	pthread_mutex_lock(&shard->lock);
 	inode = *slot_of(shard, id);
 	if (inode)
-		ns = inode->write_ns;
+		inode->read_ns = 0;
 	pthread_mutex_unlock(&shard->lock);
-	return ns;
+}
+
+struct inode_times inode_times(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode_times times = {.write_ns = 0};
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	if (inode) {
+		times.write_ns = inode->write_ns;
+		times.read_ns = inode->read_ns;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return times;
 }
 
 bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
@@ -190,16 +212,16 @@ bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
 	if (!--inode->opens) {
 		*object = inode->object;
 		inode->object = NULL;
-		orphan = inode->gone;
+		orphan = inode->gone && !inode->kept;
 		inode->pending = orphan;
-		if (!orphan)
+		if (!inode->gone)
 			remove_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return orphan;
 }
 
-int inode_unlink(struct inode_table *table, uint64_t id, const struct attr *last)
+int inode_unlink(struct inode_table *table, uint64_t id, const struct attr *last, bool keep)
 {
 	struct shard *shard = shard_of(table, id);
 	struct inode *inode;
@@ -210,7 +232,8 @@ int inode_unlink(struct inode_table *table, uint64_t id, const struct attr *last
 	if (inode) {
 		inode->gone = true;
 		inode->last = *last;
-		r = inode->opens > 0;
+		inode->kept = keep;
+		r = keep || inode->opens > 0;
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return r;
@@ -224,7 +247,7 @@ void inode_unlink_undo(struct inode_table *table, uint64_t id)
 	pthread_mutex_lock(&shard->lock);
 	inode = *slot_of(shard, id);
 	if (inode) {
-		inode->gone = false;
+		inode->gone = inode->kept = false;
 		if (!inode->opens && !inode->pending)
 			remove_locked(shard, inode);
 	}
@@ -254,7 +277,7 @@ bool inode_last(struct inode_table *table, uint64_t id, struct attr *out)
 
 	pthread_mutex_lock(&shard->lock);
 	inode = *slot_of(shard, id);
-	found = inode && inode->gone && !inode->opens;
+	found = inode && inode->gone && !inode->opens && !inode->kept;
 	if (found)
 		*out = inode->last;
 	pthread_mutex_unlock(&shard->lock);
@@ -273,20 +296,25 @@ void inode_last_set(struct inode_table *table, uint64_t id, const struct attr *a
 	pthread_mutex_unlock(&shard->lock);
 }
 
-void inode_forget(struct inode_table *table, uint64_t id)
+bool inode_forget(struct inode_table *table, uint64_t id)
 {
 	struct shard *shard = shard_of(table, id);
 	struct inode *inode;
+	bool orphan = false;
 
 	pthread_mutex_lock(&shard->lock);
 	inode = *slot_of(shard, id);
 	if (inode && inode->gone) {
+		orphan = inode->kept && !inode->opens;
+		inode->kept = false;
+		inode->pending |= orphan;
 		if (inode->opens || inode->pending)
 			inode->forgotten = true;
 		else
 			remove_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
+	return orphan;
 }
 
 uint64_t inode_count(struct inode_table *table)

@@ -10,6 +10,8 @@
  *  2. An open inode holds a reference to its object.
  *  3. gone: the last name was removed. With opens it is an orphan, deleted at the last close;
  *     without, its record is deleted and `last` answers getattr until the kernel forgets it.
+ *  4. kept: an orphan until the kernel forgets it, opens or not. What a rename replaces is kept:
+ * who has just looked its name up opens it, or "replaced by rename" would look like "missing".
  *
  * Threads: any. The table's locks are leaves: nothing is called with one held. inode_unlink() and
  * its undo are called inside a transaction, so that "is it open?" and "delete it" are one step.
@@ -38,8 +40,16 @@ struct object *inode_object(const struct inode *inode);
 
 /* A write that the kernel does not report by SETATTR (not from its writeback cache). */
 void inode_written(struct inode *inode, int64_t now_ns);
-/* Time of the last of those, 0 = none (or not open). */
-int64_t inode_write_time(struct inode_table *table, uint64_t id);
+/* A read that moves atime. */
+void inode_read(struct inode *inode, int64_t now_ns);
+/* atime was set by somebody: reads before that do not count any more. */
+void inode_read_forget(struct inode_table *table, uint64_t id);
+
+struct inode_times {
+	int64_t write_ns, read_ns; /* the last inode_written() and inode_read(); 0 = none */
+};
+/* All 0 when it is not open. */
+struct inode_times inode_times(struct inode_table *table, uint64_t id);
 
 /*
  * One open less. Returns true when it was the last one of an orphan: the caller deletes the object
@@ -51,9 +61,10 @@ bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
 /* Is it open for writing? */
 bool inode_has_writers(const struct inode *inode);
 
-/* Inside the transaction that removes the last name. Returns 1: open, becomes an orphan; 0: not
- * open, the record is to be deleted; -ENOMEM. */
-int inode_unlink(struct inode_table *table, uint64_t id, const struct attr *last);
+/* Inside the transaction that removes the last name. Returns 1: open, or kept: becomes an orphan;
+ * 0: not open, the record is to be deleted; -ENOMEM. keep: the kernel knows it and will forget it.
+ */
+int inode_unlink(struct inode_table *table, uint64_t id, const struct attr *last, bool keep);
 /* That transaction failed. */
 void inode_unlink_undo(struct inode_table *table, uint64_t id);
 /* An orphan's object has been deleted (or is left to the next open of the pool). */
@@ -62,7 +73,9 @@ void inode_deleted(struct inode_table *table, uint64_t id);
 /* Attributes of an inode whose record has been deleted. */
 bool inode_last(struct inode_table *table, uint64_t id, struct attr *out);
 void inode_last_set(struct inode_table *table, uint64_t id, const struct attr *attr);
-void inode_forget(struct inode_table *table, uint64_t id);
+/* True when that was what a closed orphan waited for: the caller deletes the object and calls
+ * inode_deleted(). */
+bool inode_forget(struct inode_table *table, uint64_t id);
 
 /* Entries in the table; for tests and statistics. */
 uint64_t inode_count(struct inode_table *table);

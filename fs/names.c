@@ -269,10 +269,13 @@ int fs_link(struct fs *fs, uint64_t id, uint64_t parent, const char *name, struc
 		return -EEXIST;
 	txn = txn_begin(fs->pool);
 	r = folder_load(fs, parent, &folder);
-	if (!r)
-		r = fs_load(fs, id, &object, &attr);
 	if (r)
 		goto out;
+	r = fs_load(fs, id, &object, &attr);
+	if (r) {
+		r = r == -ENOENT ? -ESTALE : r;
+		goto out;
+	}
 	r = dir_find(&folder.dir, &key, &slot);
 	if (r != -ENOENT) {
 		r = r ? r : -EEXIST;
@@ -340,7 +343,7 @@ int victim_load(struct fs *fs, uint64_t id, struct victim *out)
 }
 
 int victim_drop_name(struct fs *fs, struct txn *txn, struct victim *victim, uint64_t parent,
-		     struct attr_time now)
+		     struct attr_time now, bool replaced)
 {
 	struct attr *attr = &victim->attr;
 	int r;
@@ -354,7 +357,7 @@ int victim_drop_name(struct fs *fs, struct txn *txn, struct victim *victim, uint
 			attr->parent = 0;
 		return fs_store(txn, victim->object, attr);
 	}
-	r = inode_unlink(fs->inodes, victim->id, attr);
+	r = inode_unlink(fs->inodes, victim->id, attr, replaced && !S_ISDIR(attr->mode));
 	if (r < 0)
 		return r;
 	victim->marked = true;
@@ -417,7 +420,7 @@ static int remove_name(struct fs *fs, uint64_t parent, const char *name, bool fo
 	}
 	r = dir_remove(txn, &from.dir, &slot);
 	if (!r)
-		r = victim_drop_name(fs, txn, &victim, parent, now);
+		r = victim_drop_name(fs, txn, &victim, parent, now, false);
 	if (!r)
 		r = folder_touch(txn, &from, now);
 out:

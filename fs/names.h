@@ -35,9 +35,10 @@ struct victim {
 	bool deleted; /* record and all, in this transaction */
 };
 int victim_load(struct fs *fs, uint64_t id, struct victim *out);
-/* Its name in `parent` goes: link count, orphan or deletion. Folders must be empty. */
+/* Its name in `parent` goes, removed or replaced by another: link count, orphan or deletion.
+ * Folders must be empty. */
 int victim_drop_name(struct fs *fs, struct txn *txn, struct victim *victim, uint64_t parent,
-		     struct attr_time now);
+		     struct attr_time now, bool replaced);
 void victim_end(struct fs *fs, struct victim *victim, bool committed);
 
 bool name_is_control(uint64_t parent, const char *name);

@@ -153,7 +153,7 @@ static int stage(struct move *move, unsigned flags)
 		r = exchange ? stage_exchange(move) : stage_names(move);
 	if (!r && move->victim.object && !exchange)
 		r = victim_drop_name(move->fs, move->txn, &move->victim, move->to.folder->dir.id,
-				     move->now);
+				     move->now, true);
 	if (r)
 		return r;
 	move->attr.ctime = move->now;

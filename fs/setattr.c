@@ -149,6 +149,8 @@ static int setattr_once(struct fs *fs, uint64_t id, unsigned set, const struct s
 	r = fs_load(fs, id, &object, &attr);
 	before = attr;
 	if (!r) {
+		if (set & (FS_SET_ATIME | FS_SET_ATIME_NOW))
+			inode_read_forget(fs->inodes, id);
 		if (S_ISREG(attr.mode)) {
 			fs_fold_times(fs, object, &attr);
 			if (set & (FS_SET_SIZE | FS_SET_MTIME | FS_SET_MTIME_NOW))

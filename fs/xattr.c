@@ -21,6 +21,7 @@
 
 #define NAME_MAX_LEN  255u
 #define VALUE_MAX_LEN (64u << 10)
+#define TRUSTED	      "trusted."
 #define KEY_HEAD      9u
 #define KEY_MAX	      (KEY_HEAD + NAME_MAX_LEN)
 
@@ -122,13 +123,21 @@ int fs_getxattr(struct fs *fs, uint64_t id, const char *name, void *buf, size_t 
 struct listing {
 	char *buf;
 	size_t cap, len;
+	bool trusted;
 };
+
+static bool is_trusted(const char *name, size_t len)
+{
+	return len >= strlen(TRUSTED) && !memcmp(name, TRUSTED, strlen(TRUSTED));
+}
 
 static int list_one(void *arg, const struct meta_item *item)
 {
 	struct listing *list = arg;
 	size_t len = item->key_len - KEY_HEAD;
 
+	if (!list->trusted && is_trusted((const char *)item->key + KEY_HEAD, len))
+		return 0;
 	if (list->cap) {
 		if (list->len + len + 1 > list->cap)
 			return -ERANGE;
@@ -139,9 +148,9 @@ static int list_one(void *arg, const struct meta_item *item)
 	return 0;
 }
 
-int fs_listxattr(struct fs *fs, uint64_t id, char *buf, size_t cap, size_t *len)
+int fs_listxattr(struct fs *fs, uint64_t id, bool trusted, char *buf, size_t cap, size_t *len)
 {
-	struct listing list = {.buf = buf, .cap = cap};
+	struct listing list = {.buf = buf, .cap = cap, .trusted = trusted};
 	struct object *object;
 	struct attr attr;
 	int r;
@@ -259,6 +268,19 @@ static int run(struct change *change)
 	return r;
 }
 
+/* As ext4 answers. The kernel has looked at the rights of these classes; others have none. */
+static int check_name(const char *name)
+{
+	static const char *const classes[] = {"user.", TRUSTED, "security."};
+
+	if (!strcmp(name, XATTR_ACL_ACCESS) || !strcmp(name, XATTR_ACL_DEFAULT))
+		return 0;
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (!strncmp(name, classes[i], strlen(classes[i])))
+			return name[strlen(classes[i])] ? 0 : -EINVAL;
+	return -EOPNOTSUPP;
+}
+
 int fs_setxattr(struct fs *fs, uint64_t id, const char *name, const void *value, size_t len,
 		int flags, const struct fs_cred *cred)
 {
@@ -269,11 +291,15 @@ int fs_setxattr(struct fs *fs, uint64_t id, const char *name, const void *value,
 				.len = len,
 				.flags = flags,
 				.foreign_group = cred->foreign_group};
+	int r;
 
 	if (terrace_xattr_is(name))
 		return terrace_xattr_set(fs, id, name, value, len, flags);
 	if (len > VALUE_MAX_LEN)
 		return -E2BIG;
+	r = check_name(name);
+	if (r)
+		return r;
 	if (!value)
 		change.value = "";
 	return run(&change);

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "posix.h"
 
 #define KIB 1024L
 #define MIB (1024L * 1024L)
@@ -359,10 +359,7 @@ static void case_direct(void)
 	free(buf);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct posix_case cases[] = {
 	{"seek", case_seek},
 	{"fallocate", case_fallocate},
 	{"truncate", case_truncate},
@@ -376,17 +373,4 @@ static const struct {
 	{"direct", case_direct},
 };
 
-int main(int argc, char **argv)
-{
-	if (argc != 3 || chdir(argv[2]) != 0) {
-		fprintf(stderr, "usage: posix_data CASE FOLDER\n");
-		return 2;
-	}
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (strcmp(cases[i].name, argv[1]) == 0) {
-			cases[i].run();
-			return 0;
-		}
-	fprintf(stderr, "posix_data: no case %s\n", argv[1]);
-	return 2;
-}
+POSIX_MAIN(cases)

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "posix.h"
 
 static void create(const char *name, const char *text, mode_t mode)
 {
@@ -371,10 +371,7 @@ static void case_tmpfile(void)
 	close(fd);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct posix_case cases[] = {
 	{"rename_flags", case_rename_flags},
 	{"rename_rules", case_rename_rules},
 	{"times", case_times},
@@ -390,18 +387,4 @@ static const struct {
 	{"tmpfile", case_tmpfile},
 };
 
-int main(int argc, char **argv)
-{
-	if (argc != 3 || chdir(argv[2]) != 0) {
-		fprintf(stderr, "usage: posix_names CASE FOLDER\n");
-		return 2;
-	}
-	umask(022);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (strcmp(cases[i].name, argv[1]) == 0) {
-			cases[i].run();
-			return 0;
-		}
-	fprintf(stderr, "posix_names: no case %s\n", argv[1]);
-	return 2;
-}
+POSIX_MAIN(cases)

@@ -98,6 +98,11 @@ static void stats(void **state)
 	attr_to_stat(&attr, 5, &st);
 	assert_int_equal(st.st_size, 11);
 	assert_int_equal(st.st_ino, 5);
+	attr.btime = (struct attr_time){5, 0};
+	attr_to_stat(&attr, 5, &st);
+	assert_int_equal(st.st_dev, attr_generation(&attr));
+	attr.btime.nsec = 4000000; /* the next tick of the coarse clock */
+	assert_int_not_equal(st.st_dev, attr_generation(&attr));
 	attr.mode = S_IFBLK | 0600;
 	attr_to_stat(&attr, 5, &st);
 	assert_int_equal(st.st_rdev, 11);

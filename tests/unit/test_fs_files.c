@@ -209,10 +209,18 @@ static void attributes(void **state)
 	assert_int_equal(fs_getxattr(fix->fs, f, "user.a", buf, sizeof(buf), &len), -ERANGE);
 	assert_int_equal(fs_getxattr(fix->fs, f, "user.a", NULL, 0, &len), 0);
 	assert_int_equal(len, 10);
-	assert_int_equal(fs_listxattr(fix->fs, f, list, sizeof(list), &len), 0);
+	assert_int_equal(fs_listxattr(fix->fs, f, true, list, sizeof(list), &len), 0);
 	assert_int_equal(len, 18);
 	assert_memory_equal(list, "user.a\0user.empty\0", 18);
-	assert_int_equal(fs_listxattr(fix->fs, f, list, 10, &len), -ERANGE);
+	assert_int_equal(fs_listxattr(fix->fs, f, true, list, 10, &len), -ERANGE);
+	assert_int_equal(fs_setxattr(fix->fs, f, "trusted.t", "1", 1, 0, &fix->cred), 0);
+	assert_int_equal(fs_listxattr(fix->fs, f, false, list, sizeof(list), &len), 0);
+	assert_int_equal(len, 18); /* trusted ones are for root */
+	assert_int_equal(fs_listxattr(fix->fs, f, true, list, sizeof(list), &len), 0);
+	assert_int_equal(len, 28);
+	assert_int_equal(fs_setxattr(fix->fs, f, "none.t", "1", 1, 0, &fix->cred), -EOPNOTSUPP);
+	assert_int_equal(fs_setxattr(fix->fs, f, "system.t", "1", 1, 0, &fix->cred), -EOPNOTSUPP);
+	assert_int_equal(fs_setxattr(fix->fs, f, "user.", "1", 1, 0, &fix->cred), -EINVAL);
 	assert_int_equal(fs_removexattr(fix->fs, f, "user.a"), 0);
 	assert_int_equal(fs_removexattr(fix->fs, f, "user.a"), -ENODATA);
 	assert_int_equal(fs_unlink(fix->fs, ROOT, "f"), 0); /* the fixture counts what is left */

@@ -96,6 +96,42 @@ static void rename_rules(void **state)
 	assert_int_equal(fix_id(fix, ROOT, "same"), g);
 }
 
+/* Who has looked a name up may open the file although a rename has replaced it meanwhile. */
+static void replaced_is_kept(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t old = fix_file(fix, ROOT, "f", "old");
+	struct inode *inode;
+
+	fix_file(fix, ROOT, "new", "new");
+	assert_int_equal(fs_rename(fix->fs, ROOT, "new", ROOT, "f", 0), 0);
+	assert_int_equal(objects(fix), 3);
+	assert_int_equal(fix_stat(fix, old).st_size, 3);
+	fix_content(fix, old, "old"); /* opens and closes it */
+	assert_int_equal(fs_file_open(fix->fs, old, O_RDONLY, false, &inode), 0);
+	fs_file_close(fix->fs, inode, O_RDONLY);
+	fs_forget(fix->fs, old);
+	assert_int_equal(objects(fix), 2);
+	assert_int_equal(inode_count(fix->fs->inodes), 0);
+	assert_int_equal(fs_file_open(fix->fs, old, O_RDONLY, false, &inode), -ENOENT);
+
+	old = fix_id(fix, ROOT, "f");
+	fix_file(fix, ROOT, "new", "newer");
+	assert_int_equal(fs_file_open(fix->fs, old, O_RDONLY, false, &inode), 0);
+	assert_int_equal(fs_rename(fix->fs, ROOT, "new", ROOT, "f", 0), 0);
+	fs_forget(fix->fs, old); /* overtakes the last close */
+	assert_int_equal(objects(fix), 3);
+	fs_file_close(fix->fs, inode, O_RDONLY);
+	assert_int_equal(objects(fix), 2);
+
+	old = fix_id(fix, ROOT, "f");
+	fix_file(fix, ROOT, "new", "newest");
+	assert_int_equal(fs_rename(fix->fs, ROOT, "new", ROOT, "f", 0), 0);
+	fix_fs_crash(fix); /* nobody forgets it: the next mount deletes it */
+	assert_int_equal(objects(fix), 2);
+	assert_int_equal(fs_file_open(fix->fs, old, O_RDONLY, false, &inode), -ENOENT);
+}
+
 static void unlinked_while_open(void **state)
 {
 	struct fix_fs *fix = *state;
@@ -152,7 +188,7 @@ static void orphan_races(void **state)
 	assert_int_equal(inode_table_new(&table), 0);
 	assert_int_equal(object_get(fix->pool.pool, f, &object), 0);
 	assert_int_equal(inode_open(table, object_hold(object), true, &inode), 0);
-	assert_int_equal(inode_unlink(table, f, &attr), 1);
+	assert_int_equal(inode_unlink(table, f, &attr, false), 1);
 	assert_true(inode_close(table, inode, true, &object));
 	inode_forget(table, f);
 	assert_true(inode_last(table, f, &attr)); /* still to be deleted */
@@ -161,7 +197,7 @@ static void orphan_races(void **state)
 	assert_int_equal(inode_count(table), 0);
 
 	assert_int_equal(inode_open(table, object, true, &inode), 0);
-	assert_int_equal(inode_unlink(table, f, &attr), 1);
+	assert_int_equal(inode_unlink(table, f, &attr, false), 1);
 	assert_true(inode_close(table, inode, true, &object));
 	inode_unlink_undo(table, f);
 	assert_false(inode_last(table, f, &attr)); /* not to be deleted any more */
@@ -368,6 +404,7 @@ int main(void)
 		TEST(links),
 		TEST(names_refused),
 		TEST(rename_rules),
+		TEST(replaced_is_kept),
 		TEST(unlinked_while_open),
 		TEST(forgotten_while_open),
 		TEST(orphans_after_crash),

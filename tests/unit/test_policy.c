@@ -94,7 +94,7 @@ static void kept(void **state)
 
 	assert_int_equal(SET(a, "pin", "hdd"), 0);
 	assert_int_equal(SET(a, "codec", "lzma:9"), 0);
-	assert_int_equal(fs_listxattr(fix->fs, a, list, sizeof(list), &len), 0);
+	assert_int_equal(fs_listxattr(fix->fs, a, true, list, sizeof(list), &len), 0);
 	assert_int_equal(len, 0);
 	assert_int_equal(records(fix), 1);
 	fix_fs_crash(fix);

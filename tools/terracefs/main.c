@@ -30,7 +30,8 @@ struct arguments {
 	const char *pool, *given_point;
 	char *point;  /* the same, absolute */
 	char *kernel; /* options passed on */
-	bool foreground, debug, writeback, allow_other, nodev, nosuid;
+	bool foreground, debug, writeback, allow_other, nodev, nosuid, ro, nodiratime;
+	enum atime_mode atime;
 	int ready_fd; /* tells the first process that the mount stands; -1 = none */
 };
 
@@ -45,7 +46,7 @@ static const char usage_text[] = "usage: terracefs [-fdV] [-o OPTION[,OPTION...]
 				 "  allow_other       let other users in (the default when root; "
 				 "no_allow_other: not)\n"
 				 "  writeback=off     do not use the kernel's writeback cache\n"
-				 "  ro nodev nosuid noexec ...  as in mount(8)\n"
+				 "  ro nodev nosuid noexec noatime ...  as in mount(8)\n"
 				 "See terracefs(8).\n";
 
 static int fail(const char *what, const char *why)
@@ -80,35 +81,49 @@ static int pass_on(struct arguments *args, const char *option)
 	return EXIT_OK;
 }
 
+/* The kernel leaves access times to us (fs/atime.h); it is not told. -1: not one of these. */
+static int take_atime(struct arguments *args, const char *option)
+{
+	static const struct {
+		const char *name;
+		enum atime_mode mode;
+	} modes[] = {
+		{"relatime", ATIME_RELATIVE},	   {"atime", ATIME_RELATIVE},
+		{"nostrictatime", ATIME_RELATIVE}, {"strictatime", ATIME_STRICT},
+		{"norelatime", ATIME_STRICT},	   {"noatime", ATIME_OFF},
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (!strcmp(option, modes[i].name)) {
+			args->atime = modes[i].mode;
+			return 0;
+		}
+	if (strcmp(option, "nodiratime") != 0 && strcmp(option, "diratime") != 0)
+		return -1;
+	args->nodiratime = *option == 'n';
+	return 0;
+}
+
 static int take_option(struct arguments *args, const char *option)
 {
-	static const char *const kernel[] = {"ro",     "rw",	       "sync",	  "dirsync", "exec",
-					     "noexec", "auto_unmount", "noatime", NULL};
+	static const char *const kernel[] = {"sync",   "dirsync",      "exec",
+					     "noexec", "auto_unmount", NULL};
 	/* For mount(8), fstab and systemd; or what holds anyway. */
-	static const char *const ignored[] = {"defaults",
-					      "auto",
-					      "noauto",
-					      "user",
-					      "nouser",
-					      "users",
-					      "_netdev",
-					      "nofail",
-					      "async",
-					      "atime",
-					      "relatime",
-					      "norelatime",
-					      "strictatime",
-					      "nostrictatime",
-					      "nodiratime",
-					      "diratime",
-					      "default_permissions",
-					      "writeback=on",
-					      NULL};
+	static const char *const ignored[] = {
+		"defaults",	"auto",	   "noauto", "user",  "nouser",
+		"users",	"_netdev", "nofail", "async", "default_permissions",
+		"writeback=on", NULL};
 
 	if (!*option || is_one_of(option, ignored) || !strncmp(option, "x-", 2))
 		return EXIT_OK;
 	if (is_one_of(option, kernel))
 		return pass_on(args, option);
+	if (!take_atime(args, option)) /* mount(8) shows this one */
+		return strcmp(option, "noatime") ? EXIT_OK : pass_on(args, option);
+	if (!strcmp(option, "ro") || !strcmp(option, "rw")) {
+		args->ro = *option == 'r' && option[1] == 'o';
+		return pass_on(args, option);
+	}
 	if (!strcmp(option, "writeback=off"))
 		args->writeback = false;
 	else if (!strcmp(option, "allow_other"))
@@ -246,6 +261,7 @@ static int serve(struct arguments *args, struct pool *pool, const struct pool_co
 	r = fs_open(pool, args->point, &fs);
 	if (r)
 		return EXIT_FAILED; /* fs/ and libfuse say why themselves */
+	atime_set_mode(fs, args->ro ? ATIME_OFF : args->atime, args->nodiratime);
 	r = mount_new(fs, &options, &mount);
 	if (r) {
 		fs_close(fs);
