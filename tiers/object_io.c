@@ -62,8 +62,7 @@ static int damaged(struct object *object, const struct extent *extent, uint64_t 
 	return -EIO;
 }
 
-/* [off, end) from frames and holes; nothing of it is in the log. */
-static int read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64_t end)
+int object_read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64_t end)
 {
 	struct extent_list list = {0};
 	uint32_t tier;
@@ -115,7 +114,7 @@ int object_read(struct object *object, void *buf, size_t len, uint64_t off, size
 		uint64_t stop = range && range->off < end ? range->off : end;
 
 		if (at < stop) {
-			rc = read_frames(object, p, at, stop);
+			rc = object_read_frames(object, p, at, stop);
 		} else {
 			uint64_t skip = at - range->off;
 

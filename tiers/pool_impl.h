@@ -250,6 +250,9 @@ int object_size_settle(struct object *object);
 void object_show_notes(const struct object *object, struct object_record *record);
 /* A deleted object's ranges in the log go. */
 void object_dirty_drop(struct object *object);
+/* [off, end) as frames and holes have it, whatever the log says. Data lock held. -EIO, logged:
+ * damaged; -ENOENT: the object is deleted. */
+int object_read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64_t end);
 /* Data lock exclusive, with no flush of this object under way. */
 void object_lock_still(struct object *object);
 void object_flushing_clear(struct object *object);

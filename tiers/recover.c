@@ -13,7 +13,9 @@
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
-#define GAP_ALIGN 4096u
+#define GAP_ALIGN  4096u
+#define SAME_STEP  (128u << 10) /* compared with frames at a time */
+#define SAME_BLOCK 4096u
 
 /* Segments ---------------------------------------------------------------------------------------
  */
@@ -327,14 +329,92 @@ static int replay(struct pool *pool, struct idmap *touched, const struct ramlog_
 	return rc;
 }
 
+/* What of [off, end) is the same in frames, block by block, leaves the log. */
+static int drop_same(struct object *object, struct dirty_range *range, uint64_t off, uint64_t end,
+		     const uint8_t *stored)
+{
+	struct dirty_sink sink = object_dirty_sink(object);
+	const uint8_t *data = range->data + (off - range->off);
+	uint64_t at = off;
+	int rc = 0;
+
+	while (at < end && rc == 0) {
+		uint64_t stop = at;
+
+		while (stop < end) {
+			uint64_t next = (stop / SAME_BLOCK + 1) * SAME_BLOCK;
+
+			next = next < end ? next : end;
+			if (memcmp(data + (stop - off), stored + (stop - off), next - stop) != 0)
+				break;
+			stop = next;
+		}
+		if (stop > at) {
+			rc = dirty_prepare(&object->dirty);
+			if (rc == 0)
+				dirty_remove(&object->dirty, at, stop - at, &sink);
+		}
+		at = (stop / SAME_BLOCK + 1) * SAME_BLOCK;
+	}
+	return rc;
+}
+
+/*
+ * The log's chunks are freed whole, so some of what was taken over had been flushed before: no room
+ * is reserved for it any more. On a full pool it would be in the way of what there is room for.
+ */
+static int drop_stored(struct object *object)
+{
+	uint8_t *buf = malloc(SAME_STEP);
+	struct dirty_range *range;
+	uint64_t off = 0;
+	int rc = buf ? 0 : -ENOMEM;
+
+	while (rc == 0 && (range = dirty_find(&object->dirty, off)) &&
+	       range->off < object->record.size) {
+		uint64_t end = range->off + range->len;
+
+		off = range->off > off ? range->off : off;
+		end = end < off + SAME_STEP ? end : off + SAME_STEP;
+		end = end < object->record.size ? end : object->record.size;
+		if (off >= end)
+			break;
+		/* What cannot be read is not the same. */
+		if (object_read_frames(object, buf, off, end) == 0)
+			rc = drop_same(object, range, off, end, buf);
+		off = end;
+	}
+	free(buf);
+	if (dirty_empty(&object->dirty) && !synced_any(object))
+		object->synced.behind = false;
+	return rc;
+}
+
 /* Which of the objects in the log had been renamed over others is not known any more: all of them
- * are flushed before the journal is cut. */
+ * are flushed before the journal is cut, but for those that records in it hold. */
 static int order(struct pool *pool, struct object *object)
 {
 	struct txn *txn = txn_begin(pool);
 
 	object_order_before_sync(txn, object);
 	return txn_commit(txn);
+}
+
+static int settle_object(struct object *object, bool short_of_room)
+{
+	int rc;
+
+	pthread_rwlock_wrlock(&object->data_lock);
+	rc = short_of_room ? drop_stored(object) : 0;
+	if (rc == 0)
+		rc = object_size_settle(object);
+	if (rc == 0)
+		rc = synced_recall(object);
+	if (rc == 0)
+		rc = order(object->pool, object);
+	object_dirty_settle(object);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
 }
 
 int recover_log(struct pool *pool)
@@ -344,6 +424,7 @@ int recover_log(struct pool *pool)
 	struct object *object;
 	uint64_t at = 0, next, records = 0;
 	size_t slot = 0;
+	bool short_of_room;
 	int rc = 0;
 
 	idmap_init(&touched);
@@ -352,14 +433,10 @@ int recover_log(struct pool *pool)
 		records++;
 		at = next;
 	}
+	short_of_room = records && space_overdrawn(pool->space);
 	while ((object = idmap_each(&touched, &slot))) {
-		if (rc == 0) {
-			pthread_rwlock_wrlock(&object->data_lock);
-			rc = object_size_settle(object);
-			if (rc == 0)
-				rc = order(pool, object);
-			pthread_rwlock_unlock(&object->data_lock);
-		}
+		if (rc == 0)
+			rc = settle_object(object, short_of_room);
 		object_put(object);
 	}
 	idmap_release(&touched);

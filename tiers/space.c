@@ -216,6 +216,17 @@ void space_reserve_forced(struct space *space, uint64_t bytes)
 	pthread_mutex_unlock(&space->lock);
 }
 
+bool space_overdrawn(struct space *space)
+{
+	bool overdrawn;
+
+	pthread_mutex_lock(&space->lock);
+	ask_locked(space);
+	overdrawn = with_overhead(space->reserved) > space->free;
+	pthread_mutex_unlock(&space->lock);
+	return overdrawn;
+}
+
 void space_unreserve(struct space *space, uint64_t bytes)
 {
 	pthread_mutex_lock(&space->lock);

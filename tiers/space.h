@@ -12,6 +12,7 @@
 #ifndef TERRACE_TIERS_SPACE_H
 #define TERRACE_TIERS_SPACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tiers/tier.h"
@@ -25,6 +26,8 @@ void space_free(struct space *space);
 int space_reserve(struct space *space, uint64_t bytes); /* -ENOSPC */
 /* What a recovered log already holds was accepted before: it counts, whether it fits or not. */
 void space_reserve_forced(struct space *space, uint64_t bytes);
+/* Is more reserved than the media have? */
+bool space_overdrawn(struct space *space);
 void space_unreserve(struct space *space, uint64_t bytes);
 void space_taken(struct space *space, uint64_t bytes); /* appended to a tier just now */
 void space_refresh(struct space *space);	       /* asks the media again */

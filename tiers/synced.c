@@ -272,6 +272,91 @@ int synced_drop(struct object *object)
 /* Opening ----------------------------------------------------------------------------------------
  */
 
+static void release_nothing(void *arg, uint64_t pos, uint64_t bytes)
+{
+	(void)arg;
+	(void)pos;
+	(void)bytes;
+}
+
+static const struct dirty_sink no_sink = {.released = release_nothing};
+
+static int dirty_copy(const struct dirty_map *from, struct dirty_map *to)
+{
+	for (struct dirty_range *range = dirty_find(from, 0); range; range = dirty_next(range)) {
+		int rc = dirty_prepare(to);
+
+		if (rc < 0)
+			return rc;
+		dirty_insert(to, range->off, range->len, range->data, range->pos, &no_sink);
+	}
+	return 0;
+}
+
+/* Does the log have all of [off, end)? */
+static bool in_log(const struct object *object, uint64_t off, uint64_t end)
+{
+	for (struct dirty_range *range = dirty_find(&object->dirty, off); range && off < end;
+	     range = dirty_next(range)) {
+		if (range->off > off)
+			return false;
+		off = range->off + range->len;
+	}
+	return off >= end;
+}
+
+/* Takes what a record tells out of `left`, which newer records have not told. False: the log has
+ * something else, so it is newer, or frames do. */
+static bool tell(const struct object *object, struct dirty_map *left, const uint8_t *value,
+		 size_t len)
+{
+	const uint8_t *bytes = value + VALUE_HEAD;
+	uint64_t off, end;
+
+	if (len < VALUE_HEAD || get_le64(value) != RECORD_WRITE)
+		return false;
+	off = get_le64(value + 8);
+	end = off + (len - VALUE_HEAD);
+	if (!in_log(object, off, end))
+		return false;
+	for (struct dirty_range *range = dirty_find(left, off); range && range->off < end;
+	     range = dirty_next(range)) {
+		uint64_t from = range->off > off ? range->off : off;
+		uint64_t to = range->off + range->len < end ? range->off + range->len : end;
+
+		if (memcmp(range->data + (from - range->off), bytes + (from - off), to - from) != 0)
+			return false;
+	}
+	if (dirty_prepare(left) < 0)
+		return false;
+	dirty_remove(left, off, end - off, &no_sink);
+	return true;
+}
+
+/* Newest first. Whatever is not plain (cuts, parts that are in frames by now) counts as not told:
+ * then a flush deletes the records, as always. */
+static bool tell_all(const struct object *object, uint64_t *end)
+{
+	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + BYTES_MAX];
+	struct dirty_map left;
+	bool told;
+
+	dirty_init(&left);
+	told = dirty_copy(&object->dirty, &left) == 0;
+	for (uint64_t i = object->synced.next; told && i-- > object->synced.first;) {
+		size_t len;
+
+		told = meta_get(object->pool->meta, key, key_2(key, KEY_SYNCED, object->id, i),
+				value, sizeof(value), &len) == 0 &&
+		       tell(object, &left, value, len);
+		if (told && get_le64(value + 8) + len - VALUE_HEAD > *end)
+			*end = get_le64(value + 8) + len - VALUE_HEAD;
+	}
+	told = told && dirty_empty(&left);
+	dirty_release(&left, &no_sink);
+	return told;
+}
+
 static int replay_record(struct object *object, const uint8_t *value, size_t len)
 {
 	uint64_t kind, off;
@@ -328,9 +413,11 @@ static int recover_object(struct pool *pool, uint64_t id, uint64_t first, uint64
 			rc = replay_record(object, value, len);
 	}
 	pthread_rwlock_wrlock(&object->data_lock);
-	object->synced.first = first;
-	object->synced.next = next;
-	object->synced.unknown = true;
+	if (!synced_any(object)) { /* else synced_recall() has found them */
+		object->synced.first = first;
+		object->synced.next = next;
+		object->synced.unknown = true;
+	}
 	if (rc == 0)
 		rc = synced_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
@@ -342,8 +429,9 @@ static int recover_object(struct pool *pool, uint64_t id, uint64_t first, uint64
 	return rc;
 }
 
-/* The next object that has records, at or after *id, and their numbers. -ENOENT: no more. */
-static int find_object(struct pool *pool, uint64_t *id, uint64_t *first, uint64_t *next)
+/* The next object that has records, from *id to `last`, and their numbers. -ENOENT: no more. */
+static int find_object(struct pool *pool, uint64_t *id, uint64_t last, uint64_t *first,
+		       uint64_t *next)
 {
 	static const uint8_t prefix[] = {KEY_SYNCED};
 	struct meta_cursor *cursor;
@@ -361,8 +449,10 @@ static int find_object(struct pool *pool, uint64_t *id, uint64_t *first, uint64_
 			rc = -EUCLEAN;
 			break;
 		}
-		if (any && get_be64(item.key + 1) != *id)
+		if (get_be64(item.key + 1) > last || (any && get_be64(item.key + 1) != *id)) {
+			rc = -ENOENT;
 			break;
+		}
 		if (!any)
 			*first = get_be64(item.key + KEY_LEN_1);
 		*id = get_be64(item.key + 1);
@@ -373,12 +463,35 @@ static int find_object(struct pool *pool, uint64_t *id, uint64_t *first, uint64_
 	return any && rc != -EUCLEAN ? 0 : rc;
 }
 
+int synced_recall(struct object *object)
+{
+	struct synced *synced = &object->synced;
+	uint64_t id = object->id, first = 0, next = 0, end = 0;
+	int rc = find_object(object->pool, &id, id, &first, &next);
+
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	synced->first = first;
+	synced->next = next;
+	synced->unknown = true;
+	if (dirty_empty(&object->dirty) || !tell_all(object, &end) ||
+	    object->size > (end > object->record.size ? end : object->record.size))
+		return 0;
+	synced->end = end;
+	synced->npending = 0;
+	synced->bytes = 0;
+	synced->unknown = false;
+	synced->behind = false;
+	object->changed_seq = meta_seq(object->pool->meta);
+	return 0;
+}
+
 int recover_synced(struct pool *pool, bool log_recovered)
 {
 	uint64_t id = 0, first = 0, next = 0;
 	int rc;
 
-	while ((rc = find_object(pool, &id, &first, &next)) == 0) {
+	while ((rc = find_object(pool, &id, UINT64_MAX, &first, &next)) == 0) {
 		rc = recover_object(pool, id, first, next, !log_recovered);
 		if (rc < 0) {
 			log_error("%s: synced writes of object %llu cannot be replayed: %s",

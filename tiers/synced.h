@@ -72,6 +72,12 @@ void synced_marked(struct object *object);
  * exclusively. */
 int synced_drop(struct object *object);
 
+/*
+ * At opening, when the log was taken over from a daemon that died: finds the object's records.
+ * Where they hold just what the log does, nothing of the object is behind; else `unknown` is set.
+ * Data lock held exclusively.
+ */
+int synced_recall(struct object *object);
 /* At opening: after power loss the records are replayed and flushed; otherwise the log has it all,
  * and they are only counted. */
 int recover_synced(struct pool *pool, bool log_recovered);

@@ -103,21 +103,30 @@ static void write_all(struct object *object, uint64_t seed, size_t from, size_t 
 	free(buf);
 }
 
-static void expect(uint64_t id, uint64_t seed, size_t len)
+static void expect_part(uint64_t id, uint64_t seed, size_t from, size_t len)
 {
 	uint8_t *buf = malloc(len);
 	struct object *object;
 	size_t got;
 
 	assert_int_equal(object_get(fix.pool, id, &object), 0);
-	assert_int_equal(object_size(object), len);
-	assert_int_equal(object_read(object, buf, len, 0, &got), 0);
+	assert_int_equal(object_read(object, buf, len, from, &got), 0);
 	assert_int_equal(got, len);
 	for (size_t i = 0; i < len; i++)
-		if (buf[i] != byte_of(seed, i))
-			fail_msg("byte %zu differs", i);
+		if (buf[i] != byte_of(seed, from + i))
+			fail_msg("byte %zu differs", from + i);
 	object_put(object);
 	free(buf);
+}
+
+static void expect(uint64_t id, uint64_t seed, size_t len)
+{
+	struct object *object;
+
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	assert_int_equal(object_size(object), len);
+	object_put(object);
+	expect_part(id, seed, 0, len);
 }
 
 /* As a rename over a name: the name is a key, its value the object. */
@@ -263,6 +272,124 @@ static void test_too_much_for_the_journal(void **state)
 	fix_pool_verify(&fix);
 }
 
+/* After kill -9 on a full pool: what the journal holds needs no room to be durable, so it does not
+ * hold up a delete, which is what makes room. */
+static void test_records_outlive_the_daemon(void **state)
+{
+	struct object *rescued = object_make("a"), *small = object_make("b"),
+		      *ahead = object_make("c");
+	uint64_t rescued_id = object_id(rescued), small_id = object_id(small),
+		 ahead_id = object_id(ahead);
+
+	(void)state;
+	tiers_fail = ENOSPC;
+	write_all(rescued, 1, 0, 300000);
+	replace("Pname", rescued);
+	write_all(small, 2, 0, 3000);
+	assert_int_equal(object_sync(small), 0);
+	write_all(small, 3, 1000, 500);
+	assert_int_equal(object_sync(small), 0);
+	write_all(ahead, 4, 0, 3000);
+	assert_int_equal(object_sync(ahead), 0);
+	write_all(ahead, 5, 0, 3000); /* its records are older */
+	object_put(rescued);
+	object_put(small);
+	object_put(ahead);
+	fix_pool_crash(&fix);
+
+	assert_int_equal(object_get(fix.pool, rescued_id, &rescued), 0);
+	assert_int_equal(object_get(fix.pool, small_id, &small), 0);
+	assert_int_equal(object_get(fix.pool, ahead_id, &ahead), 0);
+	assert_false(rescued->synced.behind);
+	assert_false(small->synced.behind);
+	assert_true(ahead->synced.behind);
+	refused = 0;
+	fix.pool->config.journal_bytes = 1024; /* so nothing more is rescued */
+	assert_int_equal(pool_cut(fix.pool), -ENOSPC);
+	assert_true(refused > 0);
+	write_all(small, 6, 3000, 10); /* records go on where they were */
+	assert_int_equal(object_sync(small), -ENOSPC);
+	tiers_fail = 0;
+	fix.pool->stuck_until_ns = 0;
+	assert_int_equal(object_sync(small), 0);
+	object_put(rescued);
+	object_put(small);
+	object_put(ahead);
+	fix_pool_power(&fix);
+	expect(rescued_id, 1, 300000);
+	expect(ahead_id, 5, 3000);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_verify(&fix);
+}
+
+static void test_a_delete_goes_behind_records(void **state)
+{
+	struct object *rescued = object_make("a"), *gone = object_make("b");
+	uint64_t rescued_id = object_id(rescued), gone_id = object_id(gone);
+	struct txn *txn;
+
+	(void)state;
+	write_all(gone, 1, 0, 200000);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	tiers_fail = ENOSPC;
+	write_all(rescued, 1, 0, 300000);
+	replace("Pname", rescued);
+	assert_int_equal(pool_cut(fix.pool), 0); /* with the records of it */
+	object_put(rescued);
+	object_put(gone);
+	fix_pool_crash(&fix);
+	fix.pool->config.journal_bytes = 1024; /* no second time */
+	assert_int_equal(object_get(fix.pool, gone_id, &gone), 0);
+	txn = txn_begin(fix.pool);
+	object_delete(txn, gone);
+	assert_int_equal(txn_commit(txn), 0);
+	object_put(gone);
+	assert_int_equal(pool_cut(fix.pool), 0);
+	fix_pool_power(&fix);
+	assert_int_equal(object_get(fix.pool, gone_id, &gone), -ENOENT);
+	expect(rescued_id, 1, 300000);
+}
+
+/* The log gives whole chunks back, so a new daemon finds writes there that had been flushed. On a
+ * full pool there is room only for those that had not. */
+static void test_a_full_pool_takes_over_what_it_had(void **state)
+{
+	struct object *flushed, *waiting;
+	uint64_t flushed_id, waiting_id, before;
+
+	(void)state;
+	fix_pool_close(&fix);
+	fix.config.tiers[1].size_bytes = fix.config.tiers[2].size_bytes = 8u << 20;
+	fix_pool_open(&fix);
+	waiting = object_make("a");
+	flushed = object_make("b");
+	waiting_id = object_id(waiting);
+	flushed_id = object_id(flushed);
+	write_all(waiting, 1, 0, 100000);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	write_all(waiting, 2, 5000, 3000); /* what keeps the oldest chunk */
+	for (size_t off = 0; off < 13u << 20; off += 1u << 20) {
+		write_all(flushed, 3, off, 1u << 20);
+		assert_int_equal(object_sync(flushed), 0);
+	}
+	write_all(flushed, 4, 70000, 5000);
+	before = fix.pool->dirty_bytes;
+	assert_true(before >= 8000);
+	object_put(waiting);
+	object_put(flushed);
+	fix_pool_crash(&fix);
+	assert_in_range(fix.pool->dirty_bytes, 8000, before + (3u << 12));
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_power(&fix);
+	expect_part(waiting_id, 1, 0, 5000);
+	expect_part(waiting_id, 2, 5000, 3000);
+	expect_part(waiting_id, 1, 8000, 92000);
+	expect_part(flushed_id, 3, 0, 70000);
+	expect_part(flushed_id, 4, 70000, 5000);
+	expect_part(flushed_id, 3, 75000, (13u << 20) - 75000);
+	fix_pool_verify(&fix);
+}
+
 static void *rename_on(void *arg)
 {
 	unsigned *made = arg;
@@ -357,6 +484,10 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_rescued_file_is_written_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_much_for_the_journal, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_records_outlive_the_daemon, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_delete_goes_behind_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_full_pool_takes_over_what_it_had, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_the_gate_opens_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced_at_random, setup, teardown),
 	};
