@@ -221,6 +221,7 @@ rows_read() {
 	reading_pool ",min_age=0,high=99,low=98,size=$((mb * 3 + 512))M"
 	pool_mount
 	fill_pool
+	terrace pin ssd "$M/read" # else it is among what must leave, and its readers meet the hdd
 	pool_umount
 	sed -i -e 's/^high *=.*/high = 2/' -e 's/^low *=.*/low = 1/' "$POOL"
 	config_set move_bandwidth "$limit"
