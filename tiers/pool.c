@@ -220,7 +220,7 @@ static void destroy_locks(struct pool *pool)
 /* Threads ----------------------------------------------------------------------------------------
  */
 
-static int start_threads(struct pool *pool)
+int pool_start_threads(struct pool *pool)
 {
 	void *(*const run[])(void *) = {flush_thread, pool_committer, pool_engine, resident_thread};
 
@@ -422,7 +422,7 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 			"there "
 			"is lost",
 			pool->config.name, pool->config.tiers[0].paths[0]);
-	return options && options->no_background ? 0 : start_threads(pool);
+	return options && options->no_background ? 0 : pool_start_threads(pool);
 }
 
 int pool_open(const struct pool_config *config, const struct pool_open_options *options,

@@ -280,6 +280,8 @@ void pool_keep_heat(struct pool *pool); /* all that is not in the frames' record
 /* Waits on thread_wake, with thread_lock held, at most until due_ns of the monotonic clock. */
 void thread_wait(struct pool *pool, uint64_t due_ns);
 void pool_reclaim(struct pool *pool);
+/* The last step of opening; by itself for a test that first puts something in their way. */
+int pool_start_threads(struct pool *pool);
 void *pool_committer(void *arg);
 int freed_push(struct freed_queue *queue, const struct freed *item);
 void pool_reap(struct pool *pool);
