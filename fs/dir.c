@@ -18,7 +18,7 @@
 #define KEY_LEN	     17u
 #define VALUE_HEAD   9u /* inode, type */
 #define VALUE_MAX    (VALUE_HEAD + DIR_NAME_MAX)
-#define GROUP_MASK   0xffu
+#define GROUP_MASK   DIR_GROUP_MASK
 #define COOKIE_FIRST 0x100u
 
 static void key_put(uint8_t key[static KEY_LEN], uint64_t dir, uint64_t cookie)
@@ -29,7 +29,7 @@ static void key_put(uint8_t key[static KEY_LEN], uint64_t dir, uint64_t cookie)
 }
 
 /* 63 bits, as off_t is signed. */
-static uint64_t first_cookie(const struct dir *dir, const struct dir_name *name)
+uint64_t dir_cookie(const struct dir *dir, const struct dir_name *name)
 {
 	uint64_t hash = checksum64_seed(name->text, name->len, dir->seed ^ dir->id);
 	uint64_t cookie = (hash >> 1) & ~(uint64_t)GROUP_MASK & dir->mask;
@@ -66,7 +66,7 @@ static int slot_get(const struct dir *dir, uint64_t cookie, uint8_t value[static
 
 int dir_find(const struct dir *dir, const struct dir_name *name, struct dir_slot *slot)
 {
-	uint64_t cookie = first_cookie(dir, name);
+	uint64_t cookie = dir_cookie(dir, name);
 	uint64_t end = cookie + GROUP_MASK;
 	uint8_t value[VALUE_MAX];
 	size_t len;

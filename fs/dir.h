@@ -52,6 +52,9 @@ struct dir_name {
 /* -ENAMETOOLONG, -ENOENT for an empty name. */
 int dir_name_init(struct dir_name *out, const char *text);
 
+/* The first cookie of the group that the name belongs to, and the group's mask. */
+uint64_t dir_cookie(const struct dir *dir, const struct dir_name *name);
+#define DIR_GROUP_MASK 0xffu
 /* 0, or -ENOENT with slot->vacant set. */
 int dir_find(const struct dir *dir, const struct dir_name *name, struct dir_slot *slot);
 

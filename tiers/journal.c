@@ -151,39 +151,68 @@ int journal_file_create(struct journal *journal, struct journal_file **out)
 	return 0;
 }
 
-/* A journal always has a current file, so that journal_reserve() has something to grow. */
-int journal_open(struct journal **out, const struct journal_options *options,
-		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
-		 uint64_t *last_seq)
+/* One without files. */
+static int journal_new(struct journal **out, const struct journal_options *options)
 {
 	struct journal *journal = calloc(1, sizeof(*journal));
-	int rc = -ENOMEM;
 
 	if (!journal)
 		return -ENOMEM;
 	pthread_mutex_init(&journal->lock, NULL);
 	journal->head = calloc(1, GROUP_WINDOW);
 	journal->body = calloc(1, GROUP_WINDOW);
-	if (!journal->head || !journal->body)
-		goto out;
-	rc = -ENAMETOOLONG;
+	if (!journal->head || !journal->body) {
+		journal_close(journal);
+		return -ENOMEM;
+	}
 	if ((size_t)snprintf(journal->dir, sizeof(journal->dir), "%s", options->dir) >=
-	    sizeof(journal->dir))
-		goto out;
+	    sizeof(journal->dir)) {
+		journal_close(journal);
+		return -ENAMETOOLONG;
+	}
 	memcpy(journal->uuid, options->pool_uuid, 16);
 	journal->spare_bytes =
 		options->spare_bytes > STEP_BYTES ? options->spare_bytes : STEP_BYTES;
 	journal->floor_seq = options->floor_seq;
+	*out = journal;
+	return 0;
+}
+
+/* A journal always has a current file, so that journal_reserve() has something to grow. */
+int journal_open(struct journal **out, const struct journal_options *options,
+		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
+		 uint64_t *last_seq)
+{
+	struct journal *journal;
+	int rc = journal_new(&journal, options);
+
+	if (rc)
+		return rc;
 	rc = journal_scan(journal, options, each, arg, last_seq);
 	if (!rc && !journal->current)
 		rc = journal_file_create(journal, &journal->current);
-out:
 	if (rc) {
 		journal_close(journal);
 		return rc;
 	}
 	*out = journal;
 	return 0;
+}
+
+int journal_look(const struct journal_options *options,
+		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
+		 uint64_t *last_seq)
+{
+	struct journal_options look = *options;
+	struct journal *journal;
+	int rc = journal_new(&journal, options);
+
+	if (rc)
+		return rc;
+	look.look = true;
+	rc = journal_scan(journal, &look, each, arg, last_seq);
+	journal_close(journal);
+	return rc;
 }
 
 void journal_close(struct journal *journal)

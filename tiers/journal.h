@@ -25,6 +25,7 @@ struct journal_options {
 	uint64_t reach_seq;   /* the journal must reach this one: the tree has parts of it */
 	uint64_t spare_bytes; /* a file kept for reuse is cut to this */
 	bool create;	      /* no files may be there */
+	bool look;	      /* nothing may change: journal_look() sets it */
 };
 
 /*
@@ -33,6 +34,11 @@ struct journal_options {
  * -EUCLEAN: damage before a valid later group, or a file is missing; -ENOTUNIQ, -ENOTSUP.
  */
 int journal_open(struct journal **out, const struct journal_options *options,
+		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
+		 uint64_t *last_seq);
+/* The same without opening: nothing in the folder changes, and what is handed out may not be durable
+ * yet. */
+int journal_look(const struct journal_options *options,
 		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
 		 uint64_t *last_seq);
 void journal_close(struct journal *journal);

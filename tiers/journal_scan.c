@@ -139,7 +139,7 @@ static int file_load(struct scan *scan, unsigned name)
 		return -ENOMEM;
 	file->name = name;
 	journal_path(scan->journal, name, path, sizeof(path));
-	file->fd = io_open(path, O_RDWR, 0);
+	file->fd = io_open(path, scan->options->look ? O_RDONLY : O_RDWR, 0);
 	rc = file->fd < 0 ? file->fd : io_stat(file->fd, &st);
 	files = rc ? NULL : realloc(scan->files, (scan->n + 1) * sizeof(*files));
 	if (!files) {
@@ -498,11 +498,11 @@ int journal_scan(struct journal *journal, const struct journal_options *options,
 	if (last)
 		torn_report(&scan, last);
 	pick = current_pick(&scan, last);
-	if (pick)
+	if (pick && !options->look)
 		rc = chain_sync(&scan, pick);
 	if (!rc)
 		rc = chain_replay(&scan, each, arg);
-	if (rc)
+	if (rc || options->look)
 		goto out;
 	files_adopt(&scan, pick);
 out:

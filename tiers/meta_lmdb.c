@@ -570,7 +570,8 @@ static int store_recover(struct store *store, const struct meta_options *options
 	struct tree_state state;
 	uint64_t journal_seq;
 	bool found;
-	int rc = tree_open(&store->tree, options->dir, options->pool_uuid, options->create, &state);
+	int rc = tree_open(&store->tree, options->dir, options->pool_uuid, options->create,
+			   options->damaged_values, &state);
 
 	if (rc)
 		return rc;

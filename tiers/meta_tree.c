@@ -66,6 +66,7 @@ struct tree {
 	pthread_mutex_t lock; /* guards idle, nreaders */
 	pthread_cond_t returned;
 	struct tree_read *idle;
+	struct tree_read *look; /* the one reader of tree_open_look(), never renewed */
 	uint32_t nreaders;
 	pthread_mutex_t room_lock; /* guards what follows */
 	uint64_t end;		   /* file bytes in use after the last tree_write() */
@@ -218,7 +219,7 @@ static int state_get(struct tree *tree, MDB_txn *txn, struct tree_state *state)
 /* Opening. ------------------------------------------------------------------------------------- */
 
 /* The map is address space, not memory; where even that is short, a smaller one does. */
-static int env_open(struct tree *tree)
+static int env_open(struct tree *tree, unsigned flags)
 {
 	size_t map = MAP_BYTES_MAX;
 	int rc;
@@ -229,8 +230,8 @@ static int env_open(struct tree *tree)
 			return rc;
 		rc = mdb_env_set_mapsize(tree->env, map);
 		if (!rc)
-			rc = mdb_env_open(tree->env, tree->path,
-					  MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+			rc = mdb_env_open(tree->env, tree->path, MDB_NOSUBDIR | MDB_NOTLS | flags,
+					  0600);
 		if (!rc)
 			return 0;
 		mdb_env_close(tree->env);
@@ -281,8 +282,16 @@ static int state_open(struct tree *tree, bool create)
 	return rc;
 }
 
+static int value_passed(void *arg, const void *key, size_t key_len)
+{
+	(void)arg;
+	(void)key;
+	(void)key_len;
+	return 0;
+}
+
 int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool create,
-	      struct tree_state *state)
+	      bool damaged_values, struct tree_state *state)
 {
 	struct tree *tree = calloc(1, sizeof(*tree));
 	int fd, rc;
@@ -305,10 +314,11 @@ int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool
 	}
 	if (!create) {
 		io_close(fd);
-		rc = tree_walk(tree->path, TREE_WALK_ALWAYS_BYTES, NULL);
+		rc = damaged_values ? tree_walk_values(tree->path, value_passed, NULL, NULL)
+				    : tree_walk(tree->path, TREE_WALK_ALWAYS_BYTES, NULL);
 	}
 	if (!rc)
-		rc = tree_error(tree, "open", env_open(tree));
+		rc = tree_error(tree, "open", env_open(tree, MDB_NORDAHEAD));
 	if (!rc)
 		rc = tree_error(tree, "open", mdb_env_get_fd(tree->env, &tree->fd));
 	if (!rc)
@@ -334,6 +344,10 @@ void tree_close(struct tree *tree)
 
 	if (!tree)
 		return;
+	if (tree->look) {
+		tree->look->next = tree->idle;
+		tree->idle = tree->look;
+	}
 	for (read = tree->idle; read; read = next) {
 		next = read->next;
 		mdb_cursor_close(read->cursor);
@@ -415,8 +429,13 @@ static void read_return(struct tree_read *read)
 static int read_renew(struct tree *tree, struct tree_read **out)
 {
 	struct tree_read *read;
-	int rc = read_take(tree, &read);
+	int rc;
 
+	if (tree->look) {
+		*out = tree->look;
+		return 0;
+	}
+	rc = read_take(tree, &read);
 	if (rc)
 		return rc;
 	rc = mdb_txn_renew(read->txn);
@@ -431,8 +450,65 @@ static int read_renew(struct tree *tree, struct tree_read **out)
 /* Reset, not aborted: the old state's pages are free for use from here on. */
 void tree_read_end(struct tree_read *read)
 {
+	if (read == read->tree->look)
+		return;
 	mdb_txn_reset(read->txn);
 	read_return(read);
+}
+
+/* The transaction that stays: what it saw first is all that is seen. */
+static int look_begin(struct tree *tree)
+{
+	struct tree_read *read = calloc(1, sizeof(*read));
+	int rc;
+
+	if (!read)
+		return -ENOMEM;
+	read->tree = tree;
+	rc = mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &read->txn);
+	if (!rc)
+		rc = mdb_dbi_open(read->txn, NULL, 0, &tree->dbi);
+	if (!rc)
+		rc = mdb_cursor_open(read->txn, tree->dbi, &read->cursor);
+	if (rc) {
+		mdb_txn_abort(read->txn);
+		free(read);
+		return tree_error(tree, "read", rc);
+	}
+	tree->look = read;
+	rc = state_get(tree, read->txn, &tree->state);
+	if (rc == -ENOENT) {
+		log_error("%s: never completely made", tree->path);
+		rc = -EUCLEAN;
+	}
+	return rc;
+}
+
+int tree_open_look(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool live,
+		   struct tree_state *state)
+{
+	struct tree *tree = calloc(1, sizeof(*tree));
+	int rc = -ENAMETOOLONG;
+
+	if (!tree)
+		return -ENOMEM;
+	pthread_mutex_init(&tree->lock, NULL);
+	pthread_mutex_init(&tree->room_lock, NULL);
+	pthread_cond_init(&tree->returned, NULL);
+	memcpy(tree->uuid, pool_uuid, 16);
+	if ((size_t)snprintf(tree->path, sizeof(tree->path), "%s/metadata.mdb", dir) <
+	    sizeof(tree->path) - 8)
+		rc = tree_error(tree, "open",
+				env_open(tree, MDB_RDONLY | (live ? 0u : MDB_NOLOCK)));
+	if (!rc)
+		rc = look_begin(tree);
+	if (rc) {
+		tree_close(tree);
+		return rc;
+	}
+	*state = tree->state;
+	*out = tree;
+	return 0;
 }
 
 int tree_get(struct tree *tree, const void *key, size_t key_len, void *buf, size_t cap, size_t *len)

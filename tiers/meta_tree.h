@@ -32,9 +32,16 @@ bool tree_state_is(const void *key, size_t key_len);
 bool tree_state_sound(const void *value, size_t len, bool *clean);
 
 /* A file that is damaged gives -EUCLEAN, not a crash of LMDB's (meta_walk.h).
+ * damaged_values: those alone are no such damage; reading them is -EBADMSG.
  * create: -EEXIST if there is one. Else -ENOENT; -ENOTUNIQ another pool's; -ENOTSUP. */
 int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool create,
-	      struct tree_state *state);
+	      bool damaged_values, struct tree_state *state);
+/*
+ * One committed state, to be looked at only: nothing in the folder changes. live: another process
+ * may be writing; else the caller keeps writers out. Looks of one tree do not overlap.
+ */
+int tree_open_look(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool live,
+		   struct tree_state *state);
 void tree_close(struct tree *tree);
 
 /* -ENOENT; -ERANGE and *len when cap is too small. */

@@ -62,6 +62,8 @@ struct walk {
 	uint8_t *big; /* a value with pages of its own */
 	size_t big_cap;
 	bool has_state, clean;
+	int (*damaged)(void *arg, const void *key, size_t key_len); /* NULL: a value is damage */
+	void *damaged_arg;
 };
 
 struct span { /* a key inside a page */
@@ -331,7 +333,9 @@ static int value_check(struct walk *walk, const struct page *page, const struct 
 	if (len < TREE_SUM_LEN ||
 	    get_le32(node->data + len - TREE_SUM_LEN) !=
 		    tree_value_sum(node->key.bytes, node->key.len, node->data, len - TREE_SUM_LEN))
-		return damage(walk, page->number, "a value's checksum");
+		return walk->damaged
+			       ? walk->damaged(walk->damaged_arg, node->key.bytes, node->key.len)
+			       : damage(walk, page->number, "a value's checksum");
 	return 0;
 }
 
@@ -477,31 +481,45 @@ static int whole_walk(struct walk *walk)
 	return rc ? rc : db_walk(walk, &walk->free_db);
 }
 
-int tree_walk(const char *path, uint64_t always_bytes, struct tree_walk_counts *counts)
+static int walk_file(struct walk *walk, uint64_t always_bytes, struct tree_walk_counts *counts)
 {
-	struct walk walk = {.path = path};
 	int rc;
 
-	walk.fd = io_open(path, O_RDONLY, 0);
-	if (walk.fd < 0) {
-		log_error("%s: %s", path, strerror(-walk.fd));
-		return walk.fd;
+	walk->fd = io_open(walk->path, O_RDONLY, 0);
+	if (walk->fd < 0) {
+		log_error("%s: %s", walk->path, strerror(-walk->fd));
+		return walk->fd;
 	}
-	rc = heads_read(&walk);
+	rc = heads_read(walk);
 	if (!rc &&
-	    walk.main_db.root != NO_PAGE) /* else never completely made: tree_open() says so */
-		rc = state_find(&walk);
+	    walk->main_db.root != NO_PAGE) /* else never completely made: tree_open() says so */
+		rc = state_find(walk);
 	if (counts)
-		*counts =
-			(struct tree_walk_counts){.pages = walk.pages, .items = walk.main_db.items};
-	if (!rc && walk.main_db.root != NO_PAGE &&
-	    (!walk.clean || walk.pages * walk.page_size <= always_bytes)) {
-		rc = whole_walk(&walk);
+		*counts = (struct tree_walk_counts){.pages = walk->pages,
+						    .items = walk->main_db.items};
+	if (!rc && walk->main_db.root != NO_PAGE &&
+	    (!walk->clean || walk->pages * walk->page_size <= always_bytes)) {
+		rc = whole_walk(walk);
 		if (counts)
 			counts->whole = true;
 	}
-	io_close(walk.fd);
-	free(walk.seen);
-	free(walk.big);
+	io_close(walk->fd);
+	free(walk->seen);
+	free(walk->big);
 	return rc;
+}
+
+int tree_walk(const char *path, uint64_t always_bytes, struct tree_walk_counts *counts)
+{
+	struct walk walk = {.path = path};
+
+	return walk_file(&walk, always_bytes, counts);
+}
+
+int tree_walk_values(const char *path, int (*each)(void *arg, const void *key, size_t key_len),
+		     void *arg, struct tree_walk_counts *counts)
+{
+	struct walk walk = {.path = path, .damaged = each, .damaged_arg = arg};
+
+	return walk_file(&walk, UINT64_MAX, counts);
 }

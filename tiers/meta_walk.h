@@ -32,5 +32,12 @@ struct tree_walk_counts {
  * -ENOMEM.
  */
 int tree_walk(const char *path, uint64_t always_bytes, struct tree_walk_counts *counts);
+/*
+ * The same, always whole, for a file that nobody writes to; each() gets the keys whose value does
+ * not verify, which are no damage of the tree then. A non-zero return ends the walk and is
+ * returned.
+ */
+int tree_walk_values(const char *path, int (*each)(void *arg, const void *key, size_t key_len),
+		     void *arg, struct tree_walk_counts *counts);
 
 #endif

@@ -256,6 +256,25 @@ int session_begin(struct session **out, const char *meta_dir, const char *ram_di
 	return 0;
 }
 
+int session_look(const char *meta_dir, const char *ram_dir, const uint8_t *pool_uuid, bool *current)
+{
+	struct tokens meta = {0}, ram = {0};
+	struct session *session;
+	int rc = session_new(&session, meta_dir, ram_dir, pool_uuid);
+
+	if (rc == 0)
+		session->fd = io_open(session->meta_path, O_RDONLY, 0);
+	if (rc == 0 && session->fd < 0 && session->fd != -ENOENT)
+		rc = session->fd;
+	if (rc == 0 && session->fd >= 0)
+		rc = tokens_read(session, session->fd, session->meta_path, &meta);
+	if (rc == 0)
+		rc = ram_read(session, &ram);
+	*current = ram.token == meta.token || ram.before == meta.token;
+	session_free(session);
+	return rc;
+}
+
 /* See the invariant: the RAM folder gets the new token beside the old one first. */
 int session_renew(struct session *session)
 {

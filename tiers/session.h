@@ -22,6 +22,9 @@ struct session;
  */
 int session_begin(struct session **out, const char *meta_dir, const char *ram_dir,
 		  const uint8_t *pool_uuid);
+/* Would session_begin() use what is in ram_dir? Changes and locks nothing. */
+int session_look(const char *meta_dir, const char *ram_dir, const uint8_t *pool_uuid,
+		 bool *current);
 /* When the metadata is open, before its first change: both folders get a new token. Where there is
  * no room for it, a line says that a stale folder would not be recognised. */
 int session_renew(struct session *session);

@@ -56,6 +56,7 @@ struct tail {
 	char path[4096];
 	uint8_t uuid[16];
 	int fd;
+	bool look; /* nothing may change */
 	uint8_t *map;
 	size_t map_len;
 	uint32_t nslots;
@@ -219,7 +220,8 @@ static int file_create(struct tail *tail, const uint8_t boot[16])
 static int file_map(struct tail *tail)
 {
 	tail->map_len = slot_file_off(tail->nslots);
-	tail->map = mmap(NULL, tail->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, tail->fd, 0);
+	tail->map = mmap(NULL, tail->map_len, tail->look ? PROT_READ : PROT_READ | PROT_WRITE,
+			 MAP_SHARED, tail->fd, 0);
 	if (tail->map == MAP_FAILED) {
 		tail->map = NULL;
 		log_error("%s: mmap: %s", tail->path, strerror(errno));
@@ -246,7 +248,7 @@ static int slots_load(struct tail *tail)
 			return rc;
 		if (memcmp(header, SLOT_MAGIC, 8) ||
 		    get_le64(header + 24) != checksum64(header, 24)) {
-			if (i >= SLOTS_KEPT)
+			if (i >= SLOTS_KEPT && !tail->look)
 				io_allocate(tail->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 					    CHUNK_BYTES, slot_file_off(i));
 			continue;
@@ -315,13 +317,11 @@ static int file_open(struct tail *tail, const struct tail_options *options, bool
 	return file_create(tail, boot);
 }
 
-int tail_open(struct tail **out, const struct tail_options *options, bool *found)
+static int tail_new(struct tail **out, const struct tail_options *options)
 {
 	uint64_t slots = options->max_bytes / CHUNK_BYTES;
 	struct tail *tail = calloc(1, sizeof(*tail));
-	int rc;
 
-	*found = false;
 	if (!tail)
 		return -ENOMEM;
 	tail->fd = -1;
@@ -333,9 +333,21 @@ int tail_open(struct tail **out, const struct tail_options *options, bool *found
 	pthread_mutex_init(&tail->lock, NULL);
 	if ((size_t)snprintf(tail->path, sizeof(tail->path), "%s/journal.tail", options->dir) >=
 	    sizeof(tail->path)) {
-		rc = -ENAMETOOLONG;
-		goto out;
+		tail_close(tail, false);
+		return -ENAMETOOLONG;
 	}
+	*out = tail;
+	return 0;
+}
+
+int tail_open(struct tail **out, const struct tail_options *options, bool *found)
+{
+	struct tail *tail;
+	int rc = tail_new(&tail, options);
+
+	*found = false;
+	if (rc)
+		return rc;
 	rc = file_open(tail, options, found);
 	if (!rc)
 		rc = file_map(tail);
@@ -343,7 +355,6 @@ int tail_open(struct tail **out, const struct tail_options *options, bool *found
 		rc = slots_load(tail);
 	if (!rc)
 		rc = slots_keep(tail);
-out:
 	if (rc) {
 		tail_close(tail, false);
 		return rc;
@@ -463,36 +474,50 @@ static void read_skip(struct tail *tail, uint64_t after)
 		slot_release(tail);
 }
 
-int tail_replay(struct tail *tail, uint64_t after,
-		int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg)
+/* All records from the oldest slot on. *next_seq: behind the last one. */
+static int slots_replay(struct tail *tail, uint64_t after, uint64_t *next_seq,
+			int (*each)(void *arg, uint64_t seq, const void *ops, size_t len),
+			void *arg)
 {
-	uint64_t next_seq = tail->count ? slot_at(tail, 0)->first_seq : after + 1;
 	uint32_t i;
-	int rc;
 
-	tail->read_seq = after;
-	tail->read_off = SLOT_HEADER_LEN;
-	if (next_seq > after + 1) {
+	*next_seq = tail->count ? slot_at(tail, 0)->first_seq : after + 1;
+	if (*next_seq > after + 1) {
 		log_error("%s: begins at batch %llu, but the metadata on the medium ends at %llu: "
 			  "the metadata folder is older than the tail. Put the newer folder back, "
 			  "or remove the tail to go on with the older state",
-			  tail->path, (unsigned long long)next_seq, (unsigned long long)after);
+			  tail->path, (unsigned long long)*next_seq, (unsigned long long)after);
 		return -EUCLEAN;
 	}
 	for (i = 0; i < tail->count; i++) {
 		struct slot *slot = slot_at(tail, i);
+		int rc;
 
-		if (slot->first_seq != next_seq) {
+		if (slot->first_seq != *next_seq) {
 			log_error("%s: batches %llu to %llu are damaged; remove the tail to go on "
 				  "with what is on the medium",
-				  tail->path, (unsigned long long)next_seq,
+				  tail->path, (unsigned long long)*next_seq,
 				  (unsigned long long)slot->first_seq - 1);
 			return -EUCLEAN;
 		}
-		rc = slot_replay(tail, slot, after, &next_seq, each, arg);
+		rc = slot_replay(tail, slot, after, next_seq, each, arg);
 		if (rc)
 			return rc;
 	}
+	return 0;
+}
+
+int tail_replay(struct tail *tail, uint64_t after,
+		int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg)
+{
+	uint64_t next_seq;
+	int rc;
+
+	tail->read_seq = after;
+	tail->read_off = SLOT_HEADER_LEN;
+	rc = slots_replay(tail, after, &next_seq, each, arg);
+	if (rc)
+		return rc;
 	if (next_seq <= after) { /* nothing here continues what is on the medium */
 		while (tail->count)
 			slot_release(tail);
@@ -501,6 +526,34 @@ int tail_replay(struct tail *tail, uint64_t after,
 	}
 	read_skip(tail, after);
 	return 0;
+}
+
+int tail_look(const struct tail_options *options, uint64_t after,
+	      int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg)
+{
+	struct tail *tail;
+	uint64_t next_seq;
+	uint8_t boot[16];
+	int rc = tail_new(&tail, options);
+
+	if (rc)
+		return rc;
+	tail->look = true;
+	rc = boot_id(boot);
+	if (!rc)
+		tail->fd = io_open(tail->path, O_RDONLY, 0);
+	if (!rc && tail->fd < 0)
+		rc = tail->fd;
+	if (!rc)
+		rc = header_check(tail, boot);
+	if (!rc)
+		rc = file_map(tail);
+	if (!rc)
+		rc = slots_load(tail);
+	if (!rc)
+		rc = slots_replay(tail, after, &next_seq, each, arg);
+	tail_close(tail, false);
+	return rc == -ENOENT || rc == -ESTALE ? 0 : rc;
 }
 
 /* Takes a slot for the records from seq on. The header comes later, with the first record. */

@@ -91,6 +91,11 @@ static const struct verb verbs[] = {
 	{"sync", "[MNT]", "make everything durable now", OPTION_JSON, 0, 1, verb_sync, NULL},
 	{"umount", "[MNT]", "unmount and wait until the daemon has ended", OPTION_JSON, 0, 1,
 	 verb_umount, NULL},
+	{"check", "POOL", "find what is wrong with a pool, and mend it",
+	 OPTION_REPAIR | OPTION_DEEP | OPTION_DRY_RUN | OPTION_JSON, 1, 1, verb_check,
+	 "POOL is a name, a configuration file or a mount. A mounted pool is looked at as of its\n"
+	 "last checkpoint, and not mended. Codes and repairs are in terrace-check(8).\n"
+	 "Exit codes: 0 clean, 1 mended, 4 problems left (5: both), 8 failed, 16 wrong use."},
 	{"simulate", "[--tier NAME=SIZE]... TRACE", "how tiers of other sizes would do",
 	 OPTION_SIM_TIER | OPTION_FORMAT | OPTION_BLOCK | OPTION_LENGTH | OPTION_BYTES |
 		 OPTION_JSON,
@@ -128,6 +133,8 @@ static const struct {
 	{OPTION_BYTES, "bytes", 'b', NULL, "plain byte counts"},
 	{OPTION_FOLLOW, "follow", 'f', NULL, "go on with what happens, after the last 10 lines"},
 	{OPTION_LINES, "lines", 'n', "N", "only the last N lines"},
+	{OPTION_REPAIR, "repair", 'r', NULL, "mend what can be mended"},
+	{OPTION_DEEP, "deep", 'd', NULL, "read and verify all data, too"},
 	{OPTION_PLAIN, "plain", 'n', NULL, "print once, as text; so without a terminal"},
 	{OPTION_FILES, "verbose", 'v', NULL, "list the files, too"},
 	{OPTION_DRY_RUN, "dry-run", 'n', NULL, "say what would be done, change nothing"},
@@ -335,7 +342,7 @@ int main(int argc, char **argv)
 				argv[1]);
 	code = parse(current, argc - 1, argv + 1, &options);
 	if (code)
-		return code;
+		return current->run == verb_check ? (int)EXIT_CHECK_USAGE : (int)code;
 	code = current->run(&options);
 	/* What was printed counts only when it has arrived (a full disk, a closed pipe). */
 	if (fflush(stdout) || ferror(stdout))

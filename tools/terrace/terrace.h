@@ -19,6 +19,12 @@ enum exit_code {
 	EXIT_USAGE = 2,
 	EXIT_NOTHING = 3, /* nothing to do */
 	EXIT_BUSY = 75,	  /* try again later (EX_TEMPFAIL) */
+
+	/* of terrace check, those of fsck(8) */
+	EXIT_CHECK_MENDED = 1,
+	EXIT_CHECK_LEFT = 4, /* may be added to the one before */
+	EXIT_CHECK_FAILED = 8,
+	EXIT_CHECK_USAGE = 16,
 };
 
 enum option_bit {
@@ -37,6 +43,8 @@ enum option_bit {
 	OPTION_PLAIN = 1u << 12,
 	OPTION_FILES = 1u << 13, /* plan's -v */
 	OPTION_STATUS = 1u << 14,
+	OPTION_REPAIR = 1u << 16,
+	OPTION_DEEP = 1u << 17,
 	OPTION_RUNTIME = 1u << 23,
 	OPTION_SIM_TIER = 1u << 24, /* those of simulate */
 	OPTION_FORMAT = 1u << 25,
@@ -98,6 +106,7 @@ enum exit_code verb_sync(const struct options *options);
 enum exit_code verb_scrub(const struct options *options);
 enum exit_code verb_damaged(const struct options *options);
 enum exit_code verb_umount(const struct options *options);
+enum exit_code verb_check(const struct options *options);
 enum exit_code verb_simulate(const struct options *options);
 
 #endif

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * For each kind of damage: a fresh pool is checked (silent), broken, checked (the code is found),
+ * mended, and checked again; all files that were not damaged are as they were. TERRACE_BREAK=NAME
+ * runs the kinds whose name contains it.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fs/check.h"
+#include "tests/unit/fix_break.h"
+#include "tiers/check/sorter.h"
+#include "tiers/log.h"
+
+struct found {
+	bool codes[500];
+	unsigned problems;
+	char text[4096]; /* for messages */
+};
+
+static void note(void *arg, const struct check_problem *problem)
+{
+	struct found *found = arg;
+	size_t used = strlen(found->text);
+
+	found->codes[problem->code] = true;
+	found->problems++;
+	assert_true(*problem->what && *problem->consequence);
+	snprintf(found->text + used, sizeof(found->text) - used, "  C%03d %s: %s\n", problem->code,
+		 problem->where, problem->what);
+}
+
+static void no_lines(void *arg, enum log_level level, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)line;
+}
+
+static int check(struct fix_break_pool *pool, bool repair, bool dry, bool deep, struct found *found,
+		 struct check_result *result)
+{
+	struct fs_check_options options = {.base = {.config = &pool->fix.pool.config,
+						    .repair = repair,
+						    .deep = deep,
+						    .problem = note,
+						    .arg = found},
+					   .dry_run = dry};
+
+	*found = (struct found){0};
+	return fs_check(&options, result);
+}
+
+static void expect_clean(struct fix_break_pool *pool, bool deep, const char *name)
+{
+	struct check_result result;
+	struct found found;
+
+	assert_int_equal(check(pool, false, false, deep, &found, &result), 0);
+	if (found.problems)
+		fail_msg("%s: not clean:\n%s", name, found.text);
+	assert_int_equal(result.problems, 0);
+}
+
+static void mend(struct fix_break_pool *pool, const struct fix_break *kind)
+{
+	struct check_result dry, result;
+	struct found found;
+
+	assert_int_equal(check(pool, true, true, kind->deep, &found, &dry), 0);
+	assert_int_equal(check(pool, true, false, kind->deep, &found, &result), 0);
+	/* A dry run says the same and has changed nothing. */
+	assert_int_equal(dry.problems, result.problems);
+	assert_int_equal(dry.mended, result.mended);
+	if (!kind->mends) {
+		assert_true(result.left > 0);
+		return;
+	}
+	if (result.left)
+		fail_msg("%s: left:\n%s", kind->name, found.text);
+	expect_clean(pool, kind->deep, kind->name);
+	fix_break_open(pool);
+	fix_break_verify(pool, kind->loses);
+	fix_pool_verify(&pool->fix.pool);
+	fix_break_close(pool);
+	expect_clean(pool, true, kind->name);
+}
+
+static void one_kind(const struct fix_break *kind)
+{
+	struct fix_break_pool pool;
+	struct check_result result;
+	struct found found;
+
+	fix_break_new(&pool);
+	kind->run(&pool);
+	assert_int_equal(check(&pool, false, false, kind->deep, &found, &result), 0);
+	if (!found.codes[kind->code])
+		fail_msg("%s: C%03d was not found, but:\n%s", kind->name, kind->code, found.text);
+	mend(&pool, kind);
+	fix_break_free(&pool);
+}
+
+static void every_kind(void **state)
+{
+	const char *only = getenv("TERRACE_BREAK");
+
+	(void)state;
+	for (unsigned i = 0; i < fix_breaks_count; i++) {
+		if (only && !strstr(fix_breaks[i].name, only))
+			continue;
+		if (only)
+			print_message("%s\n", fix_breaks[i].name);
+		one_kind(&fix_breaks[i]);
+	}
+}
+
+/* The manual's text, found beside this source. */
+static char *manual(void)
+{
+	char path[4096], *text = calloc(1, 65536), *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s", __FILE__);
+	end = strstr(path, "tests/unit/");
+	assert_non_null(end);
+	strcpy(end, "man/terrace-check.8");
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(text);
+	assert_true(fread(text, 1, 65535, file) > 0);
+	fclose(file);
+	return text;
+}
+
+/* Every code that there is has a kind that breaks a pool so, and a place in the manual. */
+static void every_code(void **state)
+{
+	const struct check_kind *kinds;
+	char *text = manual(), entry[32];
+	unsigned n;
+
+	(void)state;
+	kinds = check_kinds(&n);
+	assert_true(n >= 30);
+	for (unsigned k = 0; k < n; k++) {
+		unsigned i = 0;
+
+		while (i < fix_breaks_count && fix_breaks[i].code != kinds[k].code)
+			i++;
+		if (i == fix_breaks_count)
+			fail_msg("nothing breaks a pool as C%03d", kinds[k].code);
+		snprintf(entry, sizeof(entry), ".It Sy C%03d", kinds[k].code);
+		if (!strstr(text, entry))
+			fail_msg("C%03d is not in terrace-check(8)", kinds[k].code);
+	}
+	free(text);
+}
+
+/* Healthy in each state that a pool may be found in: new, closed, left by a daemon that died, after
+ * a power loss. */
+static void silent(void **state)
+{
+	struct fix_break_pool pool;
+
+	(void)state;
+	fix_break_new(&pool);
+	expect_clean(&pool, true, "closed");
+	fix_break_open(&pool);
+	fix_file(&pool.fix, ROOT, "more", "more content");
+	assert_int_equal(pool_sync(pool.fix.pool.pool), 0);
+	fix_file(&pool.fix, ROOT, "unsynced", "in the tail");
+	assert_int_equal(fs_unlink(pool.fix.fs, ROOT, "small"), 0);
+	fs_close(pool.fix.fs);
+	pool_abandon(pool.fix.pool.pool);
+	pool.fix.pool.pool = NULL;
+	expect_clean(&pool, true, "left by a dead daemon");
+	fix_break_open(&pool);
+	fix_content(&pool.fix, fix_id(&pool.fix, ROOT, "unsynced"), "in the tail");
+	fix_break_close(&pool);
+	expect_clean(&pool, true, "recovered");
+	fix_break_free(&pool);
+}
+
+/* A repair of a pool whose last daemon died keeps what only its tail and its RAM log hold. */
+static void repair_unclean(void **state)
+{
+	struct fix_break_pool pool;
+	struct check_result result;
+	struct found found;
+
+	(void)state;
+	fix_break_new(&pool);
+	for (unsigned i = 0; i < fix_breaks_count; i++)
+		if (fix_breaks[i].code == CHECK_LINKS)
+			fix_breaks[i].run(&pool);
+	fix_break_open(&pool);
+	fix_file(&pool.fix, ROOT, "unsynced", "in the tail");
+	fs_close(pool.fix.fs);
+	pool_abandon(pool.fix.pool.pool);
+	pool.fix.pool.pool = NULL;
+	assert_int_equal(check(&pool, true, false, false, &found, &result), 0);
+	assert_true(result.unclean && result.mended >= 2 && !result.left);
+	fix_break_open(&pool);
+	fix_content(&pool.fix, fix_id(&pool.fix, ROOT, "unsynced"), "in the tail");
+	assert_int_equal(fs_unlink(pool.fix.fs, ROOT, "unsynced"), 0);
+	fix_break_verify(&pool, false);
+	fix_break_close(&pool);
+	expect_clean(&pool, true, "after the repair");
+	fix_break_free(&pool);
+}
+
+/* More records than fit into memory come out sorted. */
+static void sorting(void **state)
+{
+	struct sorter *sorter;
+	uint8_t record[16], last[16] = {0};
+	const uint8_t *got;
+	uint64_t x = 88172645463325252ull, sum = 0, n = 0;
+
+	(void)state;
+	assert_int_equal(sorter_new(&sorter, sizeof(record), 3200), 0);
+	for (unsigned i = 0; i < 5003; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		memcpy(record, &x, 8);
+		memcpy(record + 8, &i, 4);
+		memset(record + 12, 0, 4);
+		sum += i;
+		assert_int_equal(sorter_add(sorter, record), 0);
+	}
+	while (sorter_next(sorter, &got) == 0) {
+		unsigned i;
+
+		assert_true(memcmp(last, got, sizeof(last)) <= 0);
+		memcpy(last, got, sizeof(last));
+		memcpy(&i, got + 8, 4);
+		sum -= i;
+		n++;
+	}
+	assert_int_equal(n, 5003);
+	assert_int_equal(sum, 0);
+	sorter_free(sorter);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sorting),    cmocka_unit_test(silent),
+		cmocka_unit_test(every_code), cmocka_unit_test(repair_unclean),
+		cmocka_unit_test(every_kind),
+	};
+
+	log_sink_set(no_lines, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
