@@ -21,6 +21,7 @@
 #include "fs/text.h"
 #include "tiers/clock.h"
 #include "tiers/engine/engine.h"
+#include "tiers/log.h"
 #include "tiers/object.h"
 #include "tiers/places.h"
 #include "tiers/scrub.h"
@@ -106,7 +107,7 @@ static int check_paths(struct fs *fs, const struct job *job, const json_t *paths
 		}
 		r = job->resumed ? 0 : fs_resolve(fs, text, &id);
 		if (r) {
-			snprintf(message, message_cap, "%.200s: %s", text, strerror(-r));
+			snprintf(message, message_cap, "%.200s: %s", text, error_text(r));
 			return -EINVAL;
 		}
 	}
@@ -276,7 +277,7 @@ json_t *job_json(struct job *job, bool ended)
 			 (double)job->moving_ns / 1e6, "error",
 			 !ended || !job->error ? NULL
 			 : job->why[0]	       ? job->why
-					       : strerror(-job->error));
+					       : error_text(job->error));
 }
 
 /* Running. ------------------------------------------------------------------------------------- */

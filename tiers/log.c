@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiers/log.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 
 static struct {
@@ -53,4 +55,16 @@ void log_sink_set(void (*sink)(void *arg, enum log_level level, const char *line
 	logger.sink = sink;
 	logger.arg = arg;
 	pthread_mutex_unlock(&logger.lock);
+}
+
+const char *error_text(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return "damaged (checksum)";
+	case -EUCLEAN:
+		return "damaged (structure)";
+	default:
+		return strerror(-error);
+	}
 }

@@ -57,8 +57,7 @@ static int damaged(struct object *object, const struct extent *extent, uint64_t 
 	pool_path(object->pool, object->id, path, sizeof(path));
 	log_error("%s: bytes %llu-%llu cannot be read: frame %llu: %s", path,
 		  (unsigned long long)off, (unsigned long long)(off + len - 1),
-		  (unsigned long long)extent->frame,
-		  rc == -EBADMSG || rc == -EUCLEAN ? "damaged (checksum)" : strerror(-rc));
+		  (unsigned long long)extent->frame, error_text(rc));
 	return -EIO;
 }
 

@@ -136,11 +136,6 @@ static bool cancelled(const struct pass *pass)
 	return pass->progress && pass->progress->cancel;
 }
 
-static const char *words(int error)
-{
-	return error == -EBADMSG ? "damaged (checksum)" : strerror(-error);
-}
-
 static void note_damage(struct pass *pass, uint64_t frame, const struct frame_record *record,
 			const struct frame_flaw *flaw, int error)
 {
@@ -161,7 +156,7 @@ static void note_damage(struct pass *pass, uint64_t frame, const struct frame_re
 	log_error("%s: frame %llu (%s, segment %llu, offset %u): %s; `terrace damaged` lists all "
 		  "files and ranges",
 		  path, (unsigned long long)frame, place ? place : tier->name,
-		  (unsigned long long)record->segment, record->off, words(error));
+		  (unsigned long long)record->segment, record->off, error_text(error));
 }
 
 /* The line that named no file is followed by one that does. */

@@ -89,7 +89,7 @@ static void tell_breaker(struct pool *pool, uint32_t tier, const struct breaker 
 		log_warning("tier %s: moves stop for %u s: %s", pool->config.tiers[tier].name,
 			    breaker->pause_s,
 			    breaker->storm ? "more is moved into it than it holds"
-					   : strerror(-breaker->error));
+					   : error_text(breaker->error));
 	else if (breaker->state == BREAKER_CLOSED)
 		log_info("tier %s: moves go on", pool->config.tiers[tier].name);
 }
@@ -149,7 +149,7 @@ static void park(void *arg, const struct move_left *left)
 		return;
 	if (!left->error) { /* nothing in it may move: no failure, and nothing to show */
 		pthread_mutex_lock(&engine->lock);
-		held_add(engine->held, left->frame, (uint32_t)(clock_wall_ns() / 1000000000));
+		held_add(engine->held, left->frame, clock_wall_s());
 		pthread_mutex_unlock(&engine->lock);
 		return;
 	}
@@ -159,8 +159,7 @@ static void park(void *arg, const struct move_left *left)
 	pthread_mutex_unlock(&engine->lock);
 	if (!fresh)
 		return;
-	snprintf(event.text, sizeof(event.text), "%s",
-		 left->error == -EBADMSG ? "damaged (checksum)" : strerror(-left->error));
+	snprintf(event.text, sizeof(event.text), "%s", error_text(left->error));
 	events_add(pool->events, &event);
 }
 

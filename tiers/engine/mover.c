@@ -83,8 +83,7 @@ static void source_failed(struct move *move, const struct source *source)
 	log_error("tier %s, segment %llu, offset %u: frame %llu cannot be moved: %s",
 		  move->pool->config.tiers[source->record.tier].name,
 		  (unsigned long long)source->record.segment, source->record.off,
-		  (unsigned long long)source->id,
-		  source->error == -EBADMSG ? "damaged (checksum)" : strerror(-source->error));
+		  (unsigned long long)source->id, error_text(source->error));
 	if (source->error != -EBADMSG && source->error != -ENOMEM && !move->result->read_error)
 		move->result->read_error = source->error;
 	move_fail(move, source->error);
