@@ -30,3 +30,10 @@ uint64_t clock_thread_ns(void)
 {
 	return (uint64_t)read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
+
+uint32_t clock_s(uint64_t ns)
+{
+	uint64_t s = ns / 1000000000;
+
+	return s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
+}

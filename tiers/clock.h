@@ -13,6 +13,7 @@
 uint64_t clock_mono_ns(void);
 int64_t clock_wall_ns(void);	/* since 1970 */
 uint32_t clock_wall_s(void);	/* ... as frames' records, budgets and breakers count */
+uint32_t clock_s(uint64_t ns);	/* a length of time, cut to whole seconds, UINT32_MAX at most */
 uint64_t clock_thread_ns(void); /* CPU time of this thread */
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tiers/clock.h"
 #include "tiers/places.h"
 #include "tiers/pool_impl.h"
 
@@ -49,17 +50,10 @@ void pool_tunables(struct pool *pool, struct tunables *out)
 	pthread_rwlock_unlock(&pool->tunables_lock);
 }
 
-static uint32_t seconds(uint64_t ns)
-{
-	uint64_t s = ns / 1000000000;
-
-	return s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
-}
-
 int pool_tunables_set(struct pool *pool, const struct pool_config *config)
 {
 	struct tunables tunables;
-	uint32_t s = seconds(config->heat_half_life_ns);
+	uint32_t s = clock_s(config->heat_half_life_ns);
 	int rc = tunables_init(&tunables, config);
 
 	if (rc < 0)
@@ -67,7 +61,7 @@ int pool_tunables_set(struct pool *pool, const struct pool_config *config)
 	pthread_rwlock_wrlock(&pool->tunables_lock);
 	pool->tunables = tunables;
 	pthread_rwlock_unlock(&pool->tunables_lock);
-	pool->promote_window_s = seconds(config->promote_window_ns);
+	pool->promote_window_s = clock_s(config->promote_window_ns);
 	pool->heat_half_life_s = s ? s : 1;
 	return 0;
 }

@@ -419,6 +419,8 @@ static void test_merge(void **state)
 	struct object *object, *holes;
 	unsigned before = 0, after = 0;
 	struct engine_stats first, second;
+	struct plan plan;
+	uint64_t merged = 0;
 	struct fix_pool fix;
 	uint8_t *want = malloc(MIB);
 	struct txn *txn;
@@ -440,7 +442,15 @@ static void test_merge(void **state)
 	assert_int_equal(object_extents(object, count_extent, &before), 0);
 	assert_true(before > 100);
 	tick(2 * HOUR);
+	fix.pool->engine->merge_from = 1;
+	assert_int_equal(pool_plan(fix.pool, &plan), 0);
+	for (size_t i = 0; i < plan.nmoves; i++)
+		merged += plan.moves[i].reason == REASON_CLEAN ? plan.moves[i].raw : 0;
+	plan_release(&plan);
+	assert_int_equal(merged, MIB);
+	assert_int_equal(fix.pool->engine->merge_from, 1); /* a plan changes nothing */
 	assert_int_equal(pool_run(fix.pool, NULL), 0);
+	assert_int_equal(fix.pool->engine->merge_from, 0);
 	assert_int_equal(object_extents(object, count_extent, &after), 0);
 	assert_in_range(after, 1, 20);
 	stats(&fix, &first);

@@ -125,20 +125,17 @@ static bool in_pieces(const struct extent_list *list)
 static int merge_extents(struct clean *clean, uint64_t object, const struct extent_list *list)
 {
 	const struct engine_facts *facts = &clean->survey->facts;
+	struct choice choice;
+	size_t i = 0;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < list->count; i++) {
-		struct choice choice = {
-			.frame = list->items[i].frame, .object = object, .rewrite = true};
-
-		if (frame_record_get(clean->pool, choice.frame, &choice.record) < 0 ||
-		    choice.record.tier == 0 || choice.record.tier >= facts->ntiers)
-			continue;
+	while (rc == 0 && object_choice_next(clean->pool, object, list, &i, &choice)) {
 		engine_frame_facts(clean->pool, choice.frame, &choice.record, &choice.facts);
 		/* Still being written to: it would be in pieces again. */
 		if (choice.facts.parked || facts->now_s - choice.facts.heat.last_s <
 						   facts->tiers[choice.record.tier].min_age_s)
 			continue;
+		choice.rewrite = true;
 		choice.verdict = (struct verdict){.to = choice.record.tier, .reason = REASON_CLEAN};
 		rc = clean->take(clean->arg, &choice);
 	}
@@ -169,20 +166,14 @@ static int merge_object(void *arg, struct object *object)
 static int merge_some(struct clean *clean)
 {
 	struct pool *pool = clean->pool;
-	uint64_t *ids = malloc(OBJECTS_A_PASS * sizeof(*ids)), from;
+	uint64_t *ids = malloc(OBJECTS_A_PASS * sizeof(*ids));
 	size_t n = 0;
 	int rc = ids ? 0 : -ENOMEM;
 
-	pthread_mutex_lock(&pool->engine->lock);
-	from = pool->engine->merge_from;
-	pthread_mutex_unlock(&pool->engine->lock);
 	if (rc == 0)
-		rc = objects_next(pool, &from, ids, OBJECTS_A_PASS, &n);
+		rc = objects_next(pool, &clean->survey->merge_from, ids, OBJECTS_A_PASS, &n);
 	if (rc == 0)
 		rc = objects_look(pool, ids, n, merge_object, clean);
-	pthread_mutex_lock(&pool->engine->lock);
-	pool->engine->merge_from = from;
-	pthread_mutex_unlock(&pool->engine->lock);
 	free(ids);
 	return rc;
 }

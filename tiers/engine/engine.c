@@ -156,9 +156,7 @@ void engine_foreground(struct pool *pool, struct pace_facts *out)
 		pthread_mutex_lock(&engine->lock);
 		latency_since(&now, &engine->seen[t], &since);
 		engine->seen[t] = now;
-		pthread_mutex_unlock(&engine->lock);
 		latency_add(&recent, &since.kind[LATENCY_READ]);
-		pthread_mutex_lock(&engine->lock);
 		latency_add(&quiet, &engine->quiet[t].kind[LATENCY_READ]);
 		pthread_mutex_unlock(&engine->lock);
 	}
@@ -309,6 +307,7 @@ static int engine_pass(struct pool *pool, struct move_progress *progress, bool b
 	budgets_store(pool);
 	pthread_mutex_lock(&engine->lock);
 	engine->facts = survey->facts;
+	engine->merge_from = survey->merge_from;
 	memcpy(engine->stats.blocked, pass.blocked, sizeof(pass.blocked));
 	engine->stats.last_pass_ns = clock_mono_ns() - began;
 	pthread_mutex_unlock(&engine->lock);
@@ -342,7 +341,7 @@ void *pool_engine(void *arg)
 
 		pthread_mutex_lock(&pool->engine->lock);
 		pool->engine->stats.next_pass_s =
-			clock_wall_ns() / 1000000000 +
+			clock_wall_s() +
 			(int64_t)(due > clock_mono_ns() ? (due - clock_mono_ns()) / 1000000000 : 0);
 		pthread_mutex_unlock(&pool->engine->lock);
 		pthread_mutex_lock(&pool->thread_lock);
@@ -387,8 +386,8 @@ void pool_engine_stats(struct pool *pool, struct engine_stats *out)
 	for (uint32_t i = 0; parking_at(engine->parking, i); i++) {
 		const struct parked *work = parking_at(engine->parking, i);
 
-		out->parked += work->error != 0;
-		out->parked_bytes += work->error ? work->bytes : 0;
+		out->parked++;
+		out->parked_bytes += work->bytes;
 	}
 	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
 		struct engine_tier_stats *tier = &out->tiers[t];
@@ -421,9 +420,8 @@ int pool_parked(struct pool *pool, int (*each)(void *arg, const struct parked *p
 	if (!list)
 		return -ENOMEM;
 	pthread_mutex_lock(&engine->lock);
-	for (uint32_t i = 0; parking_at(engine->parking, i); i++)
-		if (parking_at(engine->parking, i)->error)
-			list[n++] = *parking_at(engine->parking, i);
+	for (; parking_at(engine->parking, (uint32_t)n); n++)
+		list[n] = *parking_at(engine->parking, (uint32_t)n);
 	pthread_mutex_unlock(&engine->lock);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = each(arg, &list[i]);

@@ -47,8 +47,8 @@ struct engine {
 	struct engine_facts facts; /* of the last pass; now_s 0: there was none */
 	struct engine_stats stats; /* counters; the rest is filled in when asked for */
 	uint64_t sweep_from;	   /* object id: where the next look at policies begins */
-	uint64_t merge_from;	   /* ... and the next look for files in pieces */
-	uint64_t survey_frames;	   /* most that one survey looks at; constant but for tests */
+	uint64_t merge_from;	/* ... and the next look for files in pieces; passes move it on */
+	uint64_t survey_frames; /* most that one survey looks at; constant but for tests */
 	uint64_t opened_ns;
 	struct latency_view seen[CONFIG_TIERS_MAX];  /* when the foreground was last looked at */
 	struct latency_view quiet[CONFIG_TIERS_MAX]; /* what it did while nothing moved */
@@ -83,7 +83,9 @@ struct survey {
 	struct rank_histogram old[CONFIG_TIERS_MAX]; /* of them, those that may leave now */
 	struct survey_segment *segments; /* those that were looked at, the coldest first ... */
 	size_t nsegments;
-	size_t nall; /* ... and behind them, picked at random, those that were not */
+	size_t nall;	     /* ... and behind them, picked at random, those that were not */
+	uint64_t merge_from; /* where the look for files in pieces begins, and then, where it ended
+			      */
 };
 
 /* Looks at the frames of all directory tiers, of at most SURVEY_FRAMES: of a larger pool, at
@@ -121,6 +123,10 @@ int planner_object(struct pool *pool, const struct engine_facts *facts, struct o
  * for which writers wait grows with the file: fills the list anew and sets *from to where to go on,
  * UINT64_MAX at the end. */
 int object_extents_next(struct object *object, uint64_t *from, struct extent_list *list);
+/* Of such a list, from *i on: the object's bytes in the next frame that is on a directory tier, as
+ * a choice without a verdict. Extents side by side in one frame are one. False at the end. */
+bool object_choice_next(struct pool *pool, uint64_t object, const struct extent_list *list,
+			size_t *i, struct choice *out);
 /* Ids of up to n objects at or after *from, which is then where to go on, 0 at the end. */
 int objects_next(struct pool *pool, uint64_t *from, uint64_t *ids, size_t n, size_t *got);
 /* Calls each() for those of the objects that are still there; ends on non-zero, which is returned.

@@ -72,20 +72,30 @@ int object_extents_next(struct object *object, uint64_t *from, struct extent_lis
 	return rc;
 }
 
+bool object_choice_next(struct pool *pool, uint64_t object, const struct extent_list *list,
+			size_t *i, struct choice *out)
+{
+	while (*i < list->count) {
+		uint64_t frame = list->items[*i].frame;
+
+		*out = (struct choice){.frame = frame, .object = object};
+		for (; *i < list->count && list->items[*i].frame == frame; ++*i)
+			out->bytes += list->items[*i].len;
+		if (frame_record_get(pool, frame, &out->record) == 0 && out->record.tier > 0 &&
+		    out->record.tier < pool->config.ntiers)
+			return true;
+	}
+	return false;
+}
+
 static int object_some(struct pool *pool, const struct engine_facts *facts, uint64_t object,
 		       const struct extent_list *list, choice_take *take, void *arg)
 {
+	struct choice choice;
+	size_t i = 0;
 	int rc = 0;
 
-	for (size_t i = 0, n; rc == 0 && i < list->count; i += n) {
-		struct choice choice = {.frame = list->items[i].frame, .object = object};
-
-		/* Extents side by side in one frame are one choice. */
-		for (n = 0; i + n < list->count && list->items[i + n].frame == choice.frame; n++)
-			choice.bytes += list->items[i + n].len;
-		if (frame_record_get(pool, choice.frame, &choice.record) < 0 ||
-		    choice.record.tier == 0 || choice.record.tier >= facts->ntiers)
-			continue;
+	while (rc == 0 && object_choice_next(pool, object, list, &i, &choice)) {
 		engine_frame_facts(pool, choice.frame, &choice.record, &choice.facts);
 		if (policy_choice(pool, facts, object, &choice))
 			rc = take(arg, &choice);

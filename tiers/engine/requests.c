@@ -64,25 +64,19 @@ struct asked {
 	uint64_t bytes;
 };
 
-static int ask_some(struct asked *asked, uint64_t object, const struct extent_list *list,
-		    uint64_t *last)
+static int ask_some(struct asked *asked, uint64_t object, const struct extent_list *list)
 {
+	struct choice choice;
+	size_t i = 0;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < list->count; i++) {
-		struct choice choice = {.frame = list->items[i].frame,
-					.object = object,
-					.bytes = list->items[i].len,
-					.verdict = {.to = asked->to, .reason = REASON_ASKED}};
-
-		if (frame_record_get(asked->pool, choice.frame, &choice.record) < 0 ||
-		    choice.record.tier == 0 || choice.record.tier == (uint32_t)asked->to)
+	while (rc == 0 && object_choice_next(asked->pool, object, list, &i, &choice)) {
+		if (choice.record.tier == (uint32_t)asked->to)
 			continue;
-		asked->bytes += list->items[i].len;
-		if (!asked->executor || choice.frame == *last)
-			continue;
-		*last = choice.frame;
-		rc = executor_add(asked->executor, &choice);
+		asked->bytes += choice.bytes;
+		choice.verdict = (struct verdict){.to = asked->to, .reason = REASON_ASKED};
+		if (asked->executor)
+			rc = executor_add(asked->executor, &choice);
 	}
 	return rc;
 }
@@ -92,13 +86,13 @@ static int ask_object(void *arg, struct object *object)
 {
 	struct asked *asked = arg;
 	struct extent_list list = {0};
-	uint64_t from = 0, last = 0;
+	uint64_t from = 0;
 	int rc = 0;
 
 	while (rc == 0 && from != UINT64_MAX && !asked->pool->stopping) {
 		rc = object_extents_next(object, &from, &list);
 		if (rc == 0)
-			rc = ask_some(asked, object->id, &list, &last);
+			rc = ask_some(asked, object->id, &list);
 	}
 	extent_list_release(&list);
 	return rc;

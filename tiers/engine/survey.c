@@ -50,13 +50,6 @@ static void tier_rates(struct pool *pool, uint32_t tier, struct tier_facts *out)
 }
 
 /* "Never" may be more than 32 bits of seconds. */
-static uint32_t seconds_of(uint64_t ns)
-{
-	uint64_t s = ns / 1000000000;
-
-	return s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
-}
-
 static void window_facts(const struct tunables *tunables, struct engine_facts *out)
 {
 	time_t now = (time_t)out->now_s;
@@ -79,7 +72,7 @@ static void tier_state(struct engine *engine, const struct tunables *tunables, u
 
 	tier->high = tier->size / 100 * tunables->tiers[t].high_percent;
 	tier->low = tier->size / 100 * tunables->tiers[t].low_percent;
-	tier->min_age_s = seconds_of(tunables->tiers[t].min_age_ns);
+	tier->min_age_s = clock_s(tunables->tiers[t].min_age_ns);
 	tier->write_left =
 		budget_left(&engine->budgets[t], tunables->tiers[t].write_budget, out->now_s);
 	tier->budget_at_s = budget_renewed_at(out->now_s);
@@ -99,8 +92,8 @@ void engine_facts_now(struct pool *pool, struct engine_facts *out)
 	*out = (struct engine_facts){.now_s = clock_wall_s(),
 				     .ntiers = pool->config.ntiers,
 				     .heat = pool_heat_scale(pool),
-				     .promote_window_s = seconds_of(tunables.promote_window_ns),
-				     .residency_s = seconds_of(tunables.residency_ns)};
+				     .promote_window_s = clock_s(tunables.promote_window_ns),
+				     .residency_s = clock_s(tunables.residency_ns)};
 	window_facts(&tunables, out);
 	for (uint32_t t = 1; t < out->ntiers; t++) {
 		tier_fill(pool, t, &out->tiers[t]);
@@ -326,6 +319,9 @@ int survey_make(struct pool *pool, struct survey **out)
 	if (!survey)
 		return -ENOMEM;
 	engine_facts_now(pool, &survey->facts);
+	pthread_mutex_lock(&pool->engine->lock);
+	survey->merge_from = pool->engine->merge_from;
+	pthread_mutex_unlock(&pool->engine->lock);
 	rc = list_segments(pool, survey, stored);
 	if (rc == 0)
 		shuffle(survey->segments, survey->nsegments, clock_mono_ns());
