@@ -58,7 +58,9 @@ static void print_end(const json_t *job)
 	const char *to = control_text(job, "to");
 
 	if (!control_number(job, "moved")) {
-		printf("nothing to move\n");
+		printf("nothing to move%s\n", strcmp(control_text(job, "verb"), "run") == 0
+						      ? " (what is held up, and why: terrace plan)"
+						      : "");
 		return;
 	}
 	printf("moved %s", text_size(control_number(job, "moved"), false, moved));
