@@ -88,6 +88,11 @@ static const struct verb verbs[] = {
 	 "What reads and scrubs have found. An entry goes when it is overwritten, deleted or "
 	 "mended.\n"
 	 "Ends with 0 when there are any, 3 when there are none."},
+	{"import", "DIR PATH", "copy a tree into the pool with all that it carries",
+	 OPTION_CHECKSUM | OPTION_PROGRESS | OPTION_DRY_RUN | OPTION_JSON, 2, 2, verb_import,
+	 "What is in DIR comes into the folder PATH of a mounted pool, is read back, and is\n"
+	 "durable at the end. What is there and same is not copied again, so the same command\n"
+	 "goes on after Ctrl-C. Ends with 1 when files could not be imported; each is named."},
 	{"sync", "[MNT]", "make everything durable now", OPTION_JSON, 0, 1, verb_sync, NULL},
 	{"umount", "[MNT]", "unmount and wait until the daemon has ended", OPTION_JSON, 0, 1,
 	 verb_umount, NULL},
@@ -127,6 +132,8 @@ static const struct {
 	{OPTION_STATUS, "status", 's', NULL, "how far it is, and what the last one found"},
 	{OPTION_ASYNC, "async", 'a', NULL, "start the job and return; prints its number"},
 	{OPTION_PROGRESS, "progress", 'p', "MODE", "auto, tty (a bar), plain (lines) or off"},
+	{OPTION_CHECKSUM, "checksum", 'c', NULL,
+	 "compare bytes, not size and time, of what is there"},
 	{OPTION_RUNTIME, "runtime", 'r', NULL, "until the next mount: leave the file as it is"},
 	{OPTION_RECURSIVE, "recursive", 'r', NULL, "folders with all that is below"},
 	{OPTION_VERBOSE, "verbose", 'v', NULL, "list every extent"},

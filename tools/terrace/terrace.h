@@ -45,6 +45,7 @@ enum option_bit {
 	OPTION_STATUS = 1u << 14,
 	OPTION_REPAIR = 1u << 16,
 	OPTION_DEEP = 1u << 17,
+	OPTION_CHECKSUM = 1u << 22,
 	OPTION_RUNTIME = 1u << 23,
 	OPTION_SIM_TIER = 1u << 24, /* those of simulate */
 	OPTION_FORMAT = 1u << 25,
@@ -102,6 +103,7 @@ enum exit_code verb_iostat(const struct options *options);
 enum exit_code verb_top(const struct options *options);
 enum exit_code verb_events(const struct options *options);
 enum exit_code verb_config(const struct options *options);
+enum exit_code verb_import(const struct options *options);
 enum exit_code verb_sync(const struct options *options);
 enum exit_code verb_scrub(const struct options *options);
 enum exit_code verb_damaged(const struct options *options);
