@@ -101,6 +101,15 @@ static int name_drop(struct inodes *inodes, const struct name *name, enum check_
 	return rc < 0 ? rc : check_mend(inodes->fsc->check);
 }
 
+static int name_dangling(struct inodes *inodes, const struct name *name)
+{
+	int rc = check_lost_add(inodes->fsc->check, name->id);
+
+	return rc < 0 ? rc
+		      : name_drop(inodes, name, CHECK_NAME_DANGLING,
+				  "leads to an inode that does not exist");
+}
+
 static int name_type(struct inodes *inodes, const struct name *name, uint8_t type)
 {
 	struct dir dir = fs_check_dir(inodes->fsc, name->folder);
@@ -147,14 +156,17 @@ static int name_take(struct inodes *inodes, struct one *one, const struct name *
 
 static int names_of(struct inodes *inodes, uint64_t id, struct one *one)
 {
+	bool other = check_is_recovered(inodes->fsc->check, id);
 	int rc = 0;
 
 	while (rc == 0 && inodes->name.id == id) {
-		if (one->there)
+		if (one->there && other)
+			rc = name_drop(inodes, &inodes->name, CHECK_NAME_DANGLING,
+				       "leads to a file whose record is lost");
+		else if (one->there)
 			rc = name_take(inodes, one, &inodes->name);
 		else if (id != OBJECT_ID_ROOT)
-			rc = name_drop(inodes, &inodes->name, CHECK_NAME_DANGLING,
-				       "leads to an inode that does not exist");
+			rc = name_dangling(inodes, &inodes->name);
 		if (rc == 0)
 			rc = name_next(inodes);
 	}

@@ -621,6 +621,20 @@ static void break_object(struct fix_break_pool *pool)
 	put_one(pool, key, key_1(key, KEY_OBJECT, pool->small), "nonsense", 8);
 }
 
+static void break_object_large(struct fix_break_pool *pool)
+{
+	uint8_t key[KEY_LEN_1];
+
+	put_one(pool, key, key_1(key, KEY_OBJECT, pool->large), "nonsense", 8);
+}
+
+static void break_object_missing(struct fix_break_pool *pool)
+{
+	uint8_t key[KEY_LEN_1];
+
+	del_one(pool, key, key_1(key, KEY_OBJECT, pool->small));
+}
+
 static void break_extent(struct fix_break_pool *pool)
 {
 	uint8_t key[KEY_LEN_2];
@@ -1478,6 +1492,8 @@ const struct fix_break fix_breaks[] = {
 	{"a frame used in the future", CHECK_HEAT, MENDS, break_heat},
 	{"a frame's header", CHECK_FRAME_HEADER, DEEP, break_frame_header},
 	{"a frame's data", CHECK_FRAME_DATA, DEEP, break_frame_data},
+	{"a lost file's data", CHECK_FOUND, MENDS_LOSES, break_object_large},
+	{"no record of a file", CHECK_NAME_DANGLING, MENDS_LOSES, break_object_missing},
 	{"no record of a frame's place", CHECK_PLACED_MISSING, MENDS, break_placed_missing},
 	{"a record of a place without a frame", CHECK_PLACED, MENDS, break_placed},
 	{"no record of a segment", CHECK_SEGMENT_MISSING, MENDS, break_segment_missing},

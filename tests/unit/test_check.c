@@ -187,6 +187,63 @@ static void silent(void **state)
 	fix_break_free(&pool);
 }
 
+static const struct fix_break *kind_named(const char *name)
+{
+	for (unsigned i = 0; i < fix_breaks_count; i++)
+		if (!strcmp(fix_breaks[i].name, name))
+			return &fix_breaks[i];
+	fail_msg("no kind '%s'", name);
+	return NULL;
+}
+
+/* The data of a file whose record is lost is in lost+found, whole, though it shares a frame with
+ * others. */
+static void lost_and_found(const struct fix_break *kind)
+{
+	struct fix_break_pool pool;
+	struct check_result result;
+	struct found found;
+	uint64_t lost, id;
+	char name[32];
+
+	fix_break_new(&pool);
+	kind->run(&pool);
+	assert_int_equal(check(&pool, true, false, false, &found, &result), 0);
+	assert_int_equal(result.left, 0);
+	fix_break_open(&pool);
+	assert_int_equal(fix_id(&pool.fix, ROOT, "small"), 0);
+	lost = fix_id(&pool.fix, ROOT, "lost+found");
+	assert_int_equal(fix_stat(&pool.fix, lost).st_mode, S_IFDIR | 0700);
+	snprintf(name, sizeof(name), "#%llu", (unsigned long long)pool.small);
+	id = fix_id(&pool.fix, lost, name);
+	assert_int_equal(id, pool.small);
+	assert_int_equal(fix_stat(&pool.fix, id).st_mode, S_IFREG | 0600);
+	fix_content(&pool.fix, id, "small content");
+	assert_int_equal(fs_unlink(pool.fix.fs, lost, name), 0);
+	assert_int_equal(fs_rmdir(pool.fix.fs, ROOT, "lost+found"), 0);
+	fix_break_close(&pool);
+	expect_clean(&pool, true, "emptied");
+	fix_break_free(&pool);
+}
+
+static void record_damaged(void **state)
+{
+	(void)state;
+	lost_and_found(kind_named("a file's record"));
+}
+
+static void record_missing(void **state)
+{
+	(void)state;
+	lost_and_found(kind_named("no record of a file"));
+}
+
+static void value_damaged(void **state)
+{
+	(void)state;
+	lost_and_found(kind_named("a value: a file's record"));
+}
+
 /* A repair of a pool whose last daemon died keeps what only its tail and its RAM log hold. */
 static void repair_unclean(void **state)
 {
@@ -252,9 +309,10 @@ static void sorting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sorting),    cmocka_unit_test(silent),
-		cmocka_unit_test(every_code), cmocka_unit_test(repair_unclean),
-		cmocka_unit_test(every_kind),
+		cmocka_unit_test(sorting),	  cmocka_unit_test(silent),
+		cmocka_unit_test(every_code),	  cmocka_unit_test(repair_unclean),
+		cmocka_unit_test(record_damaged), cmocka_unit_test(record_missing),
+		cmocka_unit_test(value_damaged),  cmocka_unit_test(every_kind),
 	};
 
 	log_sink_set(no_lines, NULL);

@@ -194,7 +194,8 @@ static int damaged_value(void *arg, const void *key, size_t key_len)
 	if (check_report_at(check, CHECK_VALUE, true, "", "the value of key %c %s is damaged",
 			    k[0] > ' ' && k[0] < 127 ? k[0] : '?', hex))
 		check_del(check, key, key_len);
-	return 0;
+	return k[0] == KEY_OBJECT && key_len == KEY_LEN_1 ? check_lost_add(check, get_be64(k + 1))
+							  : 0;
 }
 
 /* What cannot be opened is told of; *usable says whether there is more to look at. */
@@ -315,6 +316,8 @@ void check_close(struct check *check)
 		meta_batch_free(check->batch);
 	sorter_free(check->users);
 	sorter_free(check->placed);
+	free(check->lost);
+	free(check->recovered);
 	free(check->mends);
 	free(check->actions);
 	free(check->ram_dir);
@@ -324,29 +327,45 @@ void check_close(struct check *check)
 /* Rounds -----------------------------------------------------------------------------------------
  */
 
-int check_pass(struct check *check)
+static int objects_and_frames(struct check *check)
 {
 	int rc;
 
 	sorter_free(check->users);
 	sorter_free(check->placed);
 	check->users = check->placed = NULL;
-	check->nobjects = 0;
-	check->result->objects = check->result->frames = check->result->segments = 0;
+	check->result->frames = 0;
 	check->result->bytes = 0;
 	rc = sorter_new(&check->users, USER_LEN, check_memory());
 	if (rc == 0)
 		rc = sorter_new(&check->placed, LAID_LEN, check_memory());
 	if (rc == 0)
-		rc = check_labels(check);
+		rc = check_objects(check);
+	return rc < 0 ? rc : check_frames(check);
+}
+
+int check_pass(struct check *check)
+{
+	unsigned round = check->round;
+	bool again = false;
+	int rc;
+
+	check->nobjects = 0;
+	check->result->objects = check->result->segments = 0;
+	rc = check_labels(check);
 	if (rc == 0)
 		rc = check_records(check);
 	if (rc == 0)
 		rc = check_placed(check);
 	if (rc == 0)
-		rc = check_objects(check);
-	if (rc == 0)
-		rc = check_frames(check);
+		rc = objects_and_frames(check);
+	if (rc == 0 && check->nlost && !check->result->live)
+		rc = check_found(check, &again);
+	if (rc == 0 && again) {
+		check->round++; /* what it tells of again is known */
+		rc = objects_and_frames(check);
+		check->round = round;
+	}
 	if (rc == 0)
 		rc = check_segments(check);
 	return rc < 0 ? rc : check_counts(check);
@@ -355,6 +374,7 @@ int check_pass(struct check *check)
 void check_round(struct check *check)
 {
 	check->round++;
+	check->nrecovered = 0;
 	check->changes = 0;
 	check->result->left = 0;
 }

@@ -77,6 +77,12 @@ const struct pool_config *check_config(struct check *check);
 struct check_result *check_result(struct check *check);
 size_t check_memory(void); /* for one sorter */
 
+/* Something speaks of an object that has no record: in the next round its data is looked for. */
+int check_lost_add(struct check *check, uint64_t object);
+/* Was the object put together in this round, from what frames say of themselves? Then it is not the
+ * file that its names meant. */
+bool check_is_recovered(const struct check *check, uint64_t object);
+
 /* path(arg, object, buf, cap): the object's path from the root. */
 void check_path_set(struct check *check,
 		    void (*path)(void *arg, uint64_t object, char *buf, size_t cap), void *arg);

@@ -48,6 +48,10 @@ struct check {
 
 	struct sorter *users;  /* extents by frame (objects.c -> frames.c) */
 	struct sorter *placed; /* frames by segment and offset (frames.c -> segments.c) */
+	uint64_t *lost; /* objects whose record is lost; some may have none any more by right */
+	size_t nlost, lost_cap, lost_sought;
+	uint64_t *recovered; /* of them, those that were put together in this round */
+	size_t nrecovered, recovered_cap;
 	uint64_t top_object, top_frame, top_segment; /* highest ids met */
 	uint64_t nobjects;
 	uint64_t top_epoch;
@@ -82,8 +86,18 @@ int check_segment_where(struct check *check, uint64_t id, uint8_t *tier, uint16_
 /* Where a file of that number is. Directories that cannot be told count as empty. -ENOENT. */
 int check_segment_find(struct check *check, uint64_t id, uint8_t *tier, uint16_t *place);
 
-/* deep.c: a frame as it is stored. */
+/* placed.c: what the frame at that place says of itself, with nothing known of it. */
 struct frame_header;
+int check_header_load(struct check *check, uint64_t segment, uint64_t off, uint8_t tier,
+		      uint16_t place, struct frame_header *out);
+
+/* found.c: data of objects whose record is lost. */
+/* Makes records for those that frames speak of. *any: there are some: objects and frames must be
+ * looked at again. */
+int check_found(struct check *check, bool *any);
+bool check_object_there(struct check *check, uint64_t object);
+
+/* deep.c: a frame as it is stored. */
 struct deep;
 int deep_new(struct deep **out, struct check *check);
 void deep_free(struct deep *deep);

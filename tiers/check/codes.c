@@ -61,6 +61,10 @@ static const struct check_kind kinds[] = {
 	{CHECK_HEAT, "the data would stay hot for ever", "sets the time to now"},
 	{CHECK_FRAME_HEADER, "reading the range is an error: restore the file, or delete it", NULL},
 	{CHECK_FRAME_DATA, "reading the range is an error: restore the file, or delete it", NULL},
+	{CHECK_FOUND,
+	 "data of a file whose record is lost; where frames disagree, the newest one "
+	 "counts, and that may be older than the file was",
+	 "makes a file of it in /lost+found"},
 	{CHECK_PLACED_MISSING, "space beside the frame may be given back with the frame in it",
 	 "adds the record"},
 	{CHECK_PLACED, "nothing finds it", "drops the record"},

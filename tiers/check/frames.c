@@ -195,14 +195,42 @@ static int user_check(struct frames *frames, struct one *one, const struct user 
 	return user_unknown(check, one, user);
 }
 
+/* Does it hold data of objects that should be there? They are remembered. */
+static int unused_holds(struct check *check, const struct one *one, bool *holds)
+{
+	const struct frame_record *record = &one->record;
+	struct frame_header header = {0};
+	int rc = check->result->live ? -EBUSY
+				     : check_header_load(check, record->segment, record->off,
+							 record->tier, record->place, &header);
+
+	*holds = false;
+	if (rc < 0 || header.id != one->id) { /* nothing can be said of it, nor read */
+		frame_header_release(&header);
+		return rc == -ENOMEM ? rc : 0;
+	}
+	for (uint32_t i = 0; rc == 0 && i < header.nextents; i++) {
+		if (check_object_there(check, header.extents[i].object))
+			continue; /* it has newer data there */
+		*holds = true;
+		rc = check_lost_add(check, header.extents[i].object);
+	}
+	frame_header_release(&header);
+	return rc;
+}
+
 /* Frees a frame that nothing uses, as the transaction that lets its last user go would have. */
 static int frame_unused(struct check *check, const struct one *one)
 {
 	const struct frame_record *record = &one->record;
 	uint8_t key[KEY_LEN_2], value[RECORD_SEGMENT_LEN];
 	struct segment_record segment;
+	bool holds;
 	size_t len;
+	int rc = unused_holds(check, one, &holds);
 
+	if (rc < 0 || holds) /* found.c's */
+		return rc;
 	if (!check_report(check, CHECK_UNUSED, true, 0,
 			  "frame %llu (%u bytes stored) is used by no file",
 			  (unsigned long long)one->id, record->stored_len))

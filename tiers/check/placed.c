@@ -11,9 +11,8 @@
 #include "tiers/clock.h"
 #include "tiers/io.h"
 
-/* What the frame at that place says of itself. */
-static int header_load(struct check *check, uint64_t segment, uint64_t off, uint8_t tier,
-		       uint16_t place, struct frame_header *out)
+int check_header_load(struct check *check, uint64_t segment, uint64_t off, uint8_t tier,
+		      uint16_t place, struct frame_header *out)
 {
 	uint8_t fixed[FRAME_FIXED_LEN], *buf = NULL;
 	uint32_t header_len, stored_len;
@@ -61,7 +60,7 @@ static int record_of(struct check *check, uint64_t frame, uint64_t segment, uint
 	int rc = check_segment_where(check, segment, &tier, &place);
 
 	if (rc == 0)
-		rc = header_load(check, segment, off, tier, place, &header);
+		rc = check_header_load(check, segment, off, tier, place, &header);
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc < 0 || header.id != frame || off > UINT32_MAX) {

@@ -106,7 +106,9 @@ static int check_object(struct check *check, const struct meta_item *item)
 
 	top(&check->top_object, id);
 	if (object_record_decode(item->value, item->len, &record) < 0)
-		return drop(check, item, CHECK_OBJECT, id, "the file's record cannot be read");
+		return check_lost_add(check, id) < 0 ? -ENOMEM
+						     : drop(check, item, CHECK_OBJECT, id,
+							    "the file's record cannot be read");
 	if (record.log_epoch > check->top_epoch)
 		check->top_epoch = record.log_epoch;
 	check->nobjects++;
