@@ -3,11 +3,13 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/status_text.h"
+#include "tiers/copier.h"
 #include "tiers/places.h"
 #include "tiers/pool.h"
 
@@ -73,6 +75,19 @@ static json_t *tier_json(struct pool *pool, uint32_t t, const struct tier_usage 
 	return json;
 }
 
+static json_t *copies_json(struct pool *pool)
+{
+	struct copier_status status;
+
+	pool_copies_status(pool, &status);
+	return json_pack("{s:i,s:o,s:o,s:f,s:o,s:o,s:s}", "keep",
+			 (int)pool_config(pool)->metadata_copies, "directories",
+			 number(status.dirs), "generation", number(status.newest.generation),
+			 "time", (double)status.newest.time_ns / 1e9, "bytes",
+			 number(status.newest.bytes), "written", number(status.written), "error",
+			 status.error ? strerror(-status.error) : "");
+}
+
 static json_t *make_stats(struct fs *fs, const char *mount)
 {
 	const struct pool_config *config = pool_config(fs->pool);
@@ -100,6 +115,7 @@ static json_t *make_stats(struct fs *fs, const char *mount)
 		number(space.total), "free", number(space.free), "tiers", tiers);
 	free(usage);
 	if (root) {
+		json_object_set_new(root, "metadata_copies", copies_json(fs->pool));
 		control_engine_json(fs, root);
 		control_damage_json(fs, root);
 	}

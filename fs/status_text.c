@@ -107,6 +107,26 @@ static const char *until(const json_t *stats, uint64_t when_s, char buf[TEXT_CEL
 	return buf;
 }
 
+/* How old the newest copy of the metadata is; nothing where there is nowhere to copy to. */
+static void print_copies(FILE *out, const json_t *stats)
+{
+	const json_t *copies = json_object_get(stats, "metadata_copies");
+	double now = json_number_value(json_object_get(stats, "time"));
+	double made = json_number_value(json_object_get(copies, "time"));
+	char text[TEXT_CELL];
+
+	if (!number_of(copies, "directories") || !number_of(copies, "keep"))
+		return;
+	if (!number_of(copies, "generation"))
+		fprintf(out, "metadata: not copied yet");
+	else
+		fprintf(out, "metadata: newest copy %s old",
+			text_time((uint64_t)(now > made ? now - made : 0), text));
+	if (*text_of(copies, "error"))
+		fprintf(out, "; the last try failed: %s", text_of(copies, "error"));
+	fputc('\n', out);
+}
+
 /* What holds moves back, a line each; nothing when all goes well. */
 static void print_notes(FILE *out, const json_t *stats, bool plain)
 {
@@ -161,6 +181,7 @@ char *status_text(const json_t *stats, bool plain)
 	if (!out)
 		return NULL;
 	print_notes(out, stats, plain);
+	print_copies(out, stats);
 	if (fclose(out) || !done) {
 		free(text);
 		text = NULL;

@@ -36,6 +36,8 @@ void config_pool_defaults(struct pool_config *config)
 	config->commit_interval_ns = 5 * SECOND;
 	config->checkpoint_interval_ns = 30 * SECOND;
 	config->journal_bytes = 16u << 20;
+	config->metadata_copies = 2;
+	config->metadata_copy_interval_ns = 3600 * SECOND;
 	config->run_interval_ns = 60 * SECOND;
 	config->promote_window_ns = 600 * SECOND;
 	config->move_pressure = 40;
@@ -470,6 +472,8 @@ int config_finish(struct pool_config *config, char *message, size_t message_cap)
 		config->checkpoint_interval_ns = defaults.checkpoint_interval_ns;
 	if (!config->journal_bytes)
 		config->journal_bytes = defaults.journal_bytes;
+	if (!config->metadata_copy_interval_ns)
+		config->metadata_copy_interval_ns = defaults.metadata_copy_interval_ns;
 	if (!config->run_interval_ns)
 		config->run_interval_ns = defaults.run_interval_ns;
 	if (!config->promote_window_ns)

@@ -73,10 +73,12 @@ struct pool_config {
 	uint8_t uuid[16];
 	char *meta_path; /* the metadata's folder; default: meta/ in the first directory tier's
 			    first path */
-	uint64_t commit_interval_ns;	 /* default 5 s */
-	uint64_t checkpoint_interval_ns; /* default 30 s */
-	uint64_t journal_bytes;		 /* a checkpoint is due beyond this; default 16 MiB */
-	uint64_t run_interval_ns;	 /* between passes of the tier engine; default 60 s */
+	uint64_t commit_interval_ns;	    /* default 5 s */
+	uint64_t checkpoint_interval_ns;    /* default 30 s */
+	uint64_t journal_bytes;		    /* a checkpoint is due beyond this; default 16 MiB */
+	uint32_t metadata_copies;	    /* generations kept in each directory; default 2 */
+	uint64_t metadata_copy_interval_ns; /* default 1 h */
+	uint64_t run_interval_ns;	    /* between passes of the tier engine; default 60 s */
 	uint64_t promote_window_ns; /* two reads of a frame within it promote it; default 10 min */
 	uint64_t move_bandwidth;    /* bytes/s of background moves, 0 = no limit; default 0 */
 	uint32_t move_iops;	    /* frames/s of background moves, 0 = no limit; default 0 */

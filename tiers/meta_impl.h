@@ -8,6 +8,7 @@
 #include "tiers/meta.h"
 
 struct memtable;
+struct snapshot_gate;
 struct tree;
 
 /* Where a read looks, in this order; the first word on a key counts. */
@@ -32,6 +33,7 @@ struct meta_ops { /* see meta.h; every member is mandatory */
 	/* The tables stay until sources_put(). A tree is to be looked at after this call only. */
 	void (*sources_get)(struct meta *meta, struct meta_sources *out);
 	void (*sources_put)(struct meta *meta, struct meta_sources *sources);
+	struct snapshot_gate *(*gate)(struct meta *meta); /* NULL: there is no tree */
 };
 
 struct meta { /* first member of every engine */

@@ -31,6 +31,7 @@
 #include "tiers/log.h"
 #include "tiers/memtable.h"
 #include "tiers/meta_impl.h"
+#include "tiers/meta_snapshot.h"
 #include "tiers/meta_tree.h"
 #include "tiers/tail.h"
 
@@ -55,6 +56,7 @@ struct store {
 	struct tree *tree;
 	struct journal *journal;
 	struct tail *tail;
+	struct snapshot_gate gate; /* its lock is taken after checkpoint_lock */
 
 	pthread_mutex_t checkpoint_lock;
 
@@ -289,7 +291,7 @@ static int frozen_write(struct store *store, struct memtable *frozen, uint64_t s
 		return rc;
 	/* Without another file the journal goes on in this one; only its room comes back later. */
 	(void)journal_prepare(store->journal);
-	return tree_write(store->tree, frozen, seq);
+	return snapshot_tree_write(&store->gate, store->tree, frozen, seq);
 }
 
 /* apply_lock is held at both ends only; meanwhile appliers fill the live table. */
@@ -456,6 +458,11 @@ static void store_stats(struct meta *meta, struct meta_stats *out)
 	out->emergencies = atomic_load(&store->emergencies);
 }
 
+static struct snapshot_gate *store_gate(struct meta *meta)
+{
+	return &store_of(meta)->gate;
+}
+
 /* Opening and closing. ------------------------------------------------------------------------- */
 
 /* Also for a half-opened store: what is not there yet is NULL. */
@@ -467,6 +474,7 @@ static void store_release(struct store *store, bool remove_tail)
 	tables_put(store->tables);
 	if (store->lock_fd >= 0)
 		io_close(store->lock_fd);
+	pthread_mutex_destroy(&store->gate.lock);
 	pthread_mutex_destroy(&store->checkpoint_lock);
 	pthread_mutex_destroy(&store->apply_lock);
 	pthread_mutex_destroy(&store->tables_lock);
@@ -609,6 +617,7 @@ static const struct meta_ops store_ops = {
 	.stats = store_stats,
 	.sources_get = store_sources_get,
 	.sources_put = store_sources_put,
+	.gate = store_gate,
 };
 
 int meta_open_lmdb(struct meta **out, const struct meta_options *options,
@@ -625,6 +634,7 @@ int meta_open_lmdb(struct meta **out, const struct meta_options *options,
 	store->lock_fd = -1;
 	store->memtable_bytes =
 		options->memtable_bytes ? options->memtable_bytes : MEMTABLE_BYTES_DEFAULT;
+	pthread_mutex_init(&store->gate.lock, NULL);
 	pthread_mutex_init(&store->checkpoint_lock, NULL);
 	pthread_mutex_init(&store->apply_lock, NULL);
 	pthread_mutex_init(&store->tables_lock, NULL);

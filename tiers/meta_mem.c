@@ -99,6 +99,12 @@ static void mem_sources_put(struct meta *meta, struct meta_sources *sources)
 	(void)sources;
 }
 
+static struct snapshot_gate *mem_gate(struct meta *meta)
+{
+	(void)meta;
+	return NULL;
+}
+
 static const struct meta_ops mem_ops = {
 	.close = mem_close,
 	.abandon = mem_abandon,
@@ -112,6 +118,7 @@ static const struct meta_ops mem_ops = {
 	.stats = mem_stats,
 	.sources_get = mem_sources_get,
 	.sources_put = mem_sources_put,
+	.gate = mem_gate,
 };
 
 int meta_open_memory(struct meta **out)

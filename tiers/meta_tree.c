@@ -665,6 +665,11 @@ int tree_write(struct tree *tree, struct memtable *table, uint64_t seq)
 	return 0;
 }
 
+uint64_t tree_seq(const struct tree *tree)
+{
+	return tree->state.seq;
+}
+
 /* Only the flag changes; what batches the tree has stays as it is. */
 int tree_mark(struct tree *tree, bool clean)
 {

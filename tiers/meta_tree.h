@@ -63,6 +63,8 @@ int tree_read_value(struct tree_read *read, const uint8_t **value, size_t *len);
  */
 int tree_write(struct tree *tree, struct memtable *table, uint64_t seq);
 int tree_mark(struct tree *tree, bool clean);
+/* Of the last tree_write(); not while one runs. */
+uint64_t tree_seq(const struct tree *tree);
 
 /*
  * Sees to it that the file has blocks for `grow` more bytes of content that came in `items` words

@@ -21,6 +21,7 @@
 #include "tiers/config_keys.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
+#include "tiers/meta_copy.h"
 #include "tiers/pool_impl.h"
 
 #define CLOSE_WAIT_NS (10ull * 1000 * 1000 * 1000)
@@ -429,6 +430,7 @@ static int remove_locked(struct pool *pool, uint32_t t, uint32_t place, char *me
 			pool_place_open(pool, t, place);
 		return rc;
 	}
+	copy_remove_all(path);
 	/* A label that stays is nobody's: its medium may be dead. */
 	tier_place_remove(tier, place);
 	space_refresh(pool->space);

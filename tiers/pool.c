@@ -18,6 +18,7 @@
 #include <linux/magic.h>
 #include <unistd.h>
 
+#include "tiers/copier.h"
 #include "tiers/engine/engine.h"
 #include "tiers/flush.h"
 #include "tiers/log.h"
@@ -222,9 +223,10 @@ static void destroy_locks(struct pool *pool)
 
 int pool_start_threads(struct pool *pool)
 {
-	void *(*const run[])(void *) = {flush_thread, pool_committer, pool_engine, resident_thread};
+	void *(*const run[])(void *) = {flush_thread, pool_committer, pool_engine, resident_thread,
+					copier_thread};
 
-	for (; pool->nthreads < 4; pool->nthreads++) {
+	for (; pool->nthreads < 5; pool->nthreads++) {
 		int rc = pthread_create(&pool->threads[pool->nthreads], NULL, run[pool->nthreads],
 					pool);
 
@@ -295,6 +297,7 @@ static void release(struct pool *pool)
 	free(pool->freed.items);
 	free(pool->ordered);
 	free(pool->reap_ids);
+	copier_free(pool->copier);
 	space_free(pool->space);
 	heat_free(pool->heat);
 	engine_free(pool);
@@ -338,6 +341,7 @@ void pool_abandon(struct pool *pool)
 
 int pool_close(struct pool *pool)
 {
+	bool background = pool->nthreads;
 	int rc, closed;
 
 	stop_threads(pool);
@@ -355,6 +359,8 @@ int pool_close(struct pool *pool)
 		rc = pool_cut(pool);
 	}
 	pool_reclaim(pool);
+	if (rc == 0 && background)
+		copier_last(pool);
 	if (rc < 0)
 		log_error("%s: not everything could be written: %s; it is kept in %s until the "
 			  "next mount "
@@ -406,6 +412,8 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		rc = recover_synced(pool, pool->log_recovered);
 	if (rc == 0)
 		rc = recover_orphans(pool);
+	if (rc == 0)
+		rc = copier_new(pool, &pool->copier);
 	if (rc == 0)
 		rc = damages_load(pool);
 	if (rc == 0)

@@ -40,6 +40,7 @@
 #include "tiers/workers.h"
 
 struct frame_build;
+struct copier;
 struct session;
 struct resident;
 
@@ -168,6 +169,7 @@ struct pool {
 	uint64_t log_epoch; /* of the RAM log in use */
 	char *ram_dir;
 	struct session *session;
+	struct copier *copier;
 
 	pthread_mutex_t commit_lock;
 	_Atomic(pthread_t) commit_owner;
@@ -205,7 +207,7 @@ struct pool {
 	pthread_mutex_t thread_lock;
 	pthread_cond_t thread_wake;
 	_Atomic bool stopping; /* changed under thread_lock */
-	pthread_t threads[4];  /* flusher, committer, engine, resident */
+	pthread_t threads[5];  /* flusher, committer, engine, resident, copier */
 	unsigned nthreads;
 	bool abandoned;		       /* closing: ranges leave memory, the log keeps them */
 	_Atomic uint64_t flush_cursor; /* log position up to which the flusher has looked */

@@ -197,7 +197,7 @@ static bool queue_take_locked(struct workers *workers, bool idle, struct queued_
 
 /* For the life of the thread: an ordinary user could not take it back. A scheduler lets whoever
  * wakes up go before a thread this nice; the I/O priority counts with bfq and mq-deadline. */
-static void worker_step_back(void)
+void thread_step_back(void)
 {
 	setpriority(PRIO_PROCESS, (id_t)gettid(), IDLE_NICE);
 	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
@@ -211,7 +211,7 @@ static void *worker_main(void *arg)
 
 	self = worker;
 	if (worker->idle)
-		worker_step_back();
+		thread_step_back();
 	pthread_mutex_lock(&workers->lock);
 	for (;;) {
 		if (queue_take_locked(workers, worker->idle, &job)) {

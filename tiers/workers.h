@@ -39,4 +39,7 @@ int job_group_wait(struct job_group *group);
  * the thread. NULL: no memory. */
 struct codec_scratch *workers_thread_scratch(void);
 
+/* The calling thread is nice and has idle I/O priority from here on. */
+void thread_step_back(void);
+
 #endif
