@@ -13,7 +13,7 @@
 #include "compress/bytes.h"
 
 #define ATTR_VERSION 1u
-#define NS_PER_SEC   1000000000
+#define NS_PER_SEC   1000000000u
 #define BLOCK_BYTES  131072 /* st_blksize: a frame of the fast tier */
 #define FOLDER_BYTES 4096   /* st_size of a folder; some programs take 0 for "cannot be read" */
 
@@ -27,8 +27,11 @@ static uint8_t *put_time(uint8_t *p, struct attr_time time)
 	return p + 12;
 }
 
+/* NULL: not a time, or one before it was not. */
 static const uint8_t *get_time(const uint8_t *p, struct attr_time *out)
 {
+	if (!p || get_le32(p + 8) >= NS_PER_SEC)
+		return NULL;
 	out->sec = (int64_t)get_le64(p);
 	out->nsec = get_le32(p + 8);
 	return p + 12;
@@ -71,6 +74,8 @@ int attr_decode(const void *buf, size_t len, struct attr *out)
 	p = get_time(p, &out->mtime);
 	p = get_time(p, &out->ctime);
 	p = get_time(p, &out->btime);
+	if (!p)
+		return -EUCLEAN;
 	out->stamp_ns = (int64_t)get_le64(p);
 	out->cookie = len >= ATTR_LEN ? get_le64(p + 8) : 0;
 	return 0;

@@ -41,8 +41,8 @@ struct attr {
 };
 
 void attr_encode(const struct attr *attr, uint8_t buf[static ATTR_LEN]);
-/* Takes attributes without a cookie too. -EUCLEAN: too short, or a version this program does not
- * know. */
+/* Takes attributes without a cookie too. -EUCLEAN: too short, a version this program does not know,
+ * or a time of a second or more beyond its seconds. */
 int attr_decode(const void *buf, size_t len, struct attr *out);
 
 /* Tells an inode from an earlier one that had its number (after a power loss, numbers that were not

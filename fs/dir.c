@@ -50,6 +50,21 @@ int dir_name_init(struct dir_name *out, const char *text)
 	return 0;
 }
 
+/* A tombstone, or an inode with a name as dir_name_init() takes it: whoever walks a folder has room
+ * for no more. */
+static bool value_is_entry(const uint8_t *value, size_t len)
+{
+	size_t name_len = len - VALUE_HEAD;
+
+	if (len < VALUE_HEAD)
+		return false;
+	if (!get_le64(value))
+		return name_len == 0;
+	return name_len >= 1 && name_len <= DIR_NAME_MAX &&
+	       !memchr(value + VALUE_HEAD, 0, name_len) &&
+	       !memchr(value + VALUE_HEAD, '/', name_len);
+}
+
 /* The value at a cookie: -ENOENT, or 0 with *len >= VALUE_HEAD. */
 static int slot_get(const struct dir *dir, uint64_t cookie, uint8_t value[static VALUE_MAX],
 		    size_t *len)
@@ -59,7 +74,7 @@ static int slot_get(const struct dir *dir, uint64_t cookie, uint8_t value[static
 
 	key_put(key, dir->id, cookie);
 	r = meta_get(dir->meta, key, sizeof(key), value, VALUE_MAX, len);
-	if (!r && *len < VALUE_HEAD)
+	if (!r && !value_is_entry(value, *len))
 		r = -EUCLEAN;
 	return r == -ERANGE ? -EUCLEAN : r;
 }
@@ -202,7 +217,7 @@ int dir_walk(const struct dir *dir, uint64_t after,
 	while (!(r = meta_cursor_next(cursor, &item))) {
 		struct dir_entry entry;
 
-		if (item.key_len != KEY_LEN || item.len < VALUE_HEAD) {
+		if (item.key_len != KEY_LEN || !value_is_entry(item.value, item.len)) {
 			r = -EUCLEAN;
 			break;
 		}

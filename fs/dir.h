@@ -13,6 +13,8 @@
  *     that hash fills; so a missing key ends the search, and a folder is empty when it has no keys.
  *  2. Cookies are >= 256: 1 and 2 stand for "." and "..".
  *
+ * -EUCLEAN from all that read: a value that is no entry, whatever its checksum says.
+ *
  * Finding, and a change that relies on it, belong into one transaction of the caller.
  */
 #ifndef TERRACE_FS_DIR_H

@@ -207,7 +207,8 @@ int blockcache_pack(struct blockcache *cache, bool on)
 	if (on == packer->on)
 		return 0;
 	if (on) {
-		packer->stop = packer->called = false;
+		packer->stop = false;
+		packer->called = false;
 		rc = -pthread_create(&packer->thread, NULL, packer_thread, cache);
 	} else {
 		pthread_mutex_lock(&packer->lock);

@@ -48,6 +48,23 @@ static void round_trip(void **state)
 	assert_int_equal(attr_decode(buf, sizeof(buf), &out), -EUCLEAN);
 }
 
+/* Nanoseconds of a whole second: the kernel would be given a time that is none. */
+static void no_time(void **state)
+{
+	const size_t nanoseconds[] = {48, 60, 72, 84};
+	struct attr attr = {.mode = S_IFREG | 0644}, out;
+	uint8_t buf[ATTR_LEN];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		attr_encode(&attr, buf);
+		memcpy(buf + nanoseconds[i], "\xff\xc9\x9a\x3b", 4);
+		assert_int_equal(attr_decode(buf, sizeof(buf), &out), 0);
+		memcpy(buf + nanoseconds[i], "\x00\xca\x9a\x3b", 4);
+		assert_int_equal(attr_decode(buf, sizeof(buf), &out), -EUCLEAN);
+	}
+}
+
 /* The stored form is a promise: terrace-format(5). */
 static void golden(void **state)
 {
@@ -112,7 +129,8 @@ static void stats(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip), cmocka_unit_test(golden), cmocka_unit_test(times),
+		cmocka_unit_test(round_trip), cmocka_unit_test(no_time),
+		cmocka_unit_test(golden),     cmocka_unit_test(times),
 		cmocka_unit_test(privileges), cmocka_unit_test(stats),
 	};
 
