@@ -25,6 +25,7 @@
 #include "fs/jobs.h"
 #include "fs/policy.h"
 #include "fs/settings.h"
+#include "tiers/escape.h"
 #include "tiers/log.h"
 #include "tiers/object.h"
 
@@ -71,6 +72,7 @@ struct control {
 	struct attr_time born;
 	pthread_mutex_t lock;	    /* guards files and their links */
 	struct control_file *files; /* open ones */
+	size_t nfiles;
 };
 
 struct control_file {
@@ -281,6 +283,16 @@ static int make_text(struct control *control, uint64_t node, char **text)
 	return *text ? 0 : -ENOMEM;
 }
 
+bool control_crowded(struct control *control)
+{
+	bool crowded;
+
+	pthread_mutex_lock(&control->lock);
+	crowded = control->nfiles >= CONTROL_OTHERS_MAX;
+	pthread_mutex_unlock(&control->lock);
+	return crowded;
+}
+
 int control_open(struct control *control, uint64_t id, int flags, struct control_file **out)
 {
 	uint64_t node = id - CONTROL_BASE;
@@ -308,6 +320,7 @@ int control_open(struct control *control, uint64_t id, int flags, struct control
 	if (file->next)
 		file->next->link = &file->next;
 	control->files = file;
+	control->nfiles++;
 	pthread_mutex_unlock(&control->lock);
 	*out = file;
 	return 0;
@@ -319,6 +332,7 @@ void control_close(struct control_file *file)
 
 	pthread_mutex_lock(&control->lock);
 	*file->link = file->next;
+	control->nfiles--;
 	if (file->next)
 		file->next->link = file->link;
 	pthread_mutex_unlock(&control->lock);
@@ -366,11 +380,14 @@ int control_read(struct control_file *file, void *buf, size_t len, uint64_t off,
 	return r;
 }
 
-/* The file reads as the outcome from now on. Takes the reference; r: of the request. */
-static int answer(struct control_file *file, json_t *json, int r)
+/* The file reads as the outcome from now on: json, whose reference it takes, or what is wrong. */
+static int answer(struct control_file *file, json_t *json, int r, const char *message)
 {
-	char *reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	char shown[1024], *reply;
 
+	if (r) /* parts of names may be in it */
+		json = json_pack("{s:s}", "error", escape_line(message, shown, sizeof(shown)));
+	reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	pthread_mutex_lock(&file->lock);
 	free(file->text);
@@ -385,13 +402,10 @@ static int submit(struct control_file *file, const void *buf, size_t len)
 {
 	char message[512] = "no memory";
 	uint64_t number = 0;
-	json_t *json;
 	int r;
 
 	r = jobs_submit(file->control->jobs, buf, len, &number, message, sizeof(message));
-	json = r ? json_pack("{s:s}", "error", message)
-		 : json_pack("{s:I}", "job", (json_int_t)number);
-	return answer(file, json, r);
+	return answer(file, r ? NULL : json_pack("{s:I}", "job", (json_int_t)number), r, message);
 }
 
 /* One word, and perhaps the end of its line. */
@@ -413,11 +427,9 @@ static int steer(struct jobs *jobs, uint64_t number, const char *word, size_t le
 static int change_policy(struct control_file *file, const void *buf, size_t len)
 {
 	char message[512] = "no memory";
-	json_t *json;
 	int r = settings_change(file->control->fs->settings, buf, len, message, sizeof(message));
 
-	json = r ? json_pack("{s:s}", "error", message) : json_pack("{s:b}", "done", 1);
-	return answer(file, json, r);
+	return answer(file, r ? NULL : json_pack("{s:b}", "done", 1), r, message);
 }
 
 int control_write(struct control_file *file, const void *buf, size_t len)

@@ -52,6 +52,9 @@ int control_readdir(struct control *control, uint64_t id, uint64_t off,
 		    int (*each)(void *arg, const char *name, const struct stat *st, uint64_t next),
 		    void *arg);
 
+/* So many are open that only the pool's owner and root may open more: each holds its text. */
+#define CONTROL_OTHERS_MAX 1024u
+bool control_crowded(struct control *control);
 int control_open(struct control *control, uint64_t id, int flags, struct control_file **out);
 void control_close(struct control_file *file);
 /* -EAGAIN: a stream that has nothing yet. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/escape.h"
+
 const char *text_size(uint64_t bytes, bool plain, char buf[TEXT_CELL])
 {
 	static const char units[] = "KMGTPE";
@@ -75,6 +77,35 @@ struct table *table_new(const char *align)
 	return table;
 }
 
+/* Malloc'd, or NULL. */
+static char *shown(const char *text)
+{
+	size_t cap = ESCAPED_CAP(strlen(text));
+	char *buf = malloc(cap);
+
+	return buf ? escape_name(text, buf, cap) : NULL;
+}
+
+void print_name(FILE *out, const char *name)
+{
+	char *text = shown(name);
+
+	fputs(text ? text : "?", out);
+	free(text);
+}
+
+void print_name_line(const char *name)
+{
+	print_name(stdout, name);
+	putchar('\n');
+}
+
+void print_setting(const char *what, const char *text)
+{
+	printf("  %s: ", what);
+	print_name_line(text);
+}
+
 void table_row(struct table *table, ...)
 {
 	const char *cell;
@@ -88,7 +119,7 @@ void table_row(struct table *table, ...)
 
 		if (more)
 			table->cells = more;
-		if (!more || !(more[table->ncells] = strdup(cell))) {
+		if (!more || !(more[table->ncells] = shown(cell))) {
 			table->failed = true;
 			break;
 		}

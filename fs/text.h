@@ -20,7 +20,13 @@ const char *text_ratio(uint64_t raw, uint64_t stored, char buf[TEXT_CELL]);
 /* "12s", "3:05", "2:03:04". */
 const char *text_time(uint64_t seconds, char buf[TEXT_CELL]);
 
-/* A table: cells are copied, columns get as wide as they must, numbers stand to the right. */
+/* A name, or another text of which nobody knows what is in it, as escape_name() has it. */
+void print_name(FILE *out, const char *name);
+void print_name_line(const char *name);			/* and the end of a line, to stdout */
+void print_setting(const char *what, const char *text); /* "  what: text" */
+
+/* A table: cells are copied and printed as names are, columns get as wide as they must, numbers
+ * stand to the right. */
 struct table;
 /* `align`: one letter per column, 'l' or 'r'. NULL: no memory. */
 struct table *table_new(const char *align);

@@ -16,6 +16,7 @@
 #include "fs/fs.h"
 #include "fs/policy.h"
 #include "fs/xattr_text.h"
+#include "tiers/escape.h"
 #include "tiers/engine/engine.h"
 #include "tiers/object.h"
 #include "tiers/pool.h"
@@ -40,26 +41,19 @@ static const char *tier_name(const struct printer *printer, int tier)
 		       : "-";
 }
 
-/* Tabs and line ends divide fields and lines here, but may be in names. */
-static void make_plain(char *path)
-{
-	for (; *path; path++)
-		if ((unsigned char)*path < ' ')
-			*path = '?';
-}
-
 static void find_sources(struct printer *printer)
 {
 	struct fs *fs = printer->subject->fs;
-	char value[POLICY_TEXT_MAX];
+	char value[POLICY_TEXT_MAX], path[PATH_CAP];
 	uint64_t source;
 
 	for (unsigned kind = 0; kind < POLICY_KINDS; kind++) {
 		printer->source[kind][0] = '\0';
 		if (policy_source(fs->policy, printer->subject->id, kind, value, &source))
 			continue;
-		fs_path(fs, source, printer->source[kind], PATH_CAP);
-		make_plain(printer->source[kind]);
+		fs_path(fs, source, path, PATH_CAP);
+		/* Tabs and line ends divide fields and lines here. */
+		escape_name(path, printer->source[kind], PATH_CAP);
 	}
 }
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "tiers/escape.h"
+
 static struct {
 	pthread_mutex_t
 		lock; /* guards sink and arg; level and use_syslog are set before threads start */
@@ -20,7 +22,7 @@ static struct {
 void log_line(enum log_level level, const char *format, ...)
 {
 	static const int priority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-	char line[1024];
+	char line[1024], shown[1536];
 	va_list args;
 
 	if (level > logger.most)
@@ -28,13 +30,14 @@ void log_line(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	escape_line(line, shown, sizeof(shown));
 	pthread_mutex_lock(&logger.lock);
 	if (logger.sink)
-		logger.sink(logger.arg, level, line);
+		logger.sink(logger.arg, level, shown);
 	else if (logger.use_syslog)
-		syslog(priority[level], "%s", line);
+		syslog(priority[level], "%s", shown);
 	else
-		fprintf(stderr, "terrace: %s\n", line);
+		fprintf(stderr, "terrace: %s\n", shown);
 	pthread_mutex_unlock(&logger.lock);
 }
 

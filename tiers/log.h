@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One line per event, to stderr (foreground) or syslog (daemon). Each error is logged once, where
- * it is born: what, where, what to do. Any thread. Tests may take the lines over.
+ * it is born: what, where, what to do. What names in it may hold is
+ * escaped (tiers/escape.h). Any thread. Tests may take the lines over.
  */
 #ifndef TERRACE_TIERS_LOG_H
 #define TERRACE_TIERS_LOG_H

@@ -440,7 +440,7 @@ static void whys(void **state)
 	assert_string_equal(why(fix, f, 8), "none"); /* it wants nothing that could be ignored */
 	assert_int_equal(SET(d, "pin", "hdd"), 0);
 	assert_true(becomes(fix, f, "tier", "hdd"));
-	assert_string_equal(why(fix, f, 11), "pin hdd set on /d?x");
+	assert_string_equal(why(fix, f, 11), "pin hdd set on /d\\tx");
 	assert_string_equal(why(fix, f, 12), "stays");
 	assert_string_equal(get(fix, f, "effective.tier"), "hdd /d\tx");
 	assert_int_equal(fs_removexattr(fix->fs, d, "user.terrace.pin"), 0);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/escape.h"
+
 #define MANY 1000000
 
 static const struct verb verbs[] = {
@@ -153,14 +155,15 @@ static const struct verb *current; /* for messages */
 
 enum exit_code complain(enum exit_code code, const char *format, ...)
 {
+	static char line[8192], shown[ESCAPED_CAP(sizeof(line))];
 	va_list args;
 
 	fflush(stdout);
-	fprintf(stderr, "terrace%s%s: ", current ? " " : "", current ? current->name : "");
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "terrace%s%s: %s\n", current ? " " : "", current ? current->name : "",
+		escape_line(line, shown, sizeof(shown)));
 	return code;
 }
 

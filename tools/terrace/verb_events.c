@@ -51,6 +51,12 @@ static void print_tiers(const json_t *event)
 	printf("  %-10s", text);
 }
 
+static void print_part(const char *text)
+{
+	fputs("  ", stdout);
+	print_name(stdout, text);
+}
+
 static void print_event(const json_t *event)
 {
 	static const char *const texts[] = {"state", "place", "setting", "why"};
@@ -72,14 +78,14 @@ static void print_event(const json_t *event)
 		       text_size(control_number(event, "before"), false, before),
 		       text_size(control_number(event, "after"), false, after));
 	if (*control_text(event, "path"))
-		printf("  %s", control_text(event, "path"));
+		print_part(control_text(event, "path"));
 	else if (control_number(event, "object"))
 		printf("  object %" PRIu64, control_number(event, "object"));
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (*control_text(event, texts[i]))
-			printf("  %s", control_text(event, texts[i]));
+			print_part(control_text(event, texts[i]));
 	if (*control_text(event, "error"))
-		printf("  %s", control_text(event, "error"));
+		print_part(control_text(event, "error"));
 	putchar('\n');
 }
 

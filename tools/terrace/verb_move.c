@@ -103,8 +103,9 @@ static enum exit_code print_plan(const struct options *options, json_t *request)
 	for (i = 0; i < options->nargs; i++) {
 		char *tiers = attribute_get(options->args[i], "tiers");
 
-		printf("would %s %s%s%s%s%s%s\n", control_text(request, "verb"), options->args[i],
-		       options->to ? " to " : "", options->to ? options->to : "",
+		printf("would %s ", control_text(request, "verb"));
+		print_name(stdout, options->args[i]);
+		printf("%s%s%s%s%s\n", options->to ? " to " : "", options->to ? options->to : "",
 		       tiers && tiers[0] ? " (now " : "", tiers ? tiers : "",
 		       tiers && tiers[0] ? ")" : "");
 		free(tiers);

@@ -156,8 +156,10 @@ static enum exit_code change_all(const struct options *options, const char *tier
 					  work.n && !code
 						  ? json_integer((json_int_t)work.jobs[work.n - 1])
 						  : json_null()));
-		else if (!code || code == EXIT_NOTHING)
-			printf("%s: %s%s%s\n", path, result, tier ? " in " : "", tier ? tier : "");
+		else if (!code || code == EXIT_NOTHING) {
+			print_name(stdout, path);
+			printf(": %s%s%s\n", result, tier ? " in " : "", tier ? tier : "");
+		}
 		if (code == EXIT_DONE && worst == EXIT_NOTHING)
 			worst = EXIT_DONE;
 		else if (code != EXIT_DONE && code != EXIT_NOTHING)

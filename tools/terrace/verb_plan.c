@@ -99,7 +99,7 @@ static bool print_plan(const struct options *options, const json_t *plan)
 		return done;
 	putchar('\n');
 	json_array_foreach(json_object_get(plan, "files"), i, path)
-		printf("%s\n", json_string_value(path));
+		print_name_line(json_string_value(path));
 	return done;
 }
 

@@ -186,7 +186,8 @@ static void print_summary(const char *path, const struct summary *sum, bool fold
 	char *pin = attribute_get(path, "effective.pin");
 	char *codec = attribute_get(path, "effective.codec");
 
-	printf("%s: ", path);
+	print_name(stdout, path);
+	fputs(": ", stdout);
 	if (folder)
 		printf("%" PRIu64 " files, ", sum->files);
 	printf("%s, stored %s, ratio %s\n", text_size(sum->size, plain, size),
@@ -194,9 +195,9 @@ static void print_summary(const char *path, const struct summary *sum, bool fold
 	/* Tier and default settings are the ordinary case; only what somebody set is worth a line.
 	 */
 	if (pin && strchr(pin, '/'))
-		printf("  pin: %s\n", pin);
+		print_setting("pin", pin);
 	if (codec && strchr(codec, '/'))
-		printf("  codec: %s\n", codec);
+		print_setting("codec", codec);
 	if (sum->resident)
 		printf("  pinned in memory: %s\n", text_size(sum->resident, plain, size));
 	free(pin);
@@ -247,7 +248,7 @@ static enum exit_code look_below(char *path, const struct options *options, stru
 					strerror(entry->fts_errno));
 		} else if (entry->fts_info == FTS_F) {
 			if (has(options, OPTION_VERBOSE) && !sum->extents)
-				printf("%s\n", entry->fts_path);
+				print_name_line(entry->fts_path);
 			if (look_at_file(entry->fts_path, (uint64_t)entry->fts_statp->st_size,
 					 options, sum))
 				code = EXIT_FAILED;

@@ -183,8 +183,10 @@ static json_t *look_at_folder(const char *path, bool json)
 	static const char *const names[] = {"pin", "codec", "state", "tier"};
 	json_t *object = json ? json_pack("{so}", "path", json_name(path)) : NULL;
 
-	if (!json)
-		printf("%s: a folder; for files in it:\n", path);
+	if (!json) {
+		print_name(stdout, path);
+		printf(": a folder; for files in it:\n");
+	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char name[32], *value;
 
@@ -193,7 +195,7 @@ static json_t *look_at_folder(const char *path, bool json)
 		if (value && json)
 			json_object_set_new(object, names[i], json_name(value));
 		else if (value)
-			printf("  %s: %s\n", names[i], value);
+			print_setting(names[i], value);
 		free(value);
 	}
 	return object;
@@ -222,7 +224,8 @@ static enum exit_code look_at_file(const char *path, const struct options *optio
 		*out = json_pack("{so sI so}", "path", json_name(path), "size", (json_int_t)size,
 				 "runs", rows);
 	} else if (!r) {
-		printf("%s: %s%s\n", path, text_size(size, has(options, OPTION_BYTES), cell),
+		print_name(stdout, path);
+		printf(": %s%s\n", text_size(size, has(options, OPTION_BYTES), cell),
 		       list.n ? "" : ", nothing is stored");
 		for (size_t i = 0; i < list.n; i++)
 			print_item(&list.items[i], verbose, has(options, OPTION_BYTES));
