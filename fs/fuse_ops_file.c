@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fs/control.h"
 #include "fs/fuse_init.h"
@@ -32,9 +33,13 @@ static void set_caching(struct fs *fs, struct fuse_file_info *fi)
 
 static void open_control(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
+	struct control *control = fs_of(req)->control;
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct control_file *file;
-	int r = control_open(fs_of(req)->control, id, fi->flags, &file);
+	int r = -ENFILE;
 
+	if (!ctx->uid || ctx->uid == geteuid() || !control_crowded(control))
+		r = control_open(control, id, fi->flags, &file);
 	if (r) {
 		reply(req, r);
 		return;

@@ -27,6 +27,7 @@
 #include "tiers/log.h"
 #include "tiers/places.h"
 #include "tiers/pool.h"
+#include "tiers/ram_tier.h"
 #include "tiers/tunables.h"
 
 static int __attribute__((format(printf, 4, 5)))
@@ -328,6 +329,9 @@ static int change_locked(struct settings *settings, json_t *set, bool runtime, b
 	if (r)
 		return say(r, message, cap, "out of memory");
 	r = apply_all(&next, set, message, cap);
+	if (!r && ram_tier_check(&next))
+		r = say(-EINVAL, message, cap, "%s.size: more than all memory there is",
+			next.tiers[0].name);
 	if (!r && !dry_run && !runtime && settings->now.file)
 		r = write_file(settings, &next, set, message, cap);
 	if (!r && !dry_run)

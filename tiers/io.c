@@ -52,8 +52,9 @@ int io_open(const char *path, int flags, mode_t mode)
 {
 	int fd;
 
+	flags |= O_CLOEXEC | (flags & O_DIRECTORY ? 0 : O_NOFOLLOW);
 	do {
-		fd = io_ops_get()->open(path, flags | O_CLOEXEC, mode);
+		fd = io_ops_get()->open(path, flags, mode);
 	} while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }

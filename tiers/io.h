@@ -47,7 +47,8 @@ extern const struct io_ops io_ops_system;
 const struct io_ops *io_ops_set(const struct io_ops *ops);
 const struct io_ops *io_ops_get(void);
 
-/* O_CLOEXEC is added. Returns a descriptor. */
+/* Returns a descriptor. O_CLOEXEC is added, and O_NOFOLLOW but for folders: no file of a pool is a
+ * link, and one that somebody put there may lead anywhere. -ELOOP. */
 int io_open(const char *path, int flags, mode_t mode);
 /* The result counts: a deferred write error may come out here. fd is gone either way; EINTR is 0.
  */

@@ -21,6 +21,7 @@
 #include "tiers/copier.h"
 #include "tiers/engine/engine.h"
 #include "tiers/flush.h"
+#include "tiers/folder.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 #include "tiers/session.h"
@@ -48,16 +49,17 @@ char *pool_ram_dir(const struct pool_config *config)
 static int ram_dir_make(struct pool *pool)
 {
 	struct statfs fs;
+	bool made;
+	int rc;
 	const char *base = pool->config.tiers[0].paths[0];
 
 	pool->ram_dir = pool_ram_dir(&pool->config);
 	if (!pool->ram_dir)
 		return -ENOMEM;
-	if (mkdir(pool->ram_dir, 0700) < 0 && errno != EEXIST) {
-		int rc = -errno;
-
-		log_error("tier %s: cannot make a folder in %s: %s", pool->config.tiers[0].name,
-			  base, strerror(-rc));
+	rc = folder_claim(pool->ram_dir, pool->config.meta_path, &made);
+	if (rc < 0) {
+		free(pool->ram_dir); /* not ours: it stays as it is */
+		pool->ram_dir = NULL;
 		return rc;
 	}
 	if (statfs(pool->ram_dir, &fs) == 0 && fs.f_type != TMPFS_MAGIC)

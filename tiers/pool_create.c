@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "tiers/folder.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
@@ -118,11 +119,12 @@ static int create_meta(const struct pool_config *config)
 	bool made = false, tail_made = false, ours;
 	int rc = tail ? make_folder(config->meta_path, &made) : -ENOMEM;
 
-	if (rc == 0)
-		rc = make_folder(tail, &tail_made);
-	if (rc < 0) {
+	if (rc < 0)
 		log_error("cannot make the metadata's folder %s: %s", config->meta_path,
 			  strerror(-rc));
+	else
+		rc = folder_claim(tail, NULL, &tail_made);
+	if (rc < 0) {
 		if (made)
 			rmdir(config->meta_path);
 		free(tail);

@@ -8,7 +8,6 @@
  */
 #include "tiers/session.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 
 #include "compress/bytes.h"
 #include "compress/checksum.h"
+#include "tiers/folder.h"
 #include "tiers/io.h"
 #include "tiers/log.h"
 
@@ -141,19 +141,6 @@ static bool holds_data(const char *dir)
 	return found;
 }
 
-static void remove_folder(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(dir), entry->d_name, 0);
-	if (dir)
-		closedir(dir);
-	rmdir(path);
-}
-
 /* Kept, for whoever wants to look, until the next one that is stale. */
 static int move_aside(const struct session *session)
 {
@@ -162,7 +149,7 @@ static int move_aside(const struct session *session)
 
 	if (asprintf(&old, "%s.old", session->ram_dir) < 0)
 		return -ENOMEM;
-	remove_folder(old);
+	folder_remove(old);
 	rc = io_rename(session->ram_dir, old);
 	if (rc == 0)
 		rc = io_make_folder(session->ram_dir, 0700);
