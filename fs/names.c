@@ -71,8 +71,8 @@ static int inherit(struct fs *fs, const struct folder *parent, uint32_t umask, s
 	}
 	r = -ENODATA;
 	if ((parent->attr.flags & ATTR_HAS_DACL) && !S_ISLNK(mode))
-		r = xattr_load(fs->meta, parent->dir.id, XATTR_ACL_DEFAULT, birth->access,
-			       sizeof(birth->access), &len);
+		r = xattr_load_acl(fs->meta, parent->dir.id, XATTR_ACL_DEFAULT, birth->access,
+				   &len);
 	if (r == -ENODATA) {
 		birth->attr.mode = S_ISLNK(mode) ? mode : mode & ~(umask & 0777u);
 		return 0;

@@ -25,7 +25,7 @@ static int stage_acl_mode(struct fs *fs, struct txn *txn, uint64_t id, uint32_t 
 	size_t len;
 	int r;
 
-	r = xattr_load(fs->meta, id, XATTR_ACL_ACCESS, acl, sizeof(acl), &len);
+	r = xattr_load_acl(fs->meta, id, XATTR_ACL_ACCESS, acl, &len);
 	if (r)
 		return r == -ENODATA ? 0 : r;
 	acl_set_mode(acl, len, mode);

@@ -50,6 +50,15 @@ int xattr_load(struct meta *meta, uint64_t id, const char *name, void *buf, size
 	return r == -ENOENT ? -ENODATA : r;
 }
 
+int xattr_load_acl(struct meta *meta, uint64_t id, const char *name, void *buf, size_t *len)
+{
+	int r = xattr_load(meta, id, name, buf, ACL_LEN_MAX, len);
+
+	if (r == -ERANGE || (!r && (acl_is_empty(*len) || acl_check(buf, *len))))
+		r = -EUCLEAN;
+	return r;
+}
+
 int xattr_stage(struct txn *txn, uint64_t id, const char *name, const void *value, size_t len)
 {
 	uint8_t key[KEY_MAX];

@@ -20,6 +20,8 @@ struct txn;
 /* -ENODATA; -ERANGE with *len when cap is too small (cap 0: asks for the length). */
 int xattr_load(struct meta *meta, uint64_t id, const char *name, void *buf, size_t cap,
 	       size_t *len);
+/* An ACL, with entries; room for ACL_LEN_MAX bytes. -ENODATA; -EUCLEAN: what is stored is none. */
+int xattr_load_acl(struct meta *meta, uint64_t id, const char *name, void *buf, size_t *len);
 int xattr_stage(struct txn *txn, uint64_t id, const char *name, const void *value, size_t len);
 int xattr_stage_remove(struct txn *txn, uint64_t id, const char *name);
 int xattr_stage_remove_all(struct txn *txn, struct meta *meta, uint64_t id);

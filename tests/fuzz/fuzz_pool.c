@@ -425,7 +425,7 @@ static void read_xattrs(struct fs *fs, uint64_t id)
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		(void)fs_getxattr(fs, id, own[i], value, sizeof(value), &len);
-	if (fs_listxattr(fs, id, list, sizeof(list), &len))
+	if (fs_listxattr(fs, id, true, list, sizeof(list), &len))
 		return;
 	for (size_t at = 0; at < len; at += strlen(list + at) + 1) {
 		size_t got;

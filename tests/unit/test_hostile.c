@@ -73,9 +73,61 @@ static void names(void **state)
 	free(letters);
 }
 
+/* Sets a right ACL, so that the inode knows that it has one, then puts `value` in its place. */
+static void bad_acl(struct fix_fs *fix, uint64_t id, const char *name, const void *value,
+		    size_t len)
+{
+	static const struct {
+		uint16_t tag, perm;
+		uint32_t id;
+	} entries[] = {{1, 7, UINT32_MAX},
+		       {2, 5, 1000},
+		       {4, 5, UINT32_MAX},
+		       {16, 5, UINT32_MAX},
+		       {32, 5, UINT32_MAX}};
+	uint8_t key[64], good[4 + 5 * 8] = {2};
+
+	for (size_t i = 0; i < 5; i++) {
+		put_le16(good + 4 + 8 * i, entries[i].tag);
+		put_le16(good + 6 + 8 * i, entries[i].perm);
+		put_le32(good + 8 + 8 * i, entries[i].id);
+	}
+	assert_int_equal(fs_setxattr(fix->fs, id, name, good, sizeof(good), 0, &fix->cred), 0);
+	key_1(key, KEY_XATTR, id);
+	memcpy(key + 9, name, strlen(name));
+	put(fix, key, 9 + strlen(name), value, len);
+}
+
+/* Cut short, of another version, without the entries that it needs, too long: chmod says so, and
+ * making a file below. */
+static void acls(void **state)
+{
+	static const uint8_t bad[][12] = {{2, 0, 0}, {2}, {2}, {2, 0, 0, 0, 1, 0, 6}, {3}};
+	static const size_t lens[] = {3, 0, 4, 12, 12};
+	struct fix_fs *fix = *state;
+	struct stat st = {.st_mode = 0600};
+	uint64_t id = fix_folder(fix, ROOT, "folder");
+	char *long_one = calloc(1, 70000);
+
+	assert_non_null(long_one);
+	long_one[0] = 2;
+	for (size_t i = 0; i < 6; i++) {
+		const void *value = i < 5 ? (const void *)bad[i] : long_one;
+		size_t len = i < 5 ? lens[i] : 70000;
+
+		bad_acl(fix, id, "system.posix_acl_default", value, len);
+		assert_int_equal(fs_mkdir(fix->fs, id, "below", 0777, &fix->cred, &st), -EUCLEAN);
+		bad_acl(fix, id, "system.posix_acl_access", value, len);
+		st.st_mode = 0600;
+		assert_int_equal(fs_setattr(fix->fs, id, FS_SET_MODE, &st, &st), -EUCLEAN);
+	}
+	free(long_one);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(acls, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(names, fix_fs_setup, fix_fs_teardown),
 	};
 

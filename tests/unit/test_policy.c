@@ -445,7 +445,7 @@ static void whys(void **state)
 	assert_string_equal(get(fix, f, "effective.tier"), "hdd /d\tx");
 	assert_int_equal(fs_removexattr(fix->fs, d, "user.terrace.pin"), 0);
 	assert_int_equal(SET(f, "state", "archived"), 0);
-	assert_string_equal(why(fix, f, 11), "state archived set on /d?x/f");
+	assert_string_equal(why(fix, f, 11), "state archived set on /d\\tx/f");
 }
 
 static void effective(void **state)
