@@ -30,6 +30,7 @@ tests='clang               fuzzing
 clang-format        the style of the code
 libclang-rt-dev     sanitizers of clang
 valgrind            leaks
+gcovr               tests/coverage.sh: which lines the tests run
 mandoc              checks the manual pages
 shellcheck          checks the scripts
 acl                 tests: getfacl, setfacl
