@@ -21,14 +21,9 @@
 
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
+#include "fs/fuse_session.h"
 #include "fs/fuse_wait.h"
 #include "tiers/log.h"
-
-#define THREADS_MIN	    8u
-#define THREADS_MAX	    32u
-#define THREADS_PER_CPU	    4u
-#define READ_AHEAD_KB	    "2048" /* the default of 128 would keep reads at 128 KiB */
-#define DIRTY_RATIO_PERCENT "50"   /* of what may be dirty at all; FUSE's default is 1 */
 
 struct mount {
 	struct fuse_door door;
@@ -78,62 +73,11 @@ out:
 	return r;
 }
 
-/* Device number of the mount as "MAJ:MIN", which also names its bdi. stat(2) would ask ourselves.
- */
-static int device_of(const char *point, char *out, size_t cap)
-{
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, device[32], path[4096];
-	size_t line_cap = 0;
-	int r = -ENOENT;
-
-	if (!file)
-		return -errno;
-	while (getline(&line, &line_cap, file) > 0) {
-		if (sscanf(line, "%*u %*u %31s %*s %4095s", device, path) == 2 &&
-		    !strcmp(path, point)) {
-			snprintf(out, cap, "%s", device);
-			r = 0; /* the last one is on top */
-		}
-	}
-	free(line);
-	fclose(file);
-	return r;
-}
-
-static void tune(const char *device, const char *setting, const char *value)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/class/bdi/%s/%s", device, setting);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		log_debug("%s stays as it is: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-}
-
-/* The kernel has set its own read-ahead while taking our INIT answer, so ours comes after it. */
 static void session_ready(void *arg)
 {
 	const struct mount *mount = arg;
-	char device[32];
 
-	if (device_of(mount->point, device, sizeof(device)))
-		return;
-	tune(device, "read_ahead_kb", READ_AHEAD_KB);
-	tune(device, "max_ratio", DIRTY_RATIO_PERCENT);
-}
-
-static unsigned threads_wanted(void)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned threads = cpus > 0 ? (unsigned)cpus * THREADS_PER_CPU : THREADS_MIN;
-
-	if (threads < THREADS_MIN)
-		return THREADS_MIN;
-	return threads > THREADS_MAX ? THREADS_MAX : threads;
+	session_tune(mount->point);
 }
 
 /* Attributes only: pages stay. An inode that the kernel does not know is no error. */
@@ -155,7 +99,7 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 	fuse_set_log_func(log_fuse);
 	mount->door.fs = fs;
 	mount->door.writeback = options->writeback;
-	sem_init(&mount->door.pushing, 0, threads_wanted() / 2);
+	sem_init(&mount->door.pushing, 0, session_threads() / 2);
 	mount->point = strdup(options->point);
 	r = mount->point ? add_options(options, &args) : -ENOMEM;
 	if (!r)
@@ -256,22 +200,6 @@ static void interrupt(int sig)
 	(void)sig; /* ends the loop's wait */
 }
 
-static int run_loop(struct mount *mount)
-{
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	unsigned threads = threads_wanted();
-	int r;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_clone_fd(config, 1);
-	fuse_loop_cfg_set_max_threads(config, threads);
-	fuse_loop_cfg_set_idle_threads(config, threads);
-	r = fuse_session_loop_mt(mount->session, config);
-	fuse_loop_cfg_destroy(config);
-	return r < 0 ? r : 0; /* positive: the signal that ended it */
-}
-
 int mount_run(struct mount *mount)
 {
 	struct sigaction action = {.sa_handler = interrupt};
@@ -289,7 +217,7 @@ int mount_run(struct mount *mount)
 	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 	if (r)
 		return r;
-	r = run_loop(mount);
+	r = session_loop(mount->session);
 	pthread_kill(watcher, SIGUSR1);
 	pthread_join(watcher, NULL);
 	return r;

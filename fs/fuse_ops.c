@@ -234,38 +234,11 @@ static void ops_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg,
 	reply(req, -ENOTTY);
 }
 
-static void want(struct fuse_conn_info *conn, unsigned cap, bool on)
-{
-	if (on && (conn->capable & cap))
-		conn->want |= cap;
-	else
-		conn->want &= ~cap;
-}
-
 static void ops_init(void *data, struct fuse_conn_info *conn)
 {
 	const struct fuse_door *door = data;
 
-	want(conn, FUSE_CAP_WRITEBACK_CACHE, door->writeback);
-	want(conn, FUSE_CAP_POSIX_ACL, true);
-	want(conn, FUSE_CAP_DONT_MASK, true);
-	want(conn, FUSE_CAP_EXPORT_SUPPORT, true);
-	want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
-	want(conn, FUSE_CAP_ASYNC_READ, true);
-	want(conn, FUSE_CAP_ASYNC_DIO, true);
-	want(conn, FUSE_CAP_READDIRPLUS, true);
-	want(conn, FUSE_CAP_READDIRPLUS_AUTO, true);
-	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
-	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
-	/* Nobody changes files behind the kernel's back, so mtime need not be looked at. */
-	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
-	/* A pipe in between costs more than the copy it saves (measured by others, too). */
-	want(conn, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, false);
-	/* flock and POSIX locks stay in the kernel: there is one mount per pool. */
-	want(conn, FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS, false);
-	conn->max_background = 64;
-	conn->congestion_threshold = 48;
-	conn->time_gran = 1;
+	session_want(conn, door->writeback);
 }
 
 /* No flush: close(2) writes the kernel's cache back whether we answer it or not. */

@@ -14,8 +14,9 @@
 #include <sys/stat.h>
 
 #include "fs/fs.h"
+#include "fs/fuse_session.h"
 
-#define CACHE_SECONDS	3600.0 /* the daemon is the only writer: what the kernel knows stays true */
+#define CACHE_SECONDS	SESSION_CACHE_SECONDS
 #define CONTROL_SECONDS 0.0
 #define DIRTY_SECONDS	0.0 /* st_blocks will be another when the data has been coded */
 
