@@ -23,6 +23,8 @@
 # columns  ext4                the disk itself
 #          btrfs               compress=zstd:3 on a loop file of that disk (direct I/O)
 #          mergerfs            over a folder of that disk, with all its caching options on
+#          floor               a FUSE filesystem in memory with Terrace's session settings and no storage
+#                              work: what any daemon could reach here; a pool's cold is warm to it
 #          terrace             ram 1G, ssd lz4, hdd zstd:12, both folders of that disk
 #
 # Cold: everything is written out, FUSE filesystems are mounted anew, so the daemons' own caches are
@@ -43,7 +45,7 @@ while [ $# -gt 0 ]; do
 	--mb) mb=$2 && shift 2 ;;
 	--out) out=$(realpath -m "$2") && shift 2 ;;
 	-*)
-		sed -n '3,35s/^# \{0,1\}//p' "$0"
+		sed -n '3,37s/^# \{0,1\}//p' "$0"
 		[ "$1" = --help ] && exit 0
 		exit 2
 		;;
@@ -54,7 +56,7 @@ all_rows=seqwrite,seqread_cold,seqread_warm,randread_cold,randread_cold16,randre
 rows=${1:-all}
 [ "$rows" != all ] || rows=$all_rows
 columns=${2:-all}
-[ "$columns" != all ] || columns=ext4,btrfs,mergerfs,terrace
+[ "$columns" != all ] || columns=ext4,btrfs,mergerfs,floor,terrace
 for row in ${rows//,/ }; do
 	[[ ,$all_rows, == *,$row,* ]] || { echo "no row $row; there are $all_rows" >&2 && exit 2; }
 done
@@ -101,6 +103,7 @@ mergerfs_off() {
 }
 
 column_up() {
+	local i
 	case $column in
 	ext4) D=$T/ext4 && mkdir "$D" ;;
 	btrfs)
@@ -114,6 +117,14 @@ column_up() {
 		mkdir "$T/under" "$T/mergerfs"
 		mergerfs_on
 		D=$T/mergerfs
+		;;
+	floor)
+		D=$T/floor
+		mkdir "$D"
+		"$HELPERS/floor" "$D" 2>"$T/floor.log" &
+		floor=$!
+		for i in $(seq 1 100); do ! mountpoint -q "$D" || break; sleep 0.05; done
+		mountpoint -q "$D" || fail "floor: $(cat "$T/floor.log")"
 		;;
 	terrace)
 		pool_new "ram:path=$RAM,size=1G" "ssd:path=$T/ssd,codec=lz4" "hdd:path=$T/hdd,codec=zstd:12"
@@ -135,6 +146,11 @@ column_down() {
 	mergerfs)
 		mergerfs_off
 		rm -rf "$T/mergerfs" "$T/under"
+		;;
+	floor)
+		umount "$T/floor"
+		wait "$floor"
+		rmdir "$T/floor"
 		;;
 	terrace)
 		pool_umount
@@ -158,6 +174,7 @@ taken() { # bytes on the disk
 	case $column in
 	ext4) disk_bytes "$T/ext4" ;;
 	mergerfs) disk_bytes "$T/under" ;;
+	floor) echo 1 ;; # of no disk
 	btrfs) btrfs filesystem usage -b "$D" | awk '/^ *Used:/ { print $2; exit }' ;;
 	terrace) terrace sync "$D" && disk_bytes "$T/ssd" "$T/hdd" ;;
 	esac
@@ -198,7 +215,7 @@ rows_tree() {
 	rate untar "$count" tar -C "$D/tree" -xf "$RAM.tar"
 	apparent=$(du -s --apparent-size --block-size=1 "$T/real" | cut -f1)
 	[ "$column" = terrace ] || before=0
-	! wanted ratio || record ratio "$(awk -v a="$apparent" -v t=$(($(taken) - before)) 'BEGIN { printf "%.2f", a / t }')"
+	! wanted ratio || [ "$column" = floor ] || record ratio "$(awk -v a="$apparent" -v t=$(($(taken) - before)) 'BEGIN { printf "%.2f", a / t }')"
 	chill
 	rate find_cold "$count" find "$D/tree" -ls
 	chill
