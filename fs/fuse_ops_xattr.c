@@ -8,7 +8,7 @@
 #include "fs/fuse_ops.h"
 #include "fs/xattr.h"
 
-#define GROUPS_MAX 256
+#define GROUPS_FIRST 64
 
 static void reply_value(fuse_req_t req, int r, const char *buf, size_t cap, size_t len)
 {
@@ -48,22 +48,36 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t id, size_t size)
 	free(buf);
 }
 
+/* Also of more groups than a first guess has room for; false when they cannot be read. */
+static bool is_member(fuse_req_t req, gid_t group)
+{
+	gid_t *groups = NULL;
+	int n = 0, cap = GROUPS_FIRST;
+	bool found = false;
+
+	for (;; cap = n) {
+		free(groups);
+		groups = calloc((size_t)cap, sizeof(*groups));
+		n = groups ? fuse_req_getgroups(req, cap, groups) : -1;
+		if (n <= cap)
+			break;
+	}
+	for (int i = 0; i < n && !found; i++)
+		found = groups[i] == group;
+	free(groups);
+	return found;
+}
+
 /* Setting an ACL is a chmod: who is not of the file's group may not give it sgid. libfuse does not
  * pass the kernel's verdict on, so it is made again here. */
 static bool is_foreign_group(fuse_req_t req, fuse_ino_t id)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	gid_t groups[GROUPS_MAX];
 	struct stat st;
-	int n;
 
 	if (!ctx->uid || fs_getattr(fs_of(req), id, &st) || ctx->gid == st.st_gid)
 		return false;
-	n = fuse_req_getgroups(req, GROUPS_MAX, groups);
-	for (int i = 0; i < n && i < GROUPS_MAX; i++)
-		if (groups[i] == st.st_gid)
-			return false;
-	return true;
+	return !is_member(req, st.st_gid);
 }
 
 void ops_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value, size_t size,
