@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# A folder with 50,000 names: made, listed once each, removed.
+# A folder with 50,000 names (TERRACE_ENTRIES says else): made, listed once each, removed.
 . "$(dirname "$0")/lib.sh"
 
-n=50000
-! is_flavor asan || n=10000
+n=${TERRACE_ENTRIES:-50000}
+! is_flavor asan || n=${TERRACE_ENTRIES:-10000}
 pool_new
 pool_mount
 mkdir "$M/many"
