@@ -103,6 +103,12 @@ static const struct verb verbs[] = {
 	 "POOL is a name, a configuration file or a mount. A mounted pool is looked at as of its\n"
 	 "last checkpoint, and not mended. Codes and repairs are in terrace-check(8).\n"
 	 "Exit codes: 0 clean, 1 mended, 4 problems left (5: both), 8 failed, 16 wrong use."},
+	{"restore-metadata", "[--lost=DIR]... POOL",
+	 "bring lost or damaged metadata back from a copy",
+	 OPTION_LOST | OPTION_GENERATION | OPTION_DRY_RUN | OPTION_JSON, 1, 1, verb_restore,
+	 "The pool must not be mounted. The newest good copy is taken; what is there is put "
+	 "aside,\n"
+	 "never deleted. Prints what is missing then."},
 	{"simulate", "[--tier NAME=SIZE]... TRACE", "how tiers of other sizes would do",
 	 OPTION_SIM_TIER | OPTION_FORMAT | OPTION_BLOCK | OPTION_LENGTH | OPTION_BYTES |
 		 OPTION_JSON,
@@ -136,6 +142,9 @@ static const struct {
 	{OPTION_PROGRESS, "progress", 'p', "MODE", "auto, tty (a bar), plain (lines) or off"},
 	{OPTION_CHECKSUM, "checksum", 'c', NULL,
 	 "compare bytes, not size and time, of what is there"},
+	{OPTION_LOST, "lost", 'l', "DIR",
+	 "a tier's directory that is gone for good: it is made anew, empty"},
+	{OPTION_GENERATION, "generation", 'g', "N", "this copy, not the newest good one"},
 	{OPTION_RUNTIME, "runtime", 'r', NULL, "until the next mount: leave the file as it is"},
 	{OPTION_RECURSIVE, "recursive", 'r', NULL, "folders with all that is below"},
 	{OPTION_VERBOSE, "verbose", 'v', NULL, "list every extent"},
@@ -267,6 +276,11 @@ static enum exit_code take_option(struct options *options, enum option_bit bit, 
 					CONFIG_TIERS_MAX);
 		options->tiers[options->ntiers++] = value;
 		break;
+	case OPTION_LOST:
+		if (options->nlost == CONFIG_PATHS_MAX)
+			return complain(EXIT_USAGE, "too many --lost");
+		options->lost[options->nlost++] = value;
+		break;
 	case OPTION_PROGRESS:
 		for (i = 0; i < 4 && strcmp(modes[i], value) != 0; i++)
 			;
@@ -274,6 +288,12 @@ static enum exit_code take_option(struct options *options, enum option_bit bit, 
 			return complain(EXIT_USAGE,
 					"--progress='%s' should be auto, tty, plain or off", value);
 		options->progress = (enum progress_mode)i;
+		break;
+	case OPTION_GENERATION:
+		errno = 0;
+		options->generation = strtoull(value, &end, 10);
+		if (errno || *end || end == value || *value == '-' || !options->generation)
+			return complain(EXIT_USAGE, "--generation='%s' should be a number", value);
 		break;
 	case OPTION_LINES:
 		errno = 0;

@@ -46,6 +46,8 @@ enum option_bit {
 	OPTION_REPAIR = 1u << 16,
 	OPTION_DEEP = 1u << 17,
 	OPTION_CHECKSUM = 1u << 22,
+	OPTION_LOST = 1u << 20,
+	OPTION_GENERATION = 1u << 21,
 	OPTION_RUNTIME = 1u << 23,
 	OPTION_SIM_TIER = 1u << 24, /* those of simulate */
 	OPTION_FORMAT = 1u << 25,
@@ -63,6 +65,9 @@ struct options {
 	size_t ntiers;
 	enum progress_mode progress;
 	uint64_t lines; /* OPTION_LINES */
+	uint64_t generation;
+	const char *lost[CONFIG_PATHS_MAX];
+	size_t nlost;
 	char **args;
 	int nargs;
 };
@@ -109,6 +114,7 @@ enum exit_code verb_scrub(const struct options *options);
 enum exit_code verb_damaged(const struct options *options);
 enum exit_code verb_umount(const struct options *options);
 enum exit_code verb_check(const struct options *options);
+enum exit_code verb_restore(const struct options *options);
 enum exit_code verb_simulate(const struct options *options);
 
 #endif

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# flavors: release
+# terrace restore-metadata: the fast tier's directory deleted, with all names in it; the metadata damaged; a copy
+# that is older than the data. What is gone is an error, never other data.
+. "$(dirname "$0")/lib.sh"
+
+restore() { terrace restore-metadata "$@" "$POOL" >"$T/said" 2>&1 || { cat "$T/said" >&2; return 1; }; }
+
+pool_new
+pool_mount
+make_tree "$T/tree"
+cp -a "$T/tree/." "$M/"
+move_all demote hdd
+head -c 2M /dev/urandom >"$T/hot"
+cp "$T/hot" "$M/hot"
+refused 75 'in use' terrace restore-metadata "$POOL"
+pool_umount
+refused 3 'is sound' terrace restore-metadata "$POOL"
+
+# the fast tier's directory is gone: a disk that is not mounted looks the same, so it must be said
+rm -r "$T/ssd"
+refused 1 'mount its disk; if it is gone for good' terrace restore-metadata "$POOL"
+refused 2 'is not lost' terrace restore-metadata --lost "$T/hdd" --lost "$T/ssd" "$POOL"
+terrace restore-metadata --dry-run --lost "$T/ssd" "$POOL" | grep -q '^would be restored from'
+[ ! -e "$T/ssd" ] || fail "a dry run made the directory"
+restore --lost "$T/ssd"
+grep -q 'missing: 2097152 bytes' "$T/said" || fail "what is lost is not said: $(cat "$T/said")"
+pool_mount
+if cat "$M/hot" >/dev/null 2>&1; then fail "data of a tier that is gone was read"; fi
+[ "$(stat -c %s "$M/hot")" -eq 2097152 ]
+rm "$M/hot"
+same_tree "$T/tree" "$M"
+cp "$T/hot" "$M/hot-again"
+pool_remount
+cmp "$T/hot" "$M/hot-again"
+rm "$M/hot-again"
+pool_umount
+
+# a page of the tree damaged: refused at the mount, restored, the damaged one kept
+terrace restore-metadata --generation 99 "$POOL" >/dev/null 2>&1 && fail "a generation that is not there"
+python3 - "$T/ssd/meta/metadata.mdb" <<'PY'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(8192)
+    n = len(f.read())
+    f.seek(8192)
+    f.write(b"\xee" * n)
+PY
+if terracefs "$POOL" "$M" -f >"$T/said" 2>&1; then fail "mounted with a damaged tree"; fi
+grep -q 'terrace restore-metadata' "$T/said" || fail "$(cat "$T/said")"
+cp "$T/ssd/meta/metadata.mdb" "$T/damaged"
+mkdir "$T/ssd/meta/restoring" # of an attempt that died
+cp "$T/damaged" "$T/ssd/meta/restoring/metadata.mdb"
+restore
+[ ! -e "$T/ssd/meta/restoring" ]
+cmp "$T/damaged" "$T/ssd/meta/damaged-1/metadata.mdb"
+pool_mount
+same_tree "$T/tree" "$M"
+
+# a copy older than the data: files deleted, moved and written since; their segments used no more
+mkdir "$M/new"
+for n in 1 2 3 4 5; do head -c 700000 /dev/urandom >"$M/new/$n"; done
+rm -r "$M/odd" "$M/real/linux"
+terrace sync "$M"
+move_all promote ssd
+move_all demote hdd
+pool_umount
+generation=$(find "$T/hdd/metadata" -name 'copy.*' | sort | head -n 1 | sed 's/.*copy\.//')
+restore --generation $((16#$generation))
+pool_mount
+find "$M" -type f ! -path "$M/.terrace/*" -printf '%P\n' >"$T/files"
+errors=0
+while read -r f; do
+	if cat "$M/$f" >"$T/got" 2>/dev/null; then
+		cmp "$T/got" "$T/tree/$f" || fail "$f shows other data"
+	else
+		errors=$((errors + 1))
+	fi
+done <"$T/files"
+[ "$(wc -l <"$T/files")" -gt 100 ] || fail "the names of the copy are not there"
+echo "$errors of $(wc -l <"$T/files") files cannot be read"
+ls "$T"/hdd/segments.newer/*.seg >/dev/null || fail "what was written after the copy is not kept"
+cp "$T/hot" "$M/hot"
+[ "$(stat -c %i "$M/hot")" -gt $((1 << 32)) ] || fail "a number may be given out twice"
+pool_remount
+cmp "$T/hot" "$M/hot"
+pool_umount

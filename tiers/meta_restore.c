@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tiers/meta_restore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "compress/bytes.h"
+#include "tiers/config.h"
+#include "tiers/idmap.h"
+#include "tiers/io.h"
+#include "tiers/keys.h"
+#include "tiers/log.h"
+#include "tiers/meta_impl.h"
+#include "tiers/meta_walk.h"
+#include "tiers/records.h"
+#include "tiers/tier.h"
+#include "tiers/tier_label.h"
+
+#define RESTORING "restoring"
+#define NEWER	  "segments.newer"
+#define IDS_SINCE ((uint64_t)1 << 32) /* more than are given out between two copies */
+
+struct directory { /* of a tier */
+	const char *path;
+	uint32_t tier, place;
+	bool lost;
+};
+
+struct restore {
+	const struct restore_options *options;
+	struct restore_result *out;
+	struct directory *dirs;
+	size_t ndirs;
+	int lock_fd;
+	char tail[PATH_MAX], store[PATH_MAX];
+	struct meta *meta;
+	struct idmap known, gone; /* segments: by id */
+};
+
+static int path_make(char out[PATH_MAX], const char *dir, const char *name)
+{
+	return snprintf(out, PATH_MAX, "%s/%s", dir, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static bool exists(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	return path_make(path, dir, name) == 0 && access(path, F_OK) == 0;
+}
+
+static int say(const char *path, const char *what, int rc)
+{
+	if (rc < 0)
+		log_error("%s: %s: %s", path, what, strerror(-rc));
+	return rc;
+}
+
+/* Directories. --------------------------------------------------------------------------------- */
+
+static bool said_lost(const struct restore_options *options, const char *path)
+{
+	for (size_t i = 0; i < options->nlost; i++)
+		if (!strcmp(options->lost[i], path))
+			return true;
+	return false;
+}
+
+/* A directory that is not there may be a disk that is not mounted: somebody must say it is lost. */
+static int directory_look(struct restore *restore, struct directory *dir)
+{
+	bool lost = said_lost(restore->options, dir->path);
+	struct tier_label label;
+	int rc;
+
+	if (exists(dir->path, TIER_LABEL_NAME)) {
+		rc = tier_label_check(dir->path, restore->options->config->uuid, dir->tier, &label);
+		if (rc == 0 && lost) {
+			log_error("%s: is not lost: it is there", dir->path);
+			return -EINVAL;
+		}
+		dir->place = label.place;
+		return rc;
+	}
+	if (!lost) {
+		log_error("%s: is not there: mount its disk; if it is gone for good, say so with "
+			  "--lost=%s",
+			  dir->path, dir->path);
+		return -ENOENT;
+	}
+	dir->lost = true;
+	return 0;
+}
+
+/* Indexes of lost directories: those that no other one of the tier has. What was in them is lost
+ * anyway. */
+static void places_give(struct restore *restore)
+{
+	for (size_t i = 0; i < restore->ndirs; i++) {
+		struct directory *dir = &restore->dirs[i];
+		bool taken = dir->lost;
+
+		for (uint32_t place = 0; taken; place++) {
+			taken = false;
+			for (size_t k = 0; k < restore->ndirs && !taken; k++)
+				taken = restore->dirs[k].tier == dir->tier &&
+					restore->dirs[k].place == place &&
+					(k < i || !restore->dirs[k].lost);
+			dir->place = place;
+		}
+	}
+}
+
+static int directories_look(struct restore *restore)
+{
+	const struct pool_config *config = restore->options->config;
+	size_t found = 0, n = 0;
+	int rc = 0;
+
+	for (uint32_t t = 1; t < config->ntiers; t++)
+		n += config->tiers[t].npaths;
+	restore->dirs = calloc(n, sizeof(*restore->dirs));
+	if (!restore->dirs)
+		return -ENOMEM;
+	for (uint32_t t = 1; t < config->ntiers; t++) {
+		for (uint32_t i = 0; i < config->tiers[t].npaths && rc == 0; i++) {
+			struct directory *dir = &restore->dirs[restore->ndirs++];
+
+			*dir = (struct directory){.path = config->tiers[t].paths[i], .tier = t};
+			rc = directory_look(restore, dir);
+			found += dir->lost;
+		}
+	}
+	if (rc == 0 && found != restore->options->nlost) {
+		log_error("a directory that is said to be lost is none of the pool's, in %s",
+			  config->file);
+		rc = -EINVAL;
+	}
+	places_give(restore);
+	return rc;
+}
+
+static int directory_make(const struct restore *restore, const struct directory *dir)
+{
+	struct tier_label label = {.tier_id = dir->tier, .place = dir->place, .nplaces = 1};
+	char path[PATH_MAX];
+	int rc = io_make_folder(dir->path, 0700);
+
+	memcpy(label.pool_uuid, restore->options->config->uuid, sizeof(label.pool_uuid));
+	if (rc == 0 || rc == -EEXIST)
+		rc = path_make(path, dir->path, "segments");
+	if (rc == 0)
+		rc = io_make_folder(path, 0700);
+	if (rc == 0 || rc == -EEXIST)
+		rc = tier_label_write(dir->path, &label);
+	return say(dir->path, "cannot be made anew", rc);
+}
+
+/* The copy. ------------------------------------------------------------------------------------ */
+
+struct choice {
+	struct restore *restore;
+	bool found;
+};
+
+static int each_copy(void *arg, const char *path, const struct copy_info *info)
+{
+	struct choice *choice = arg;
+	struct restore_result *out = choice->restore->out;
+	uint64_t wanted = choice->restore->options->generation;
+	struct copy_info whole;
+
+	if ((wanted && info->generation != wanted) || info->generation <= out->copy.generation)
+		return 0;
+	/* Read through: a newer one that is damaged does not hide an older one, nor its twin. */
+	if (copy_read(path, choice->restore->options->config->uuid, NULL, NULL, &whole) < 0)
+		return 0;
+	out->copy = whole;
+	snprintf(out->from, sizeof(out->from), "%s", path);
+	choice->found = true;
+	return 0;
+}
+
+static int copy_choose(struct restore *restore)
+{
+	struct choice choice = {.restore = restore};
+
+	for (size_t i = 0; i < restore->ndirs; i++)
+		if (!restore->dirs[i].lost)
+			copy_list(restore->dirs[i].path, restore->options->config->uuid, each_copy,
+				  &choice);
+	if (choice.found)
+		return 0;
+	if (restore->options->generation)
+		log_error("%s: no good copy of generation %llu in any directory",
+			  restore->options->config->file,
+			  (unsigned long long)restore->options->generation);
+	else
+		log_error("%s: no good copy of the metadata in any directory",
+			  restore->options->config->file);
+	return -ENOENT;
+}
+
+static int apply(void *arg, const void *ops, size_t len)
+{
+	struct meta *meta = arg;
+	struct meta_batch *batch;
+	struct meta_op op;
+	size_t pos = 0;
+	int rc = meta_batch_new(&batch);
+
+	while (rc == 0 && (rc = meta_op_next(ops, len, &pos, &op)) == 0)
+		rc = op.value ? meta_batch_put(batch, op.key, op.key_len, op.value, op.len)
+			      : meta_batch_del(batch, op.key, op.key_len);
+	if (rc == -ENOENT)
+		rc = meta_apply(meta, batch, NULL);
+	if (rc == 0 && meta_checkpoint_due(meta, 0))
+		rc = meta_freeze(meta);
+	if (rc == 0)
+		rc = meta_checkpoint(meta);
+	meta_batch_free(batch);
+	return rc;
+}
+
+/* What was given out after the copy lies on the media: it must not be given out again. */
+static int counts_raise(struct restore *restore)
+{
+	uint8_t value[RECORD_COUNTS_LEN];
+	struct pool_counts counts;
+	struct meta_batch *batch;
+	size_t len;
+	int rc = meta_get(restore->meta, "Pcounts", 7, value, sizeof(value), &len);
+
+	if (rc == 0)
+		rc = pool_counts_decode(value, len, &counts);
+	if (rc == 0)
+		rc = meta_batch_new(&batch);
+	if (rc < 0)
+		return rc;
+	restore->out->objects = counts.objects;
+	counts.object_ids += IDS_SINCE;
+	counts.frame_ids += IDS_SINCE;
+	counts.segment_ids += IDS_SINCE;
+	counts.log_epoch++;
+	pool_counts_encode(&counts, value);
+	meta_batch_put(batch, "Pcounts", 7, value, sizeof(value));
+	rc = meta_apply(restore->meta, batch, NULL);
+	meta_batch_free(batch);
+	return rc;
+}
+
+/* What is missing, what is newer. ----------------------------------------------------------------
+ */
+
+static const char *directory_of(const struct restore *restore, const struct segment_record *record)
+{
+	for (size_t i = 0; i < restore->ndirs; i++)
+		if (restore->dirs[i].tier == record->tier &&
+		    restore->dirs[i].place == record->place)
+			return restore->dirs[i].path;
+	return NULL;
+}
+
+static bool segment_there(const struct restore *restore, uint64_t id,
+			  const struct segment_record *record)
+{
+	const char *dir = directory_of(restore, record);
+	char path[PATH_MAX];
+
+	return dir &&
+	       snprintf(path, sizeof(path), "%s/segments/%02x/%016llx.seg", dir,
+			(unsigned)(id & 0xff), (unsigned long long)id) < PATH_MAX &&
+	       access(path, F_OK) == 0;
+}
+
+static int walk(struct restore *restore, uint8_t type,
+		int (*each)(struct restore *restore, uint64_t id, const struct meta_item *item))
+{
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc = meta_cursor_open(restore->meta, &type, 1, NULL, 0, &cursor);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
+		rc = item.key_len == KEY_LEN_1 ? each(restore, get_be64(item.key + 1), &item)
+					       : -EUCLEAN;
+		if (rc < 0)
+			break;
+	}
+	meta_cursor_close(cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int each_segment(struct restore *restore, uint64_t id, const struct meta_item *item)
+{
+	struct segment_record record;
+	int rc = segment_record_decode(item->value, item->len, &record);
+
+	if (rc == 0)
+		rc = idmap_put(&restore->known, id, restore);
+	if (rc == 0 && !segment_there(restore, id, &record)) {
+		rc = idmap_put(&restore->gone, id, restore);
+		restore->out->lost_segments++;
+	}
+	return rc;
+}
+
+static int each_frame(struct restore *restore, uint64_t id, const struct meta_item *item)
+{
+	struct frame_record record;
+	int rc = frame_record_decode(item->value, item->len, &record);
+
+	(void)id;
+	if (rc == 0 && idmap_get(&restore->gone, record.segment)) {
+		restore->out->lost_frames++;
+		restore->out->lost_bytes += record.live;
+	}
+	return rc;
+}
+
+/* One folder of segments/: files that no record speaks of. */
+static int newer_aside(struct restore *restore, const char *dir, const char *folder)
+{
+	char from[PATH_MAX], to[PATH_MAX], newer[PATH_MAX];
+	DIR *stream = opendir(folder);
+	struct dirent *entry;
+	int rc = stream ? path_make(newer, dir, NEWER) : -errno;
+
+	while (rc == 0 && (entry = readdir(stream))) {
+		unsigned long long id;
+		int end = 0;
+
+		if (sscanf(entry->d_name, "%16llx.seg%n", &id, &end) != 1 ||
+		    end != (int)strlen(entry->d_name) || idmap_get(&restore->known, id))
+			continue;
+		rc = io_make_folder(newer, 0700);
+		if (rc == 0 || rc == -EEXIST)
+			rc = path_make(from, folder, entry->d_name);
+		if (rc == 0)
+			rc = path_make(to, newer, entry->d_name);
+		if (rc == 0)
+			rc = io_rename(from, to);
+		restore->out->newer_segments += rc == 0;
+	}
+	if (stream)
+		closedir(stream);
+	return say(folder, "newer segments cannot be put aside", rc);
+}
+
+static int directory_tidy(struct restore *restore, const struct directory *dir)
+{
+	uint64_t before = restore->out->newer_segments;
+	char path[PATH_MAX];
+	int rc = 0;
+
+	for (unsigned i = 0; i < 256 && rc == 0; i++) {
+		if (snprintf(path, sizeof(path), "%s/segments/%02x", dir->path, i) >= PATH_MAX)
+			return -ENAMETOOLONG;
+		if (access(path, F_OK) == 0)
+			rc = newer_aside(restore, dir->path, path);
+	}
+	if (rc == 0 && restore->out->newer_segments > before)
+		rc = io_sync_folder(dir->path);
+	return rc;
+}
+
+/* The new store. ------------------------------------------------------------------------------- */
+
+static bool is_store_file(const char *name)
+{
+	return !strncmp(name, "metadata.", 9) || !strncmp(name, "journal.", 8);
+}
+
+/* Moves the store's files from one folder to another, the tree's last; to NULL: removes them. */
+static int files_move(const char *from, const char *to, bool *any)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	DIR *stream = opendir(from);
+	struct dirent *entry;
+	int rc = stream ? 0 : -errno;
+
+	for (unsigned last = 0; last < 2 && rc == 0; last++) {
+		rewinddir(stream);
+		while (rc == 0 && (entry = readdir(stream))) {
+			if (!is_store_file(entry->d_name) ||
+			    last != !strcmp(entry->d_name, "metadata.mdb"))
+				continue;
+			rc = path_make(path, from, entry->d_name);
+			if (rc == 0 && to)
+				rc = path_make(target, to, entry->d_name);
+			if (rc == 0)
+				rc = to ? io_rename(path, target) : io_remove(path);
+			if (any)
+				*any = true;
+		}
+	}
+	if (stream)
+		closedir(stream);
+	if (rc == 0 && to)
+		rc = io_sync_folder(to);
+	return rc == 0 ? io_sync_folder(from) : rc;
+}
+
+/* What an attempt that died has left goes first. */
+static int store_make(struct restore *restore)
+{
+	struct meta_options options = {.dir = restore->store,
+				       .tail_dir = restore->tail,
+				       .pool_uuid = restore->options->config->uuid,
+				       .create = true};
+	const char *folder = restore->options->config->meta_path;
+	int rc = io_make_folder(folder, 0700);
+
+	if (rc == -EEXIST)
+		rc = 0;
+	if (rc == 0)
+		rc = io_make_folder(restore->store, 0700);
+	if (rc == -EEXIST)
+		rc = files_move(restore->store, NULL, NULL);
+	if (rc == 0)
+		rc = io_make_folder(restore->tail, 0700);
+	if (rc == -EEXIST)
+		rc = 0;
+	if (rc == 0)
+		rc = meta_open_lmdb(&restore->meta, &options, NULL);
+	return say(folder, "the metadata cannot be made anew there", rc);
+}
+
+static int store_fill(struct restore *restore)
+{
+	struct copy_info info;
+	int closed, rc = copy_read(restore->out->from, restore->options->config->uuid, apply,
+				   restore->meta, &info);
+
+	if (rc == 0)
+		rc = counts_raise(restore);
+	if (rc == 0)
+		rc = walk(restore, KEY_SEGMENT, each_segment);
+	if (rc == 0)
+		rc = walk(restore, KEY_FRAME, each_frame);
+	if (rc < 0) {
+		meta_abandon(restore->meta);
+		closed = 0;
+	} else {
+		closed = meta_close(restore->meta);
+	}
+	restore->meta = NULL;
+	return say(restore->out->from, "cannot be taken over", rc < 0 ? rc : closed);
+}
+
+/* The old one aside, the new one into its place. */
+static int store_exchange(struct restore *restore)
+{
+	const char *folder = restore->options->config->meta_path;
+	char *aside = restore->out->aside;
+	bool any = false;
+	int rc = -EEXIST;
+
+	for (unsigned n = 1; rc == -EEXIST; n++) {
+		if (snprintf(aside, PATH_MAX, "%s/damaged-%u", folder, n) >= PATH_MAX)
+			return -ENAMETOOLONG;
+		rc = io_make_folder(aside, 0700);
+	}
+	if (rc == 0)
+		rc = files_move(folder, aside, &any);
+	if (rc == 0 && !any) {
+		rmdir(aside);
+		*aside = '\0';
+	}
+	if (rc == 0)
+		rc = files_move(restore->store, folder, NULL);
+	if (rc == 0)
+		rmdir(restore->store);
+	return say(folder, "the metadata cannot be put into its place", rc);
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+/* Whoever has the pool open holds this lock. */
+static int folder_lock(struct restore *restore)
+{
+	const char *folder = restore->options->config->meta_path;
+	char path[PATH_MAX];
+	int rc = path_make(path, folder, "metadata.lock");
+
+	if (rc < 0 || access(path, F_OK) < 0)
+		return rc;
+	restore->lock_fd = io_open(path, O_RDWR, 0);
+	if (restore->lock_fd < 0)
+		return say(path, "cannot be opened", restore->lock_fd);
+	if (!flock(restore->lock_fd, LOCK_EX | LOCK_NB))
+		return 0;
+	log_error("%s: the pool is in use: unmount it first", path);
+	return -EBUSY;
+}
+
+static int live_look(const struct restore *restore)
+{
+	const char *folder = restore->options->config->meta_path;
+	char path[PATH_MAX];
+
+	if (restore->options->generation || !exists(folder, "metadata.mdb"))
+		return 0;
+	if (path_make(path, folder, "metadata.mdb") == 0 && tree_walk(path, UINT64_MAX, NULL) == 0)
+		return -EALREADY;
+	return 0;
+}
+
+static int carry_out(struct restore *restore)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < restore->ndirs && rc == 0; i++)
+		if (restore->dirs[i].lost)
+			rc = directory_make(restore, &restore->dirs[i]);
+	if (rc == 0)
+		rc = store_make(restore);
+	if (rc == 0)
+		rc = store_fill(restore);
+	for (size_t i = 0; i < restore->ndirs && rc == 0; i++)
+		rc = directory_tidy(restore, &restore->dirs[i]);
+	if (rc == 0)
+		rc = store_exchange(restore);
+	if (restore->meta)
+		meta_abandon(restore->meta);
+	rmdir(restore->tail);
+	return rc;
+}
+
+int meta_restore(const struct restore_options *options, struct restore_result *out)
+{
+	struct restore restore = {.options = options, .out = out, .lock_fd = -1};
+	int rc;
+
+	*out = (struct restore_result){.from = ""};
+	idmap_init(&restore.known);
+	idmap_init(&restore.gone);
+	rc = path_make(restore.store, options->config->meta_path, RESTORING);
+	if (rc == 0)
+		rc = path_make(restore.tail, options->config->meta_path, RESTORING ".tail");
+	if (rc == 0)
+		rc = folder_lock(&restore);
+	if (rc == 0)
+		rc = directories_look(&restore);
+	if (rc == 0)
+		rc = live_look(&restore);
+	if (rc == 0)
+		rc = copy_choose(&restore);
+	if (rc == 0 && !options->dry_run)
+		rc = carry_out(&restore);
+	if (restore.lock_fd >= 0)
+		io_close(restore.lock_fd);
+	idmap_release(&restore.known);
+	idmap_release(&restore.gone);
+	free(restore.dirs);
+	return rc;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+/* terrace restore-metadata: the pool's metadata from a copy. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tiers/config.h"
+#include "tiers/meta_restore.h"
+#include "tools/terrace/lines.h"
+#include "tools/terrace/terrace.h"
+#include "tools/terrace/text.h"
+
+static const char *time_text(int64_t time_ns, char buf[32])
+{
+	time_t seconds = (time_t)(time_ns / 1000000000);
+	struct tm tm;
+
+	if (!localtime_r(&seconds, &tm) || !strftime(buf, 32, "%Y-%m-%d %H:%M:%S", &tm))
+		snprintf(buf, 32, "?");
+	return buf;
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *describe(const struct restore_result *result, bool dry)
+{
+	return json_pack("{s:s,s:o,s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:b}", "copy", result->from,
+			 "generation", number(result->copy.generation), "time",
+			 (double)result->copy.time_ns / 1e9, "aside", result->aside, "objects",
+			 number(result->objects), "lost_segments", number(result->lost_segments),
+			 "lost_frames", number(result->lost_frames), "lost_bytes",
+			 number(result->lost_bytes), "newer_segments",
+			 number(result->newer_segments), "dry_run", dry);
+}
+
+static void report(const struct restore_result *result, const char *pool, bool dry)
+{
+	char text[32];
+
+	printf("%s from %s, of %s\n", dry ? "would be restored" : "restored", result->from,
+	       time_text(result->copy.time_ns, text));
+	printf("missing: all changes of files, names and attributes after that time\n");
+	if (dry)
+		return;
+	if (result->lost_segments)
+		printf("missing: %llu bytes of files, in %llu segments that are gone: reading them "
+		       "is an error;\n"
+		       "         `terrace check %s` says which\n",
+		       (unsigned long long)result->lost_bytes,
+		       (unsigned long long)result->lost_segments, pool);
+	if (result->newer_segments)
+		printf("kept: %llu segments written after that time, in segments.newer of the "
+		       "tiers' directories\n",
+		       (unsigned long long)result->newer_segments);
+	if (*result->aside)
+		printf("kept: the metadata that was there, in %s\n", result->aside);
+}
+
+static enum exit_code restore(const struct options *options, const struct pool_config *config)
+{
+	struct restore_options request = {.config = config,
+					  .generation = options->generation,
+					  .lost = options->lost,
+					  .nlost = options->nlost,
+					  .dry_run = has(options, OPTION_DRY_RUN)};
+	struct restore_result *result = malloc(sizeof(*result));
+	enum exit_code code = EXIT_DONE;
+	int rc = result ? meta_restore(&request, result) : -ENOMEM;
+
+	if (rc == -EALREADY)
+		code = complain(EXIT_NOTHING,
+				"the metadata in %s is sound: nothing to do; to go "
+				"back to a copy all the same, name its --generation",
+				config->meta_path);
+	else if (rc == -EBUSY)
+		code = EXIT_BUSY;
+	else if (rc == -EINVAL)
+		code = EXIT_USAGE;
+	else if (rc < 0)
+		code = rc == -ENOMEM ? complain(EXIT_FAILED, "out of memory") : EXIT_FAILED;
+	else if (!has(options, OPTION_JSON))
+		report(result, options->args[0], request.dry_run);
+	else if (!json_print(describe(result, request.dry_run)))
+		code = complain(EXIT_FAILED, "out of memory");
+	free(result);
+	return code;
+}
+
+enum exit_code verb_restore(const struct options *options)
+{
+	struct pool_config config;
+	char message[512], *file = config_resolve(options->args[0]);
+	enum exit_code code;
+
+	if (!file)
+		return complain(EXIT_FAILED, "out of memory");
+	if (config_load(file, &config, message, sizeof(message)) < 0) {
+		code = complain(EXIT_FAILED, "%s", message);
+	} else {
+		code = restore(options, &config);
+		config_release(&config);
+	}
+	free(file);
+	return code;
+}
