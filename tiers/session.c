@@ -166,10 +166,18 @@ static int move_aside(const struct session *session)
 	return rc;
 }
 
+/* Only one that is not there may be done without: a RAM folder has a token beside the other's, and
+ * would be taken for stale. */
 static int meta_open_file(struct session *session)
 {
-	int fd = io_open(session->meta_path, O_RDWR | O_CREAT, 0600);
+	int fd = io_open(session->meta_path, O_RDWR, 0);
 
+	if (fd < 0 && fd != -ENOENT) {
+		log_error("%s: %s", session->meta_path, strerror(-fd));
+		return fd;
+	}
+	if (fd < 0)
+		fd = io_open(session->meta_path, O_RDWR | O_CREAT, 0600);
 	if (fd == -ENOENT) /* no such folder: the metadata store says so */
 		return 0;
 	if (fd == -ENOSPC || fd == -EDQUOT) {

@@ -167,12 +167,13 @@ static void test_every_step_may_be_the_last(void **state)
 
 	(void)state;
 	die();
-	for (unsigned forever = 0; forever < 2; forever++)
+	for (unsigned kind = 0; kind < 4; kind++)
 		for (uint64_t n = 1;; n++) {
 			int rc;
 			uint64_t failed;
 
-			fault_arm(FAULT_ALL & ~FAULT_CLOSE, n, FAULT_EIO, forever);
+			fault_arm(FAULT_ALL & ~FAULT_CLOSE, n, kind % 2 ? FAULT_ENOSPC : FAULT_EIO,
+				  kind / 2);
 			rc = pool_open(&fix.config, &options, &fix.pool);
 			failed = fault_disarm();
 			if (rc == 0)
