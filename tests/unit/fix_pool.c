@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "compress/frame.h"
 #include "tiers/idmap.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
@@ -285,6 +286,103 @@ void fix_pool_verify(struct fix_pool *fix)
 	assert_int_equal(frames, count.frames);
 	idmap_release(&count.live);
 	idmap_release(&count.known);
+}
+
+/* Frames describe themselves --------------------------------------------------------------------
+ */
+
+struct told {
+	struct fix_pool *fix;
+	unsigned extents;
+};
+
+static void frame_tables(struct fix_pool *fix, const struct frame_record *record,
+			 struct frame_header *out)
+{
+	struct segment *segment = idmap_get(&fix->pool->segments, record->segment);
+	struct tier_segment seg = {.id = record->segment};
+	uint8_t *bytes = malloc(record->stored_len);
+
+	assert_non_null(segment);
+	assert_non_null(bytes);
+	seg.place = segment->record.place;
+	assert_int_equal(tier_read(fix->pool->tiers[segment->record.tier].tier, seg, bytes,
+				   record->stored_len, record->off, TIER_BULK),
+			 0);
+	assert_int_equal(frame_header_parse(bytes, record->stored_len, out), 0);
+	free(bytes);
+}
+
+/* The bytes at frame_off of a frame are those of the object's extent, says the frame. */
+static void tell(struct told *told, uint64_t object, const struct extent *extent)
+{
+	uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
+	struct frame_header header;
+	struct frame_record record;
+	uint64_t at = 0, done = 0;
+	size_t len;
+
+	assert_int_equal(meta_get(told->fix->pool->meta, key, key_1(key, KEY_FRAME, extent->frame),
+				  value, sizeof(value), &len),
+			 0);
+	assert_int_equal(frame_record_decode(value, len, &record), 0);
+	frame_tables(told->fix, &record, &header);
+	assert_int_equal(header.id, extent->frame);
+	for (uint32_t i = 0; i < header.nextents; at += header.extents[i++].length) {
+		const struct frame_extent *entry = &header.extents[i];
+		uint64_t from = extent->frame_off > at ? extent->frame_off : at;
+		uint64_t to = (uint64_t)extent->frame_off + extent->len;
+
+		to = to < at + entry->length ? to : at + entry->length;
+		if (from >= to)
+			continue;
+		if (entry->object != object ||
+		    entry->offset + (from - at) != extent->off + (from - extent->frame_off))
+			fail_msg("frame %llu says its bytes at %llu are of object %llu at %llu, "
+				 "the metadata of object %llu at %llu",
+				 (unsigned long long)extent->frame, (unsigned long long)from,
+				 (unsigned long long)entry->object,
+				 (unsigned long long)(entry->offset + (from - at)),
+				 (unsigned long long)object,
+				 (unsigned long long)(extent->off + (from - extent->frame_off)));
+		done += to - from;
+	}
+	assert_int_equal(done, extent->len);
+	frame_header_release(&header);
+	told->extents++;
+}
+
+unsigned fix_pool_verify_frames(struct fix_pool *fix)
+{
+	static const uint8_t types[] = {KEY_OBJECT, KEY_EXTENT};
+	struct told told = {.fix = fix};
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc;
+
+	for (size_t t = 0; t < sizeof(types); t++) {
+		assert_int_equal(meta_cursor_open(fix->pool->meta, &types[t], 1, NULL, 0, &cursor),
+				 0);
+		while ((rc = meta_cursor_next(cursor, &item)) == 0) {
+			uint64_t id = get_be64(item.key + 1);
+			struct object_record record;
+			struct extent extent;
+
+			if (types[t] == KEY_EXTENT) {
+				assert_int_equal(extent_decode(get_be64(item.key + 9), item.value,
+							       item.len, &extent),
+						 0);
+				tell(&told, id, &extent);
+				continue;
+			}
+			assert_int_equal(object_record_decode(item.value, item.len, &record), 0);
+			for (unsigned i = 0; i < record.nextents; i++)
+				tell(&told, id, &record.extents[i]);
+		}
+		assert_int_equal(rc, -ENOENT);
+		meta_cursor_close(cursor);
+	}
+	return told.extents;
 }
 
 /* Media ------------------------------------------------------------------------------------------

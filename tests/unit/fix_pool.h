@@ -38,6 +38,9 @@ void fix_pool_power(struct fix_pool *fix); /* and opens again */
 /* Recounts every account from the records and compares; every extent must point into a frame that
  * holds it. */
 void fix_pool_verify(struct fix_pool *fix);
+/* Every extent's frame says itself, in its table, that these bytes are the object's at that offset
+ * (nothing may be cloned). Returns the number of extents. */
+unsigned fix_pool_verify_frames(struct fix_pool *fix);
 /* Has just been opened and synced: no segment file without a record; with tight, where no call is
  * failing any more, they take little more than what lives in them. */
 void fix_pool_verify_media(struct fix_pool *fix, bool tight);
