@@ -90,8 +90,9 @@ while [ $SECONDS -lt "$until" ] && [ $losses -eq 0 ]; do
 	sleep "$((RANDOM % 4)).$(printf %03d $((RANDOM % 1000)))"
 	works_freeze "$iterations"
 	journal=$(metric journal_bytes || echo 0)
-	pool_kill
+	works_kill
 	works_end || losses=$((losses + 1))
+	umount -l "$M"
 	[ $((iterations % 3)) -ne 0 ] || killed_mount
 	config_set checkpoint_interval "$([ $((iterations % 4)) -eq 3 ] && echo 1h || echo 2s)"
 	config_set journal_size "$([ $((iterations % 4)) -eq 3 ] && echo 128M || echo 2M)"

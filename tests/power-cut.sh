@@ -64,12 +64,12 @@ media_remove() {
 # before.
 cut_power() {
 	local name medium
-	[ $((RANDOM % 3)) -ne 0 ] || pool_kill
+	[ $((RANDOM % 3)) -ne 0 ] || works_kill
 	for name in $(for medium in $MEDIA; do echo "$RANDOM $medium"; done | sort -n | cut -d' ' -f2); do
 		xfs_io -x -c shutdown "$T/$name"
 		[ $((RANDOM % 2)) -ne 0 ] || sleep "0.0$(printf %02d $((RANDOM % 40)))"
 	done
-	[ -z "$PID" ] || pool_kill
+	[ -z "$PID" ] || works_kill
 }
 
 power_back() {
@@ -95,6 +95,7 @@ cut_for() { # SECONDS
 		works_freeze $round
 		cut_power
 		works_end || losses=$((losses + 1))
+		umount -l "$M"
 		power_back
 		cuts=$((cuts + 1))
 		echo "cut $cuts: opened in $took ms"

@@ -5,7 +5,9 @@
 #
 #   works_begin ROUND SEED      starts them; they end when the filesystem goes away
 #   works_freeze ROUND          just before that: what is in the ledgers now has been done
-#   works_end                   waits for that; an error other than "gone" is a finding
+#   works_kill                  kills the daemon
+#   works_end                   waits for that, before the dead mount is taken away (else they would
+#                               go on in the folder below it); an error other than "gone" is a finding
 #   works_check ROUND kill|power    compares; a difference is printed, and the result is 1
 #
 # What they leave lives on over the rounds, so that moves and deaths meet old data too.
@@ -41,6 +43,13 @@ works_freeze() { # ROUND
 	for ledger in "$WORKS/untar-$1"-*; do
 		[ ! -e "$ledger" ] || cp "$ledger" "$WORKS/frozen-${ledger##*/}"
 	done
+}
+
+# The daemon dies; its mount stays for a while, and answers ENOTCONN.
+works_kill() {
+	kill -9 "$PID"
+	wait "$PID" 2>/dev/null || true
+	PID=
 }
 
 works_end() {
