@@ -177,6 +177,15 @@ void fix_break_verify(struct fix_break_pool *pool, bool loses)
 	assert_string_equal(text, "small");
 }
 
+void fix_break_is_large(const uint8_t *bytes, size_t len)
+{
+	static uint8_t want[BIG_EXTENTS * EXTENT_BYTES + LARGE_BYTES];
+
+	noise(want, sizeof(want), 1);
+	assert_int_equal(len, LARGE_BYTES);
+	assert_memory_equal(bytes, want + BIG_EXTENTS * EXTENT_BYTES, len);
+}
+
 /* The pool ---------------------------------------------------------------------------------------
  */
 
@@ -596,6 +605,24 @@ static void break_label_missing(struct fix_break_pool *pool)
 	assert_int_equal(unlink(path), 0);
 }
 
+static void break_label_contradicted(struct fix_break_pool *pool)
+{
+	struct segment_header header = {.pool_uuid = "another pool", .tier_id = 1, .id = 0x7799};
+	uint8_t bytes[SEGMENT_HEADER_LEN];
+	char path[4096];
+	int fd;
+
+	break_label_missing(pool);
+	segment_header_encode(&header, bytes);
+	ssd_path(pool, path, sizeof(path), "/segments/99");
+	mkdir(path, 0700);
+	ssd_path(pool, path, sizeof(path), "/segments/99/0000000000007799.seg");
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	close(fd);
+}
+
 static void break_label_damaged(struct fix_break_pool *pool)
 {
 	char path[4096];
@@ -626,6 +653,15 @@ static void break_object_large(struct fix_break_pool *pool)
 	uint8_t key[KEY_LEN_1];
 
 	put_one(pool, key, key_1(key, KEY_OBJECT, pool->large), "nonsense", 8);
+}
+
+/* Nobody else has data in their frames. */
+static void break_objects_alone(struct fix_break_pool *pool)
+{
+	uint8_t key[KEY_LEN_1];
+
+	del_one(pool, key, key_1(key, KEY_OBJECT, pool->large));
+	del_one(pool, key, key_1(key, KEY_OBJECT, pool->clone));
 }
 
 static void break_object_missing(struct fix_break_pool *pool)
@@ -1185,6 +1221,14 @@ static void name_twice(struct edit *edit, uint64_t cookie, uint8_t *value, size_
 	dentry_put(edit, ROOT, cookie + 1, value, len);
 }
 
+/* A bad name with a good one behind it in its group. */
+static void name_before(struct edit *edit, uint64_t cookie, uint8_t *value, size_t len)
+{
+	dentry_put(edit, ROOT, cookie + 1, value, len);
+	value[10] = '/';
+	dentry_put(edit, ROOT, cookie, value, len);
+}
+
 static void name_gone(struct edit *edit, uint64_t cookie, uint8_t *value, size_t len)
 {
 	(void)value;
@@ -1207,6 +1251,11 @@ static void break_name_cut(struct fix_break_pool *pool)
 static void break_name_slash(struct fix_break_pool *pool)
 {
 	name_change(pool, "small", name_slash);
+}
+
+static void break_name_before(struct fix_break_pool *pool)
+{
+	name_change(pool, "small", name_before);
 }
 
 static void break_name_kept(struct fix_break_pool *pool)
@@ -1466,6 +1515,8 @@ const struct fix_break fix_breaks[] = {
 	{"the limit of frames", CHECK_LIMITS, MENDS, break_limit_frames},
 	{"no directory", CHECK_DIRECTORY, LEAVES, break_directory},
 	{"no label", CHECK_LABEL_MISSING, MENDS, break_label_missing},
+	{"no label, and another pool's segment", CHECK_LABEL_MISSING, LEAVES,
+	 break_label_contradicted},
 	{"a damaged label", CHECK_LABEL_DAMAGED, MENDS, break_label_damaged},
 	{"another pool's label", CHECK_LABEL_FOREIGN, LEAVES, break_label_foreign},
 	{"a file's record", CHECK_OBJECT, MENDS_LOSES, break_object},
@@ -1493,6 +1544,7 @@ const struct fix_break fix_breaks[] = {
 	{"a frame's header", CHECK_FRAME_HEADER, DEEP, break_frame_header},
 	{"a frame's data", CHECK_FRAME_DATA, DEEP, break_frame_data},
 	{"a lost file's data", CHECK_FOUND, MENDS_LOSES, break_object_large},
+	{"a lost file's frames", CHECK_FOUND, MENDS_LOSES, break_objects_alone},
 	{"no record of a file", CHECK_NAME_DANGLING, MENDS_LOSES, break_object_missing},
 	{"no record of a frame's place", CHECK_PLACED_MISSING, MENDS, break_placed_missing},
 	{"a record of a place without a frame", CHECK_PLACED, MENDS, break_placed},
@@ -1508,6 +1560,7 @@ const struct fix_break fix_breaks[] = {
 	{"a segment file of nobody", CHECK_FILE_STRAY, MENDS, break_file_stray},
 	{"a name's record", CHECK_NAME, MENDS_LOSES, break_name_cut},
 	{"a name with a slash", CHECK_NAME, MENDS_LOSES, break_name_slash},
+	{"a bad name before a good one", CHECK_NAME, MENDS, break_name_before},
 	{"a place kept for no name", CHECK_NAME, MENDS, break_name_kept},
 	{"a name of nothing", CHECK_NAME_DANGLING, MENDS, break_dangling},
 	{"a second name of nothing", CHECK_NAME_TWICE, MENDS, break_dangling_twice},

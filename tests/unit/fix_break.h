@@ -37,4 +37,7 @@ void fix_break_close(struct fix_break_pool *pool);
  * can be read have no wrong byte. */
 void fix_break_verify(struct fix_break_pool *pool, bool loses);
 
+/* These are the bytes of `large` (and of its clone). */
+void fix_break_is_large(const uint8_t *bytes, size_t len);
+
 #endif

@@ -24,7 +24,7 @@
 #include "tiers/session.h"
 
 #define MEND_BYTES_MAX ((size_t)256 << 20) /* mends in memory; then another run is needed */
-#define SORT_BYTES     ((size_t)48 << 20)
+#define SORT_BYTES     ((size_t)32 << 20)
 #define SETTLE_TRIES   300u
 #define SETTLE_NS      100000000
 
@@ -208,9 +208,10 @@ static int open_meta(struct check *check, bool *usable)
 	char why[256] = "";
 	int rc = meta_look_walk(&options, damaged_value, check, why, sizeof(why));
 
-	if (rc == -EUCLEAN) {
+	if (rc == -EUCLEAN || rc == -ENOENT) {
 		check_report_at(check, CHECK_TREE, false, check->config->meta_path,
-				"metadata.mdb is damaged: %s", why);
+				"metadata.mdb is %s%s",
+				rc == -ENOENT ? "missing" : "damaged: ", why);
 		return 0;
 	}
 	if (rc < 0)
@@ -296,6 +297,13 @@ static bool ram_holds(const struct check *check)
 	return found;
 }
 
+static void sorters_free(struct check *check)
+{
+	sorter_free(check->users);
+	sorter_free(check->placed);
+	check->users = check->placed = NULL;
+}
+
 void check_close(struct check *check)
 {
 	if (!check)
@@ -314,8 +322,7 @@ void check_close(struct check *check)
 		free(check->actions[i].arg);
 	if (check->batch)
 		meta_batch_free(check->batch);
-	sorter_free(check->users);
-	sorter_free(check->placed);
+	sorters_free(check);
 	free(check->lost);
 	free(check->recovered);
 	free(check->mends);
@@ -331,9 +338,7 @@ static int objects_and_frames(struct check *check)
 {
 	int rc;
 
-	sorter_free(check->users);
-	sorter_free(check->placed);
-	check->users = check->placed = NULL;
+	sorters_free(check);
 	check->result->frames = 0;
 	check->result->bytes = 0;
 	rc = sorter_new(&check->users, USER_LEN, check_memory());
@@ -368,6 +373,7 @@ int check_pass(struct check *check)
 	}
 	if (rc == 0)
 		rc = check_segments(check);
+	sorters_free(check);
 	return rc < 0 ? rc : check_counts(check);
 }
 

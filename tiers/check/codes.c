@@ -4,7 +4,8 @@
 #include <assert.h>
 #include <stddef.h>
 
-#define RESTORE_METADATA "the pool cannot be opened: bring the metadata back from a copy"
+#define RESTORE_METADATA \
+	"the pool cannot be opened: bring the metadata back with terrace restore-metadata"
 
 static const struct check_kind kinds[] = {
 	{CHECK_TREE, RESTORE_METADATA, NULL},
