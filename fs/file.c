@@ -137,7 +137,7 @@ void fs_file_close(struct fs *fs, struct inode *inode, int flags)
 	int r = store_times(fs, object);
 	bool orphan;
 
-	if (r)
+	if (r && is_writer(flags)) /* a reader's access time is not worth a line per file */
 		log_warning("inode %llu: the time of its last write could not be stored: %s",
 			    (unsigned long long)object_id(object), strerror(-r));
 	orphan = inode_close(fs->inodes, inode, is_writer(flags), &object);
