@@ -7,9 +7,9 @@
  * after closing, and, once synced, after power loss (promises 1 to 3).
  *
  * By default each workload of one operation, and some of two, three and more, are run with one call
- * failing. TERRACE_DEPTH=1, 2 or 3: all of so many operations, those of one and two with every
- * call; TERRACE_EVERY: those of three too. TERRACE_RANDOM=n: longer ones. TERRACE_SEED repeats a
- * run, TERRACE_WORKLOAD tries only that one, and TERRACE_CALL=call,kind,way only that call of it.
+ * failing. TERRACE_DEPTH=1, 2 or 3: all of so many operations; TERRACE_EVERY: with every call, one
+ * after the other. TERRACE_RANDOM=n: longer ones. TERRACE_SEED repeats a run, TERRACE_WORKLOAD
+ * tries only that one, and TERRACE_CALL=call,kind,way only that call of it.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -187,7 +187,7 @@ static void all_of(unsigned depth, void (*loop)(const char *workload, bool every
 		   unsigned long chance)
 {
 	bool all = from_env("TERRACE_DEPTH", 0) >= depth;
-	bool every = all && (depth < 3 || getenv("TERRACE_EVERY") != NULL);
+	bool every = all && getenv("TERRACE_EVERY") != NULL;
 	char workload[LONGEST + 1];
 
 	for (unsigned long n = 0; ops_workload(depth, n, workload); n++)

@@ -66,6 +66,7 @@ static const char *const workloads[] = {
 	/* Freed space: given back only when that is durable. */
 	"c0c1c2w0w1w2S-L-o0R-w0R-w1R-S-R-",
 	"c0w0S-L-w0R-K-R-w0L-O-",
+	"c0W0S-L-x0R-R-",
 	"c0w0s0L-w0s0x0R-c1w1R-s1",
 	"c0c1c2w0s0w1s1w2s2x0S-x1R-",
 	"c0c1c2w0w1w2s2x1s2x0R-x2R-",
