@@ -518,6 +518,32 @@ int copy_read(const char *path, const uint8_t *pool_uuid,
 	return rc;
 }
 
+static int load(void *arg, const void *ops, size_t len)
+{
+	struct meta *meta = arg;
+	struct meta_batch *batch;
+	struct meta_op op;
+	size_t pos = 0;
+	int rc = meta_batch_new(&batch);
+
+	while (rc == 0 && (rc = meta_op_next(ops, len, &pos, &op)) == 0)
+		rc = op.value ? meta_batch_put(batch, op.key, op.key_len, op.value, op.len)
+			      : meta_batch_del(batch, op.key, op.key_len);
+	if (rc == -ENOENT)
+		rc = meta_apply(meta, batch, NULL);
+	if (rc == 0 && meta_checkpoint_due(meta, 0))
+		rc = meta_freeze(meta);
+	if (rc == 0)
+		rc = meta_checkpoint(meta);
+	meta_batch_free(batch);
+	return rc;
+}
+
+int copy_load(const char *path, const uint8_t *pool_uuid, struct meta *meta, struct copy_info *info)
+{
+	return copy_read(path, pool_uuid, load, meta, info);
+}
+
 /* Head and end only. */
 static int info_read(const char *path, const uint8_t *uuid, struct copy_info *info)
 {

@@ -58,6 +58,10 @@ int copy_read(const char *path, const uint8_t *pool_uuid,
 	      int (*apply)(void *arg, const void *ops, size_t len), void *arg,
 	      struct copy_info *info);
 
+/* Reads a copy into a store, with checkpoints as they are due. */
+int copy_load(const char *path, const uint8_t *pool_uuid, struct meta *meta,
+	      struct copy_info *info);
+
 /* Removes all copies of a directory, and the folder. */
 void copy_remove_all(const char *dir);
 

@@ -208,27 +208,6 @@ static int copy_choose(struct restore *restore)
 	return -ENOENT;
 }
 
-static int apply(void *arg, const void *ops, size_t len)
-{
-	struct meta *meta = arg;
-	struct meta_batch *batch;
-	struct meta_op op;
-	size_t pos = 0;
-	int rc = meta_batch_new(&batch);
-
-	while (rc == 0 && (rc = meta_op_next(ops, len, &pos, &op)) == 0)
-		rc = op.value ? meta_batch_put(batch, op.key, op.key_len, op.value, op.len)
-			      : meta_batch_del(batch, op.key, op.key_len);
-	if (rc == -ENOENT)
-		rc = meta_apply(meta, batch, NULL);
-	if (rc == 0 && meta_checkpoint_due(meta, 0))
-		rc = meta_freeze(meta);
-	if (rc == 0)
-		rc = meta_checkpoint(meta);
-	meta_batch_free(batch);
-	return rc;
-}
-
 /* What was given out after the copy lies on the media: it must not be given out again. */
 static int counts_raise(struct restore *restore)
 {
@@ -437,7 +416,7 @@ static int store_make(struct restore *restore)
 static int store_fill(struct restore *restore)
 {
 	struct copy_info info;
-	int closed, rc = copy_read(restore->out->from, restore->options->config->uuid, apply,
+	int closed, rc = copy_load(restore->out->from, restore->options->config->uuid,
 				   restore->meta, &info);
 
 	if (rc == 0)

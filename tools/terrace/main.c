@@ -103,6 +103,12 @@ static const struct verb verbs[] = {
 	 "POOL is a name, a configuration file or a mount. A mounted pool is looked at as of its\n"
 	 "last checkpoint, and not mended. Codes and repairs are in terrace-check(8).\n"
 	 "Exit codes: 0 clean, 1 mended, 4 problems left (5: both), 8 failed, 16 wrong use."},
+	{"export", "POOL DEST", "rebuild the files of a pool from what is left of it", OPTION_JSON,
+	 2, 2, verb_export,
+	 "The pool must not be mounted, and is not changed; tiers may be missing. DEST is an "
+	 "empty\n"
+	 "folder, or made. Goes by the metadata if it is sound, else by the newest copy of it.\n"
+	 "Prints what is missing, and ends with 1 then."},
 	{"restore-metadata", "[--lost=DIR]... POOL",
 	 "bring lost or damaged metadata back from a copy",
 	 OPTION_LOST | OPTION_GENERATION | OPTION_DRY_RUN | OPTION_JSON, 1, 1, verb_restore,

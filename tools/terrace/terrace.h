@@ -114,6 +114,7 @@ enum exit_code verb_scrub(const struct options *options);
 enum exit_code verb_damaged(const struct options *options);
 enum exit_code verb_umount(const struct options *options);
 enum exit_code verb_check(const struct options *options);
+enum exit_code verb_export(const struct options *options);
 enum exit_code verb_restore(const struct options *options);
 enum exit_code verb_simulate(const struct options *options);
 

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Folders are walked by file descriptors (openat and so on), so a name that a damaged pool holds
+ * cannot lead out of the destination; names with a slash are refused.
+ */
+#include "fs/export.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "compress/bytes.h"
+#include "fs/attr.h"
+#include "fs/dir.h"
+#include "tiers/config.h"
+#include "tiers/idmap.h"
+#include "tiers/keys.h"
+#include "tiers/log.h"
+#include "tiers/meta.h"
+
+#define WORK_NAME ".terrace-export"
+#define DEPTH_MAX 1024u
+
+struct export
+{
+	const struct export_options *options;
+	struct export_result *out;
+	struct salvage *salvage;
+	struct idmap linked; /* inode with several names -> its first path, a string */
+	int dest;
+	char path[PATH_MAX]; /* of what is being made, from dest; "" its root */
+	size_t path_len;
+	unsigned depth;
+	int fd; /* of the file being written */
+};
+
+static void miss(struct export *export, uint64_t off, uint64_t len, int error)
+{
+	export->out->missing++;
+	export->options->missing(export->options->arg, export->path, off, len, error);
+}
+
+/* What belongs to every inode. ----------------------------------------------------------------- */
+
+static struct timespec time_of(struct attr_time time)
+{
+	return (struct timespec){.tv_sec = time.sec, .tv_nsec = time.nsec};
+}
+
+static void xattrs_set(struct export *export, uint64_t id, const char *proc)
+{
+	uint8_t prefix[KEY_LEN_1];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc = meta_cursor_open(salvage_meta(export->salvage), prefix,
+				  key_1(prefix, KEY_XATTR, id), NULL, 0, &cursor);
+
+	if (rc < 0)
+		return;
+	while (meta_cursor_next(cursor, &item) == 0) {
+		char name[256];
+		size_t len = item.key_len - KEY_LEN_1;
+
+		if (len == 0 || len >= sizeof(name))
+			continue;
+		memcpy(name, item.key + KEY_LEN_1, len);
+		name[len] = '\0';
+		if (lsetxattr(proc, name, item.value, item.len, 0) < 0)
+			log_warning("/%s: extended attribute %s: %s", export->path, name,
+				    strerror(errno));
+	}
+	meta_cursor_close(cursor);
+}
+
+/* Owner before mode: chown takes suid away. Times last. */
+static void attributes_set(struct export *export, uint64_t id, const struct attr *attr,
+			   const struct object_record *record, int folder, const char *name)
+{
+	struct attr_time mtime = attr->mtime;
+	struct timespec times[2];
+	char proc[PATH_MAX];
+
+	if (S_ISREG(attr->mode) && record->write_time > attr->stamp_ns)
+		mtime = attr_time_of_ns(record->write_time);
+	times[0] = time_of(attr->atime);
+	times[1] = time_of(mtime);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d/%s", folder, name);
+	if (fchownat(folder, name, attr->uid, attr->gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != EPERM)
+		log_warning("/%s: owner: %s", export->path, strerror(errno));
+	xattrs_set(export, id, proc);
+	if (!S_ISLNK(attr->mode) && fchmodat(folder, name, attr->mode & 07777, 0) < 0)
+		log_warning("/%s: mode: %s", export->path, strerror(errno));
+	if (utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		log_warning("/%s: times: %s", export->path, strerror(errno));
+}
+
+/* Files. --------------------------------------------------------------------------------------- */
+
+static int put(void *arg, uint64_t off, const void *data, size_t len)
+{
+	struct export *export = arg;
+	const uint8_t *p = data;
+
+	if (!data)
+		return fallocate(export->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+				 (off_t)len) < 0
+			       ? -errno
+			       : 0;
+	export->out->bytes += len;
+	while (len) {
+		ssize_t n = pwrite(export->fd, p, len, (off_t)off);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			p += n;
+			off += (uint64_t)n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static void lost(void *arg, uint64_t off, uint64_t len)
+{
+	miss(arg, off, len, -EIO);
+}
+
+static int file_make(struct export *export, uint64_t id, int folder, const char *name)
+{
+	struct salvage_sink sink = {.put = put, .lost = lost, .arg = export};
+	uint64_t size = 0;
+	int rc;
+
+	export->fd =
+		openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (export->fd < 0)
+		return -errno;
+	rc = salvage_data(export->salvage, id, &sink, &size);
+	if (rc == 0 && ftruncate(export->fd, (off_t)size) < 0)
+		rc = -errno;
+	if (close(export->fd) < 0 && rc == 0)
+		rc = -errno;
+	return rc;
+}
+
+static int link_make(struct export *export, uint64_t id, int folder, const char *name)
+{
+	uint8_t key[KEY_LEN_1];
+	char target[PATH_MAX];
+	size_t len;
+	int rc = meta_get(salvage_meta(export->salvage), key, key_1(key, KEY_SYMLINK, id), target,
+			  sizeof(target) - 1, &len);
+
+	if (rc < 0)
+		return rc;
+	target[len] = '\0';
+	return symlinkat(target, folder, name) < 0 ? -errno : 0;
+}
+
+/* Folders. ------------------------------------------------------------------------------------- */
+
+static int folder_fill(struct export *export, uint64_t id, int fd);
+
+static int folder_make(struct export *export, uint64_t id, int folder, const char *name)
+{
+	int fd, rc;
+
+	if (mkdirat(folder, name, 0700) < 0)
+		return -errno;
+	fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = folder_fill(export, id, fd);
+	close(fd);
+	return rc;
+}
+
+static int inode_make(struct export *export, uint64_t id, const struct attr *attr, int folder,
+		      const char *name)
+{
+	if (S_ISDIR(attr->mode))
+		return folder_make(export, id, folder, name);
+	if (S_ISREG(attr->mode))
+		return file_make(export, id, folder, name);
+	if (S_ISLNK(attr->mode))
+		return link_make(export, id, folder, name);
+	return mknodat(folder, name, (attr->mode & S_IFMT) | 0600, (dev_t)attr->special) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* A further name of an inode is a link to the first. 1: it is the first. */
+static int name_again(struct export *export, uint64_t id, const struct attr *attr, int folder,
+		      const char *name)
+{
+	char *first;
+	int rc;
+
+	if (S_ISDIR(attr->mode) || attr->nlink < 2)
+		return 1;
+	first = idmap_get(&export->linked, id);
+	if (first)
+		return linkat(export->dest, first, folder, name, 0) < 0 ? -errno : 0;
+	first = strdup(export->path);
+	rc = first ? idmap_put(&export->linked, id, first) : -ENOMEM;
+	if (rc < 0)
+		free(first);
+	return rc < 0 ? rc : 1;
+}
+
+static int name_make(struct export *export, uint64_t id, int folder, const char *name)
+{
+	struct object_record record;
+	struct attr attr;
+	int rc = salvage_record(export->salvage, id, &record);
+
+	if (rc == 0)
+		rc = attr_decode(record.attr, record.attr_len, &attr);
+	if (rc == 0)
+		rc = name_again(export, id, &attr, folder, name);
+	if (rc <= 0)
+		return rc;
+	rc = inode_make(export, id, &attr, folder, name);
+	if (rc == 0)
+		attributes_set(export, id, &attr, &record, folder, name);
+	return rc;
+}
+
+struct filling {
+	struct export *export;
+	int fd;
+};
+
+static bool is_name(const char *name, size_t len)
+{
+	return len && len <= DIR_NAME_MAX && !memchr(name, '/', len) && !memchr(name, 0, len) &&
+	       !(len == 1 && name[0] == '.') && !(len == 2 && name[0] == '.' && name[1] == '.');
+}
+
+/* What fails here is told, and the rest goes on; but for a full disk. */
+static int each_entry(void *arg, const struct dir_entry *entry)
+{
+	struct filling *filling = arg;
+	struct export *export = filling->export;
+	size_t before = export->path_len;
+	char name[DIR_NAME_MAX + 1];
+	int n, rc = -EUCLEAN;
+
+	if (!is_name(entry->name, entry->name_len)) {
+		miss(export, 0, 0, rc);
+		return 0;
+	}
+	memcpy(name, entry->name, entry->name_len);
+	name[entry->name_len] = '\0';
+	n = snprintf(export->path + before, sizeof(export->path) - before, "%s%s",
+		     before ? "/" : "", name);
+	if (before + (size_t)n >= sizeof(export->path)) {
+		rc = -ENAMETOOLONG;
+	} else {
+		export->path_len = before + (size_t)n;
+		rc = name_make(export, entry->id, filling->fd, name);
+		export->out->names += rc == 0;
+	}
+	if (rc < 0)
+		miss(export, 0, 0, rc);
+	export->path_len = before;
+	export->path[before] = '\0';
+	return rc == -ENOSPC || rc == -ENOMEM ? rc : 0;
+}
+
+static int folder_fill(struct export *export, uint64_t id, int fd)
+{
+	struct dir dir = {.meta = salvage_meta(export->salvage),
+			  .seed = get_le64(export->options->config->uuid),
+			  .mask = UINT64_MAX,
+			  .id = id};
+	struct filling filling = {export, fd};
+	int rc;
+
+	if (export->depth == DEPTH_MAX) /* a circle, in damaged metadata */
+		return -ELOOP;
+	export->depth++;
+	rc = dir_walk(&dir, DIR_PARENT, each_entry, &filling);
+	export->depth--;
+	return rc;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+static int dest_open(const char *dest)
+{
+	struct dirent *entry;
+	bool empty = true;
+	DIR *stream;
+
+	if (mkdir(dest, 0700) < 0 && errno != EEXIST) {
+		log_error("%s: %s", dest, strerror(errno));
+		return -errno;
+	}
+	stream = opendir(dest);
+	if (!stream) {
+		log_error("%s: %s", dest, strerror(errno));
+		return -errno;
+	}
+	while (empty && (entry = readdir(stream)))
+		empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+	closedir(stream);
+	if (!empty) {
+		log_error("%s: is not empty: name a folder that is, or one to be made", dest);
+		return -ENOTEMPTY;
+	}
+	return open(dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void work_remove(const char *work)
+{
+	static const char *const folders[] = {"live", "live.tail", "copy", "copy.tail"};
+
+	for (unsigned i = 0; i < 4; i++) {
+		char path[PATH_MAX];
+		struct dirent *entry;
+		DIR *stream;
+
+		if (snprintf(path, sizeof(path), "%s/%s", work, folders[i]) >= PATH_MAX)
+			continue;
+		stream = opendir(path);
+		while (stream && (entry = readdir(stream)))
+			if (entry->d_name[0] != '.')
+				unlinkat(dirfd(stream), entry->d_name, 0);
+		if (stream)
+			closedir(stream);
+		rmdir(path);
+	}
+	rmdir(work);
+}
+
+static int root_fill(struct export *export)
+{
+	struct object_record record;
+	struct attr attr;
+	int rc = folder_fill(export, OBJECT_ID_ROOT, export->dest);
+
+	if (rc == 0 && salvage_record(export->salvage, OBJECT_ID_ROOT, &record) == 0 &&
+	    attr_decode(record.attr, record.attr_len, &attr) == 0)
+		attributes_set(export, OBJECT_ID_ROOT, &attr, &record, export->dest, ".");
+	return rc;
+}
+
+int fs_export(const struct export_options *options, struct export_result *out)
+{
+	struct export export = {.options = options, .out = out};
+	char work[PATH_MAX], *first;
+	size_t at = 0;
+	int rc;
+
+	*out = (struct export_result){.names = 0};
+	if (snprintf(work, sizeof(work), "%s/" WORK_NAME, options->dest) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	export.dest = dest_open(options->dest);
+	if (export.dest < 0)
+		return export.dest;
+	idmap_init(&export.linked);
+	rc = mkdir(work, 0700) < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = salvage_open(&export.salvage, options->config, work, &out->source);
+	if (rc == 0) {
+		rc = root_fill(&export);
+		salvage_close(export.salvage);
+	}
+	work_remove(work);
+	while ((first = idmap_each(&export.linked, &at)))
+		free(first);
+	idmap_release(&export.linked);
+	close(export.dest);
+	return rc;
+}

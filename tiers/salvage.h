@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is left of a pool, read without opening it: objects out of the tiers' directories that are
+ * there, by the live metadata if it is sound, else by the newest good copy of it. Nothing of the
+ * pool is changed; the metadata is read from a store that is made in a folder of the caller's.
+ *
+ * What only the RAM tier had of a daemon that died is not in it. One thread. Errors: negative
+ * errno, logged here.
+ */
+#ifndef TERRACE_TIERS_SALVAGE_H
+#define TERRACE_TIERS_SALVAGE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiers/meta_copy.h"
+#include "tiers/records.h"
+
+struct meta;
+struct pool_config;
+struct salvage;
+
+struct salvage_source {
+	char path[PATH_MAX]; /* of the metadata, or of the copy */
+	bool copy;
+	struct copy_info info; /* of the copy */
+	bool unclean;	/* the live metadata was not closed in order: the RAM tier may have more */
+	size_t missing; /* directories that are not there */
+};
+
+/* work: an empty folder; its contents are the caller's to remove. -ENOENT no metadata is left;
+ * -EBUSY the pool is in use. */
+int salvage_open(struct salvage **out, const struct pool_config *config, const char *work,
+		 struct salvage_source *source);
+void salvage_close(struct salvage *salvage);
+
+struct meta *salvage_meta(struct salvage *salvage);
+int salvage_record(struct salvage *salvage, uint64_t object, struct object_record *out);
+
+struct salvage_sink {
+	/* Bytes of the object, in no certain order; later ones replace earlier ones. data NULL: a
+	 * hole. A negative return ends it. */
+	int (*put)(void *arg, uint64_t off, const void *data, size_t len);
+	void (*lost)(void *arg, uint64_t off, uint64_t len);
+	void *arg;
+};
+/* Hands out all that can be read and verified, and says what cannot. *size: the object's. */
+int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_sink *sink,
+		 uint64_t *size);
+
+#endif
