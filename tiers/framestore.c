@@ -309,7 +309,11 @@ int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out
 	int rc =
 		meta_get(pool->meta, key, key_1(key, KEY_FRAME, frame), value, sizeof(value), &len);
 
-	return rc < 0 ? rc : frame_record_decode(value, len, out);
+	if (rc == 0)
+		rc = frame_record_decode(value, len, out);
+	if (rc == 0 && (out->tier == 0 || out->tier >= pool->config.ntiers))
+		rc = -EUCLEAN; /* the tier is an index wherever the record is used */
+	return rc;
 }
 
 int frame_stored_read(struct pool *pool, const struct frame_record *record, void *buf, uint32_t len,

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "compress/bytes.h"
+#include "compress/frame.h"
+#include "compress/frame_format.h"
 
 #define RECORD_VERSION 1u
 
@@ -56,7 +58,8 @@ int object_record_decode(const uint8_t *buf, size_t len, struct object_record *o
 	out->write_time = (int64_t)get_le64(buf + 24);
 	out->log_epoch = get_le64(buf + 32);
 	out->log_pos = get_le64(buf + 40);
-	if (out->nextents > RECORD_INLINE_MAX || out->attr_len > OBJECT_ATTR_MAX ||
+	if (out->size > OBJECT_SIZE_MAX || out->nextents > RECORD_INLINE_MAX ||
+	    out->attr_len > OBJECT_ATTR_MAX ||
 	    len != OBJECT_FIXED + out->attr_len + out->nextents * INLINE_LEN)
 		return -EUCLEAN;
 	memcpy(out->attr, p, out->attr_len);
@@ -136,7 +139,9 @@ int frame_record_decode(const uint8_t *buf, size_t len, struct frame_record *out
 	out->heat_slow = get_le16(buf + 46);
 	out->placed = get_le32(buf + 48);
 	if (out->block_shift < 12 || out->block_shift > 20 || out->codec.id >= CODEC_COUNT ||
-	    out->header_len > out->stored_len || out->raw_len == 0)
+	    out->header_len > out->stored_len || out->raw_len == 0 ||
+	    out->raw_len > FRAME_RAW_MAX || out->header_len > FRAME_HEADER_MAX ||
+	    out->stored_len - out->header_len > FRAME_RAW_MAX)
 		return -EUCLEAN;
 	return 0;
 }

@@ -36,7 +36,7 @@ static int load_segments(struct pool *pool)
 			rc = -ENOMEM;
 			break;
 		}
-		rc = item.key_len == KEY_LEN_1
+		rc = item.key_len == KEY_LEN_1 && get_be64(item.key + 1)
 			     ? segment_record_decode(item.value, item.len, &segment->record)
 			     : -EUCLEAN;
 		if (rc == 0 &&
@@ -310,8 +310,15 @@ static int replay_object(struct pool *pool, struct idmap *touched, uint64_t id, 
 static int replay(struct pool *pool, struct idmap *touched, const struct ramlog_record *record)
 {
 	struct object *object;
-	int rc = replay_object(pool, touched, record->object, &object);
+	int rc;
 
+	if (record->off > OBJECT_SIZE_MAX || record->len > OBJECT_SIZE_MAX - record->off) {
+		log_error("%s: the RAM log has a change of object %llu beyond the largest file: "
+			  "save the folder, then look at what wrote there",
+			  pool->ram_dir, (unsigned long long)record->object);
+		return -EUCLEAN;
+	}
+	rc = replay_object(pool, touched, record->object, &object);
 	if (rc == -ENOENT) {
 		if (record->op == RAMLOG_WRITE)
 			ramlog_release(pool->log, record->pos, record->len);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
@@ -133,17 +134,12 @@ static struct txn_frame *frame_stage(struct txn *txn, uint64_t id)
 struct frame_record *txn_frame(struct txn *txn, uint64_t frame)
 {
 	struct txn_frame *staged = idmap_get(&txn->frame_map, frame);
-	uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
 	struct frame_record record;
-	size_t len;
 	int rc;
 
 	if (staged)
 		return &staged->record;
-	rc = meta_get(txn->pool->meta, key, key_1(key, KEY_FRAME, frame), value, sizeof(value),
-		      &len);
-	if (rc == 0)
-		rc = frame_record_decode(value, len, &record);
+	rc = frame_record_get(txn->pool, frame, &record);
 	if (rc == -ENOENT)
 		return NULL;
 	if (rc < 0) {
@@ -175,15 +171,21 @@ struct frame_record *txn_frame_new(struct txn *txn, uint64_t frame,
 	return &staged->record;
 }
 
-static struct txn_segment *segment_stage(struct txn *txn, uint64_t id,
-					 const struct frame_record *frame)
+static struct txn_segment *segment_stage(struct txn *txn, uint64_t id, const struct txn_frame *of)
 {
+	const struct frame_record *frame = &of->record;
 	struct segment *segment = idmap_get(&txn->pool->segments, id);
 	struct txn_segment *staged;
 
 	for (size_t i = 0; i < txn->nsegments; i++)
 		if (txn->segments[i].segment->id == id)
 			return &txn->segments[i];
+	if (!segment && !of->fresh) {
+		log_error("frame %llu: the metadata has no segment %llu, where it should lie",
+			  (unsigned long long)of->id, (unsigned long long)id);
+		txn_fail(txn, -EUCLEAN);
+		return NULL;
+	}
 	if (!segment) {
 		/* The first frame of a new segment. Kept if the transaction fails: it is empty
 		 * then. */
@@ -252,7 +254,7 @@ static void stage_frame(struct txn *txn, struct txn_frame *frame)
 
 	if (gone && frame->fresh)
 		return; /* nobody wants it after all; its writer gives the space back */
-	segment = segment_stage(txn, record->segment, record);
+	segment = segment_stage(txn, record->segment, frame);
 	if (!segment)
 		return;
 	segment->record.logical += record->live - frame->old.live;

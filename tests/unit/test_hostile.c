@@ -12,8 +12,11 @@
 
 #include "compress/bytes.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/folder.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
+#include "tiers/pool_impl.h"
+#include "tiers/records.h"
 
 static void put(struct fix_fs *fix, const void *key, size_t key_len, const void *value, size_t len)
 {
@@ -124,9 +127,134 @@ static void acls(void **state)
 	free(long_one);
 }
 
+/* The record of the one frame that a file of 100000 bytes has, with a byte changed. */
+static void frame_byte(struct fix_fs *fix, size_t at, uint8_t byte)
+{
+	static const uint8_t prefix = KEY_FRAME;
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
+
+	assert_int_equal(meta_cursor_open(pool_meta(fix->pool.pool), &prefix, 1, NULL, 0, &cursor),
+			 0);
+	assert_int_equal(meta_cursor_next(cursor, &item), 0);
+	assert_int_equal(item.len, sizeof(value));
+	memcpy(key, item.key, sizeof(key));
+	memcpy(value, item.value, sizeof(value));
+	meta_cursor_close(cursor);
+	value[at] = byte;
+	put(fix, key, sizeof(key), value, sizeof(value));
+}
+
+/* Frames that lie in a segment that there is not: nothing is changed that has to do with them. */
+static void no_segment(void **state)
+{
+	struct fix_fs *fix = *state;
+	char *bytes = calloc(1, 100001);
+	uint8_t key[KEY_LEN_1], good[RECORD_FRAME_LEN], bad[RECORD_FRAME_LEN];
+	struct inode *inode;
+	uint64_t id;
+	size_t len;
+
+	assert_non_null(bytes);
+	memset(bytes, 'x', 100000);
+	id = fix_file(fix, ROOT, "file", bytes);
+	assert_int_equal(pool_sync(fix->pool.pool), 0);
+	key_1(key, KEY_FRAME, 1);
+	assert_int_equal(
+		meta_get(pool_meta(fix->pool.pool), key, sizeof(key), good, sizeof(good), &len), 0);
+	for (uint64_t segment = 0; segment < 1000; segment += 999) {
+		memcpy(bad, good, sizeof(bad));
+		put_le64(bad + 4, segment);
+		put(fix, key, sizeof(key), bad, sizeof(bad));
+		assert_int_equal(fs_file_open(fix->fs, id, O_RDWR, false, &inode), 0);
+		assert_int_equal(fs_fallocate(fix->fs, inode,
+					      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 50000, 0,
+					      false),
+				 -EUCLEAN);
+		fs_file_close(fix->fs, inode, O_RDWR);
+	}
+	put(fix, key, sizeof(key), good, sizeof(good));
+	free(bytes);
+}
+
+static void forget_log(struct fix_fs *fix)
+{
+	char *folder = pool_ram_dir(&fix->pool.config);
+
+	assert_non_null(folder);
+	folder_remove(folder);
+	free(folder);
+}
+
+/* A change in the RAM log beyond the largest file: the pool is not opened with it. */
+static void log_record(void **state)
+{
+	struct fix_fs *fix = *state;
+	struct pool_open_options options = {.no_background = true};
+	uint64_t id = fix_file(fix, ROOT, "file", "content");
+	static const uint64_t bad[][2] = {{UINT64_MAX, 0}, {0, UINT64_MAX}, {INT64_MAX, 1}};
+	struct ramlog_record record;
+	void *data;
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct ramlog *log = fix->pool.pool->log;
+
+		assert_int_equal(ramlog_reserve(log, RAMLOG_PUNCH, id, bad[i][0], bad[i][1], 1,
+						&record, &data),
+				 0);
+		ramlog_commit(log, &record);
+		fs_close(fix->fs);
+		pool_abandon(fix->pool.pool);
+		assert_int_equal(pool_open(&fix->pool.config, &options, &fix->pool.pool), -EUCLEAN);
+		/* Without the log the pool opens. */
+		forget_log(fix);
+		fix_pool_open(&fix->pool);
+		assert_int_equal(fs_open(fix->pool.pool, "/mnt", &fix->fs), 0);
+	}
+}
+
+/* What indexes arrays and sizes buffers: tier, block size, lengths, codec. */
+static void frames(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t byte;
+	} bad[] = {{2, 255}, {2, 3}, {2, 0}, {3, 11}, {3, 21}, {27, 1}, {31, 1}, {35, 1}, {44, 4}};
+	struct fix_fs *fix = *state;
+	char *bytes = calloc(1, 100001), value[4096];
+	uint8_t key[KEY_LEN_1], good[RECORD_FRAME_LEN];
+	struct inode *inode;
+	size_t len;
+	uint64_t id;
+
+	assert_non_null(bytes);
+	memset(bytes, 'x', 100000);
+	id = fix_file(fix, ROOT, "file", bytes);
+	assert_int_equal(pool_sync(fix->pool.pool), 0);
+	key_1(key, KEY_FRAME, 1);
+	assert_int_equal(
+		meta_get(pool_meta(fix->pool.pool), key, sizeof(key), good, sizeof(good), &len), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		frame_byte(fix, bad[i].at, bad[i].byte);
+		/* Looks at what can be looked at. */
+		assert_int_equal(
+			fs_getxattr(fix->fs, id, "user.terrace.tiers", value, sizeof(value), &len),
+			0);
+		assert_int_equal(fs_file_open(fix->fs, id, O_RDONLY, false, &inode), 0);
+		assert_true(fs_read(fix->fs, inode, value, sizeof(value), 0, &len) < 0);
+		fs_file_close(fix->fs, inode, O_RDONLY);
+		put(fix, key, sizeof(key), good, sizeof(good));
+	}
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(no_segment, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(log_record, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(frames, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(acls, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(names, fix_fs_setup, fix_fs_teardown),
 	};

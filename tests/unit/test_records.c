@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Records as bytes: what is written is read again, and what is no record is refused. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tiers/records.h"
+
+static const struct object_record object = {.size = 5000,
+					    .stored = 900,
+					    .write_time = -7,
+					    .log_epoch = 3,
+					    .log_pos = 4,
+					    .nextents = 2,
+					    .attr_len = 3,
+					    .attr = {1, 2, 3},
+					    .extents = {{0, 8, 4096, 10}, {4096, 9, 904, 0}}};
+
+static const struct frame_record frame = {.segment = 7,
+					  .live = 4096,
+					  .off = 8192,
+					  .stored_len = 2000,
+					  .raw_len = 4096,
+					  .header_len = 136,
+					  .place = 2,
+					  .heat = 300,
+					  .heat_slow = 20,
+					  .last_access = 1000,
+					  .placed = 900,
+					  .tier = 1,
+					  .block_shift = 15,
+					  .codec = {.id = CODEC_ZSTD, .level = -5},
+					  .shared = true};
+
+static void objects(void **state)
+{
+	uint8_t buf[RECORD_OBJECT_MAX];
+	size_t len = object_record_encode(&object, buf);
+	struct object_record out;
+
+	(void)state;
+	assert_int_equal(len, 48 + 3 + 2 * 24);
+	assert_int_equal(object_record_decode(buf, len, &out), 0);
+	assert_memory_equal(&out, &object, sizeof(out));
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(object_record_decode(buf, cut, &out), -EUCLEAN);
+	buf[0] = 2;
+	assert_int_equal(object_record_decode(buf, len, &out), -ENOTSUP);
+	buf[0] = 1;
+	buf[1] = 2;
+	assert_int_equal(object_record_decode(buf, len, &out), -ENOTSUP);
+	buf[1] = 0;
+	buf[2] = RECORD_INLINE_MAX + 1;
+	assert_int_equal(object_record_decode(buf, len, &out), -EUCLEAN);
+	buf[2] = 2;
+	buf[5] = 1; /* attributes of 259 bytes */
+	assert_int_equal(object_record_decode(buf, len, &out), -EUCLEAN);
+	buf[5] = 0;
+	buf[15] = 0x80; /* larger than any file */
+	assert_int_equal(object_record_decode(buf, len, &out), -EUCLEAN);
+	buf[15] = 0;
+	memset(buf + 48 + 3 + 16, 0, 4); /* an extent without length */
+	assert_int_equal(object_record_decode(buf, len, &out), -EUCLEAN);
+}
+
+static void extents(void **state)
+{
+	const struct extent in = {.off = 100, .frame = 5, .len = 50, .frame_off = 7};
+	uint8_t buf[RECORD_EXTENT_LEN];
+	struct extent out;
+
+	(void)state;
+	extent_encode(&in, buf);
+	assert_int_equal(extent_decode(150, buf, sizeof(buf), &out), 0);
+	assert_true(out.off == 100 && out.frame == 5 && out.len == 50 && out.frame_off == 7);
+	assert_int_equal(extent_decode(50, buf, sizeof(buf), &out), 0);
+	assert_int_equal(extent_decode(49, buf, sizeof(buf), &out), -EUCLEAN); /* before 0 */
+	assert_int_equal(extent_decode(150, buf, sizeof(buf) - 1, &out), -EUCLEAN);
+}
+
+/* Refused with `byte` at `at`, and taken again without it. */
+static void frame_refused(uint8_t *buf, size_t at, uint8_t byte, int error)
+{
+	struct frame_record out;
+	uint8_t before = buf[at];
+
+	buf[at] = byte;
+	assert_int_equal(frame_record_decode(buf, RECORD_FRAME_LEN, &out), error);
+	buf[at] = before;
+	assert_int_equal(frame_record_decode(buf, RECORD_FRAME_LEN, &out), 0);
+}
+
+static void frames(void **state)
+{
+	uint8_t buf[RECORD_FRAME_LEN];
+	struct frame_record out;
+
+	(void)state;
+	frame_record_encode(&frame, buf);
+	assert_int_equal(frame_record_decode(buf, sizeof(buf), &out), 0);
+	assert_memory_equal(&out, &frame, sizeof(out));
+	assert_int_equal(frame_record_decode(buf, sizeof(buf) - 1, &out), -EUCLEAN);
+	frame_refused(buf, 0, 2, -ENOTSUP);
+	frame_refused(buf, 1, 2, -ENOTSUP);
+	frame_refused(buf, 3, 11, -EUCLEAN);
+	frame_refused(buf, 3, 21, -EUCLEAN);
+	frame_refused(buf, 26, 0x20, -EUCLEAN); /* stored: 2 MiB */
+	frame_refused(buf, 29, 0, -EUCLEAN);	/* raw: 0 */
+	frame_refused(buf, 30, 0x10, -EUCLEAN); /* raw: more than 1 MiB */
+	frame_refused(buf, 33, 8, -EUCLEAN);	/* a header longer than the frame */
+	frame_refused(buf, 44, CODEC_COUNT, -EUCLEAN);
+}
+
+/* The longest frame there can be is no damage. */
+static void longest_frame(void **state)
+{
+	struct frame_record in = frame, out;
+	uint8_t buf[RECORD_FRAME_LEN];
+
+	(void)state;
+	in.raw_len = 1 << 20;
+	in.header_len = 200800;
+	in.stored_len = in.raw_len + in.header_len;
+	frame_record_encode(&in, buf);
+	assert_int_equal(frame_record_decode(buf, sizeof(buf), &out), 0);
+	in.header_len++;
+	in.stored_len++;
+	frame_record_encode(&in, buf);
+	assert_int_equal(frame_record_decode(buf, sizeof(buf), &out), -EUCLEAN);
+}
+
+static void segments(void **state)
+{
+	struct segment_record in = {.len = 9000, .logical = 4096, .place = 3, .tier = 2}, out;
+	uint8_t buf[RECORD_SEGMENT_LEN];
+
+	(void)state;
+	in.codec[CODEC_LZ4] = (struct codec_account){4096, 2000, 1};
+	segment_record_encode(&in, buf);
+	assert_int_equal(segment_record_decode(buf, sizeof(buf), &out), 0);
+	assert_memory_equal(&out, &in, sizeof(out));
+	assert_int_equal(segment_record_decode(buf, sizeof(buf) - 1, &out), -EUCLEAN);
+	buf[0] = 2;
+	assert_int_equal(segment_record_decode(buf, sizeof(buf), &out), -ENOTSUP);
+}
+
+static void counts(void **state)
+{
+	const struct pool_counts in = {1, 2, 3, 4, 5};
+	uint8_t buf[RECORD_COUNTS_LEN];
+	struct pool_counts out;
+
+	(void)state;
+	pool_counts_encode(&in, buf);
+	assert_int_equal(pool_counts_decode(buf, sizeof(buf), &out), 0);
+	assert_memory_equal(&out, &in, sizeof(out));
+	assert_int_equal(pool_counts_decode(buf, sizeof(buf) - 1, &out), -EUCLEAN);
+	buf[0] = 2;
+	assert_int_equal(pool_counts_decode(buf, sizeof(buf), &out), -ENOTSUP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(objects),  cmocka_unit_test(extents),
+		cmocka_unit_test(frames),   cmocka_unit_test(longest_frame),
+		cmocka_unit_test(segments), cmocka_unit_test(counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
