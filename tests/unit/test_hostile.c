@@ -13,6 +13,7 @@
 #include "compress/bytes.h"
 #include "tests/unit/fix_fs.h"
 #include "tiers/folder.h"
+#include "tiers/framestore.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
 #include "tiers/pool_impl.h"
@@ -223,6 +224,7 @@ static void frames(void **state)
 	} bad[] = {{2, 255}, {2, 3}, {2, 0}, {3, 11}, {3, 21}, {27, 1}, {31, 1}, {35, 1}, {44, 4}};
 	struct fix_fs *fix = *state;
 	char *bytes = calloc(1, 100001), value[4096];
+	struct frame_record record;
 	uint8_t key[KEY_LEN_1], good[RECORD_FRAME_LEN];
 	struct inode *inode;
 	size_t len;
@@ -237,6 +239,7 @@ static void frames(void **state)
 		meta_get(pool_meta(fix->pool.pool), key, sizeof(key), good, sizeof(good), &len), 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		frame_byte(fix, bad[i].at, bad[i].byte);
+		assert_int_equal(frame_record_get(fix->pool.pool, 1, &record), -EUCLEAN);
 		/* Looks at what can be looked at. */
 		assert_int_equal(
 			fs_getxattr(fix->fs, id, "user.terrace.tiers", value, sizeof(value), &len),
