@@ -190,6 +190,11 @@ void pool_counts_encode(const struct pool_counts *counts, uint8_t *buf)
 	put_le64(buf + 40, counts->log_epoch);
 }
 
+static bool id_limit(uint64_t limit)
+{
+	return limit > 0 && limit < UINT64_MAX / 2;
+}
+
 int pool_counts_decode(const uint8_t *buf, size_t len, struct pool_counts *out)
 {
 	if (len != RECORD_COUNTS_LEN)
@@ -201,5 +206,8 @@ int pool_counts_decode(const uint8_t *buf, size_t len, struct pool_counts *out)
 	out->frame_ids = get_le64(buf + 24);
 	out->segment_ids = get_le64(buf + 32);
 	out->log_epoch = get_le64(buf + 40);
+	/* 0 is nobody's id, and ids are counted up from here. */
+	if (!id_limit(out->object_ids) || !id_limit(out->frame_ids) || !id_limit(out->segment_ids))
+		return -EUCLEAN;
 	return 0;
 }

@@ -247,9 +247,9 @@ static int replay_write(struct pool *pool, struct object *object,
 			const struct ramlog_record *record)
 {
 	struct dirty_sink sink = object_dirty_sink(object);
-	int rc = dirty_prepare(&object->dirty);
+	int rc = record->len ? dirty_prepare(&object->dirty) : 0;
 
-	if (rc < 0)
+	if (rc < 0 || !record->len) /* no write of ours is empty */
 		return rc;
 	space_reserve_forced(pool->space, record->len);
 	object->dirty_bytes += record->len;

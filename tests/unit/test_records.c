@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "compress/bytes.h"
 #include "tiers/records.h"
 
 static const struct object_record object = {.size = 5000,
@@ -158,6 +159,13 @@ static void counts(void **state)
 	assert_int_equal(pool_counts_decode(buf, sizeof(buf), &out), 0);
 	assert_memory_equal(&out, &in, sizeof(out));
 	assert_int_equal(pool_counts_decode(buf, sizeof(buf) - 1, &out), -EUCLEAN);
+	for (size_t at = 16; at <= 32; at += 8) { /* limits of ids */
+		put_le64(buf + at, 0);
+		assert_int_equal(pool_counts_decode(buf, sizeof(buf), &out), -EUCLEAN);
+		put_le64(buf + at, UINT64_MAX - 1);
+		assert_int_equal(pool_counts_decode(buf, sizeof(buf), &out), -EUCLEAN);
+		put_le64(buf + at, 7);
+	}
 	buf[0] = 2;
 	assert_int_equal(pool_counts_decode(buf, sizeof(buf), &out), -ENOTSUP);
 }

@@ -298,14 +298,17 @@ static uint64_t sum(const struct rank_histogram *histogram)
 	return bytes;
 }
 
-/* The part that was looked at stands for the whole. */
+/* The part that was looked at stands for the whole: at most for all of it, also where the accounts
+ * are wrong. */
 static void scale(struct rank_histogram *histogram, uint64_t seen, uint64_t whole)
 {
 	if (!seen || seen >= whole)
 		return;
-	for (unsigned i = 0; i < RANK_BUCKETS; i++)
-		histogram->bytes[i] =
-			(uint64_t)((double)histogram->bytes[i] / (double)seen * (double)whole);
+	for (unsigned i = 0; i < RANK_BUCKETS; i++) {
+		double bytes = (double)histogram->bytes[i] / (double)seen * (double)whole;
+
+		histogram->bytes[i] = bytes < (double)whole ? (uint64_t)bytes : whole;
+	}
 }
 
 int survey_make(struct pool *pool, struct survey **out)
