@@ -243,7 +243,9 @@ int pool_make_room(struct pool *pool, bool frees)
 	if (pool->rooms_made == before) { /* else somebody has just done it */
 		uint64_t now = clock_mono_ns();
 
-		if (!frees && now < pool->room_next_ns)
+		/* Refused calls alone do not make one after the other; deletes in between do. */
+		if (!atomic_exchange(&pool->room_freed, false) && !frees &&
+		    now < pool->room_next_ns)
 			rc = -ENOSPC;
 		else
 			rc = pool_checkpoint(pool);

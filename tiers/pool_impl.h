@@ -198,6 +198,7 @@ struct pool {
 	pthread_mutex_t room_lock; /* before sync_lock; one pool_make_room() at a time */
 	_Atomic uint64_t rooms_made;
 	uint64_t room_next_ns;	 /* room lock */
+	_Atomic bool room_freed; /* something was deleted or cut since the last one */
 	_Atomic bool meta_full;	 /* a change of metadata was refused for lack of room */
 	_Atomic bool order_gate; /* renames over names wait: a cut is being made */
 	pthread_mutex_t gate_lock;

@@ -78,6 +78,7 @@ int txn_del(struct txn *txn, const void *key, size_t key_len)
 void txn_frees(struct txn *txn)
 {
 	meta_batch_frees(txn->batch);
+	txn->pool->room_freed = true;
 }
 
 struct txn_object *txn_object_find(struct txn *txn, const struct object *object)
