@@ -36,8 +36,8 @@ struct journal_options {
 int journal_open(struct journal **out, const struct journal_options *options,
 		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
 		 uint64_t *last_seq);
-/* The same without opening: nothing in the folder changes, and what is handed out may not be durable
- * yet. */
+/* The same without opening: nothing in the folder changes, and what is handed out may not be
+ * durable yet. */
 int journal_look(const struct journal_options *options,
 		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
 		 uint64_t *last_seq);

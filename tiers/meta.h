@@ -48,7 +48,7 @@ struct meta_options {
 	const uint8_t *pool_uuid; /* 16 bytes; a store or journal of another pool is refused */
 	size_t memtable_bytes;	  /* freeze is due beyond this; 0 = default (32 MiB) */
 	bool create;		  /* make a new store; -EEXIST if there is one */
-	bool damaged_values; /* to be mended: values that do not verify keep it from nothing */
+	bool damaged_values;	  /* to be mended: values that do not verify keep it from nothing */
 };
 
 struct meta_recovery {		  /* what opening found; for logs and tests */

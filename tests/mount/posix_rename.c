@@ -203,7 +203,7 @@ static void case_replaced(void)
 /* Renames over one name by several processes: it is there at every moment, and whole. */
 static void case_race(void)
 {
-	char text[32], name[32];
+	char text[48], name[32];
 	int status;
 
 	make_file("target", "from nobody", 0644);
