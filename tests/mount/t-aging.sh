@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# flavors: release
 # The engine demotes by age and watermark and promotes what is read again.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# flavors: release
 # Both tiers' disks filled to the last byte with large files, again and again after deletes: ENOSPC
 # to the writer, no hang, what was accepted stays, nothing spins, and there is room after rm.
 . "$(dirname "$0")/lib.sh"

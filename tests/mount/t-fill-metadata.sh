@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# flavors: release
 # The metadata's disk filled to the last byte: creating fails cleanly, deleting and truncating go.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fill.sh"

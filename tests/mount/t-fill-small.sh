@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# flavors: release
 # Disks filled to the last byte with small files, and files of others in between.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fill.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# flavors: release
 # A working set that changes: two planning periods later 95 % of the reads come from ram and ssd. A
 # full scan moves less than 2 % of the bytes up.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# flavors: release
 # A folder with 50,000 names (TERRACE_ENTRIES says else): made, listed once each, removed.
 . "$(dirname "$0")/lib.sh"
 
