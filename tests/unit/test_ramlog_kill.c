@@ -273,7 +273,9 @@ static void check_survivors(struct ramlog *log, const struct word *words, unsign
 		seen[nseen++] = pos;
 	}
 	for (unsigned i = 0, at; i < n; i++) {
-		if (words[i].released || is_released(words, n, i + 1, words[i].pos))
+		/* A record without payload keeps nothing: it goes with what lies around it. */
+		if (!words[i].len || words[i].released ||
+		    is_released(words, n, i + 1, words[i].pos))
 			continue;
 		for (at = 0; at < nseen && seen[at] != words[i].pos; at++)
 			;
