@@ -48,6 +48,19 @@ void thread_wait(struct pool *pool, uint64_t due_ns)
 	pthread_cond_timedwait(&pool->thread_wake, &pool->thread_lock, &ts);
 }
 
+bool pool_rest(struct pool *pool, uint64_t ns)
+{
+	uint64_t due = clock_mono_ns() + ns;
+	bool stop;
+
+	pthread_mutex_lock(&pool->thread_lock);
+	while (!pool->stopping && clock_mono_ns() < due)
+		thread_wait(pool, due);
+	stop = pool->stopping;
+	pthread_mutex_unlock(&pool->thread_lock);
+	return !stop;
+}
+
 /* Cuts -------------------------------------------------------------------------------------------
  */
 
@@ -530,17 +543,7 @@ void *pool_committer(void *arg)
 	struct checkpoints checkpoints = {0};
 	uint64_t heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;
 
-	for (;;) {
-		uint64_t due = clock_mono_ns() + TICK_NS;
-		bool stop;
-
-		pthread_mutex_lock(&pool->thread_lock);
-		while (!pool->stopping && clock_mono_ns() < due)
-			thread_wait(pool, due);
-		stop = pool->stopping;
-		pthread_mutex_unlock(&pool->thread_lock);
-		if (stop)
-			return NULL;
+	while (pool_rest(pool, TICK_NS)) {
 		checkpoint_if_due(pool, &checkpoints);
 		pool_reap(pool);
 		damage_settle(pool);
@@ -552,4 +555,5 @@ void *pool_committer(void *arg)
 			heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;
 		}
 	}
+	return NULL;
 }

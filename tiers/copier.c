@@ -176,23 +176,9 @@ static bool due(struct pool *pool)
 	return stats.batches - copier->batches > objects / 4 + EARLY_CHANGES;
 }
 
-/* False: the pool is being closed. */
-static bool rest(struct pool *pool, uint64_t ns)
-{
-	uint64_t until = clock_mono_ns() + ns;
-	bool stop;
-
-	pthread_mutex_lock(&pool->thread_lock);
-	while (!pool->stopping && clock_mono_ns() < until)
-		thread_wait(pool, until);
-	stop = pool->stopping;
-	pthread_mutex_unlock(&pool->thread_lock);
-	return !stop;
-}
-
 static int pace(void *arg, uint64_t work_ns)
 {
-	return rest(arg, PAUSE_FACTOR * work_ns) ? 0 : -ECANCELED;
+	return pool_rest(arg, PAUSE_FACTOR * work_ns) ? 0 : -ECANCELED;
 }
 
 void *copier_thread(void *arg)
@@ -204,7 +190,7 @@ void *copier_thread(void *arg)
 	if (tick < SECOND_NS / 20)
 		tick = SECOND_NS / 20;
 	thread_step_back();
-	while (rest(pool, tick)) {
+	while (pool_rest(pool, tick)) {
 		if (!due(pool))
 			continue;
 		if (write_copy(pool, pace) != -EAGAIN)

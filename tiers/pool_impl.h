@@ -282,6 +282,8 @@ int pool_checkpoint(struct pool *pool);
 void pool_keep_heat(struct pool *pool); /* all that is not in the frames' records yet */
 /* Waits on thread_wake, with thread_lock held, at most until due_ns of the monotonic clock. */
 void thread_wait(struct pool *pool, uint64_t due_ns);
+/* A thread of the pool sleeps. False: the pool is being closed, and the thread is to end. */
+bool pool_rest(struct pool *pool, uint64_t ns);
 void pool_reclaim(struct pool *pool);
 /* The last step of opening; by itself for a test that first puts something in their way. */
 int pool_start_threads(struct pool *pool);

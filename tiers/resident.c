@@ -405,23 +405,14 @@ void *resident_thread(void *arg)
 {
 	struct pool *pool = arg;
 
-	for (;;) {
-		uint64_t due = clock_mono_ns() + TICK_NS;
-		bool stop;
-
-		pthread_mutex_lock(&pool->thread_lock);
-		while (!pool->stopping && clock_mono_ns() < due)
-			thread_wait(pool, due);
-		stop = pool->stopping;
-		pthread_mutex_unlock(&pool->thread_lock);
-		if (stop)
-			return NULL;
+	while (pool_rest(pool, TICK_NS)) {
 		if (idle(pool->resident))
 			continue;
 		pthread_mutex_lock(&pool->resident->turn);
 		pass_locked(pool->resident, false);
 		pthread_mutex_unlock(&pool->resident->turn);
 	}
+	return NULL;
 }
 
 /* What is known ----------------------------------------------------------------------------------
