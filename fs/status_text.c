@@ -45,7 +45,7 @@ static bool is_ram(const json_t *tier)
 	return !strcmp(text_of(tier, "kind"), "ram");
 }
 
-static uint64_t sum(const json_t *tiers, const char *key, bool ram)
+uint64_t status_sum(const json_t *tiers, const char *key, bool with_ram)
 {
 	json_t *tier;
 	uint64_t total = 0;
@@ -53,7 +53,7 @@ static uint64_t sum(const json_t *tiers, const char *key, bool ram)
 
 	json_array_foreach(tiers, i, tier)
 	{
-		if (ram || !is_ram(tier))
+		if (with_ram || !is_ram(tier))
 			total += number_of(tier, key);
 	}
 	return total;
@@ -68,7 +68,7 @@ static void combined_row(struct table *table, const json_t *stats, bool plain)
 	const json_t *tiers = json_object_get(stats, "tiers");
 	/* Tiers may share media: the pool knows what they hold together. */
 	uint64_t size = number_of(json_object_get(stats, "space"), "total");
-	uint64_t used = sum(tiers, "used", false);
+	uint64_t used = status_sum(tiers, "used", false);
 	struct cells c;
 
 	table_row(table, "combined", text_size(size, plain, c.size), text_size(used, plain, c.used),
@@ -168,7 +168,7 @@ char *status_text(const json_t *stats, bool plain)
 {
 	const json_t *tiers = json_object_get(stats, "tiers"), *tier;
 	struct table *table = table_new("lrrrrrrl");
-	uint64_t hits = sum(tiers, "hits", true);
+	uint64_t hits = status_sum(tiers, "hits", true);
 	char *text = NULL;
 	size_t len, i;
 	FILE *out = open_memstream(&text, &len);

@@ -11,25 +11,6 @@
 #include "tools/terrace/mounts.h"
 #include "tools/terrace/text.h"
 
-static bool is_ram(const json_t *tier)
-{
-	return !strcmp(control_text(tier, "kind"), "ram");
-}
-
-static uint64_t sum(const json_t *tiers, const char *key, bool ram)
-{
-	json_t *tier;
-	uint64_t total = 0;
-	size_t i;
-
-	json_array_foreach(tiers, i, tier)
-	{
-		if (ram || !is_ram(tier))
-			total += control_number(tier, key);
-	}
-	return total;
-}
-
 static bool print_status(const json_t *stats, const char *point, bool plain)
 {
 	char *text = status_text(stats, plain);
@@ -68,10 +49,11 @@ static bool print_amounts(const json_t *stats, bool plain)
 		       "not in files any more, beside what is: goes by cleaning");
 	amount(table, "Stored", control_number(stats, "stored"), plain, "after compression");
 	amount(table, "Metadata", metadata, plain, "names, attributes, maps");
-	amount(table, "On disks", sum(tiers, "used", false) + metadata, plain,
+	amount(table, "On disks", status_sum(tiers, "used", false) + metadata, plain,
 	       "blocks of all tiers and of the metadata");
 	amount(table, "Waiting",
-	       sum(json_object_get(stats, "tiers"), "live", true) - sum(tiers, "live", false),
+	       status_sum(json_object_get(stats, "tiers"), "live", true) -
+		       status_sum(tiers, "live", false),
 	       plain, "written, still in RAM");
 	amount(table, "Parked", control_number(stats, "parked"), plain,
 	       "could not be moved: no room");
