@@ -28,8 +28,7 @@
 #define WORK_NAME ".terrace-export"
 #define DEPTH_MAX 1024u
 
-struct export
-{
+struct exporter {
 	const struct export_options *options;
 	struct export_result *out;
 	struct salvage *salvage;
@@ -41,10 +40,10 @@ struct export
 	int fd; /* of the file being written */
 };
 
-static void miss(struct export *export, uint64_t off, uint64_t len, int error)
+static void miss(struct exporter *exporter, uint64_t off, uint64_t len, int error)
 {
-	export->out->missing++;
-	export->options->missing(export->options->arg, export->path, off, len, error);
+	exporter->out->missing++;
+	exporter->options->missing(exporter->options->arg, exporter->path, off, len, error);
 }
 
 /* What belongs to every inode. ----------------------------------------------------------------- */
@@ -54,17 +53,19 @@ static struct timespec time_of(struct attr_time time)
 	return (struct timespec){.tv_sec = time.sec, .tv_nsec = time.nsec};
 }
 
-static void xattrs_set(struct export *export, uint64_t id, const char *proc)
+static void xattrs_set(struct exporter *exporter, uint64_t id, const char *proc)
 {
 	uint8_t prefix[KEY_LEN_1];
 	struct meta_cursor *cursor;
 	struct meta_item item;
-	int rc = meta_cursor_open(salvage_meta(export->salvage), prefix,
+	int rc = meta_cursor_open(salvage_meta(exporter->salvage), prefix,
 				  key_1(prefix, KEY_XATTR, id), NULL, 0, &cursor);
 
-	if (rc < 0)
+	if (rc < 0) {
+		miss(exporter, 0, 0, rc);
 		return;
-	while (meta_cursor_next(cursor, &item) == 0) {
+	}
+	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
 		char name[256];
 		size_t len = item.key_len - KEY_LEN_1;
 
@@ -73,14 +74,16 @@ static void xattrs_set(struct export *export, uint64_t id, const char *proc)
 		memcpy(name, item.key + KEY_LEN_1, len);
 		name[len] = '\0';
 		if (lsetxattr(proc, name, item.value, item.len, 0) < 0)
-			log_warning("/%s: extended attribute %s: %s", export->path, name,
+			log_warning("/%s: extended attribute %s: %s", exporter->path, name,
 				    strerror(errno));
 	}
+	if (rc != -ENOENT) /* some of them cannot be read */
+		miss(exporter, 0, 0, rc);
 	meta_cursor_close(cursor);
 }
 
 /* Owner before mode: chown takes suid away. Times last. */
-static void attributes_set(struct export *export, uint64_t id, const struct attr *attr,
+static void attributes_set(struct exporter *exporter, uint64_t id, const struct attr *attr,
 			   const struct object_record *record, int folder, const char *name)
 {
 	struct attr_time mtime = attr->mtime;
@@ -93,29 +96,29 @@ static void attributes_set(struct export *export, uint64_t id, const struct attr
 	times[1] = time_of(mtime);
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d/%s", folder, name);
 	if (fchownat(folder, name, attr->uid, attr->gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != EPERM)
-		log_warning("/%s: owner: %s", export->path, strerror(errno));
-	xattrs_set(export, id, proc);
+		log_warning("/%s: owner: %s", exporter->path, strerror(errno));
+	xattrs_set(exporter, id, proc);
 	if (!S_ISLNK(attr->mode) && fchmodat(folder, name, attr->mode & 07777, 0) < 0)
-		log_warning("/%s: mode: %s", export->path, strerror(errno));
+		log_warning("/%s: mode: %s", exporter->path, strerror(errno));
 	if (utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-		log_warning("/%s: times: %s", export->path, strerror(errno));
+		log_warning("/%s: times: %s", exporter->path, strerror(errno));
 }
 
 /* Files. --------------------------------------------------------------------------------------- */
 
 static int put(void *arg, uint64_t off, const void *data, size_t len)
 {
-	struct export *export = arg;
+	struct exporter *exporter = arg;
 	const uint8_t *p = data;
 
 	if (!data)
-		return fallocate(export->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
-				 (off_t)len) < 0
+		return fallocate(exporter->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				 (off_t)off, (off_t)len) < 0
 			       ? -errno
 			       : 0;
-	export->out->bytes += len;
+	exporter->out->bytes += len;
 	while (len) {
-		ssize_t n = pwrite(export->fd, p, len, (off_t)off);
+		ssize_t n = pwrite(exporter->fd, p, len, (off_t)off);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -133,30 +136,30 @@ static void lost(void *arg, uint64_t off, uint64_t len)
 	miss(arg, off, len, -EIO);
 }
 
-static int file_make(struct export *export, uint64_t id, int folder, const char *name)
+static int file_make(struct exporter *exporter, uint64_t id, int folder, const char *name)
 {
-	struct salvage_sink sink = {.put = put, .lost = lost, .arg = export};
+	struct salvage_sink sink = {.put = put, .lost = lost, .arg = exporter};
 	uint64_t size = 0;
 	int rc;
 
-	export->fd =
+	exporter->fd =
 		openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (export->fd < 0)
+	if (exporter->fd < 0)
 		return -errno;
-	rc = salvage_data(export->salvage, id, &sink, &size);
-	if (rc == 0 && ftruncate(export->fd, (off_t)size) < 0)
+	rc = salvage_data(exporter->salvage, id, &sink, &size);
+	if (rc == 0 && ftruncate(exporter->fd, (off_t)size) < 0)
 		rc = -errno;
-	if (close(export->fd) < 0 && rc == 0)
+	if (close(exporter->fd) < 0 && rc == 0)
 		rc = -errno;
 	return rc;
 }
 
-static int link_make(struct export *export, uint64_t id, int folder, const char *name)
+static int link_make(struct exporter *exporter, uint64_t id, int folder, const char *name)
 {
 	uint8_t key[KEY_LEN_1];
 	char target[PATH_MAX];
 	size_t len;
-	int rc = meta_get(salvage_meta(export->salvage), key, key_1(key, KEY_SYMLINK, id), target,
+	int rc = meta_get(salvage_meta(exporter->salvage), key, key_1(key, KEY_SYMLINK, id), target,
 			  sizeof(target) - 1, &len);
 
 	if (rc < 0)
@@ -167,9 +170,9 @@ static int link_make(struct export *export, uint64_t id, int folder, const char 
 
 /* Folders. ------------------------------------------------------------------------------------- */
 
-static int folder_fill(struct export *export, uint64_t id, int fd);
+static int folder_fill(struct exporter *exporter, uint64_t id, int fd);
 
-static int folder_make(struct export *export, uint64_t id, int folder, const char *name)
+static int folder_make(struct exporter *exporter, uint64_t id, int folder, const char *name)
 {
 	int fd, rc;
 
@@ -178,27 +181,27 @@ static int folder_make(struct export *export, uint64_t id, int folder, const cha
 	fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	rc = folder_fill(export, id, fd);
+	rc = folder_fill(exporter, id, fd);
 	close(fd);
 	return rc;
 }
 
-static int inode_make(struct export *export, uint64_t id, const struct attr *attr, int folder,
+static int inode_make(struct exporter *exporter, uint64_t id, const struct attr *attr, int folder,
 		      const char *name)
 {
 	if (S_ISDIR(attr->mode))
-		return folder_make(export, id, folder, name);
+		return folder_make(exporter, id, folder, name);
 	if (S_ISREG(attr->mode))
-		return file_make(export, id, folder, name);
+		return file_make(exporter, id, folder, name);
 	if (S_ISLNK(attr->mode))
-		return link_make(export, id, folder, name);
+		return link_make(exporter, id, folder, name);
 	return mknodat(folder, name, (attr->mode & S_IFMT) | 0600, (dev_t)attr->special) < 0
 		       ? -errno
 		       : 0;
 }
 
 /* A further name of an inode is a link to the first. 1: it is the first. */
-static int name_again(struct export *export, uint64_t id, const struct attr *attr, int folder,
+static int name_again(struct exporter *exporter, uint64_t id, const struct attr *attr, int folder,
 		      const char *name)
 {
 	char *first;
@@ -206,36 +209,36 @@ static int name_again(struct export *export, uint64_t id, const struct attr *att
 
 	if (S_ISDIR(attr->mode) || attr->nlink < 2)
 		return 1;
-	first = idmap_get(&export->linked, id);
+	first = idmap_get(&exporter->linked, id);
 	if (first)
-		return linkat(export->dest, first, folder, name, 0) < 0 ? -errno : 0;
-	first = strdup(export->path);
-	rc = first ? idmap_put(&export->linked, id, first) : -ENOMEM;
+		return linkat(exporter->dest, first, folder, name, 0) < 0 ? -errno : 0;
+	first = strdup(exporter->path);
+	rc = first ? idmap_put(&exporter->linked, id, first) : -ENOMEM;
 	if (rc < 0)
 		free(first);
 	return rc < 0 ? rc : 1;
 }
 
-static int name_make(struct export *export, uint64_t id, int folder, const char *name)
+static int name_make(struct exporter *exporter, uint64_t id, int folder, const char *name)
 {
 	struct object_record record;
 	struct attr attr;
-	int rc = salvage_record(export->salvage, id, &record);
+	int rc = salvage_record(exporter->salvage, id, &record);
 
 	if (rc == 0)
 		rc = attr_decode(record.attr, record.attr_len, &attr);
 	if (rc == 0)
-		rc = name_again(export, id, &attr, folder, name);
+		rc = name_again(exporter, id, &attr, folder, name);
 	if (rc <= 0)
 		return rc;
-	rc = inode_make(export, id, &attr, folder, name);
+	rc = inode_make(exporter, id, &attr, folder, name);
 	if (rc == 0)
-		attributes_set(export, id, &attr, &record, folder, name);
+		attributes_set(exporter, id, &attr, &record, folder, name);
 	return rc;
 }
 
 struct filling {
-	struct export *export;
+	struct exporter *exporter;
 	int fd;
 };
 
@@ -249,47 +252,47 @@ static bool is_name(const char *name, size_t len)
 static int each_entry(void *arg, const struct dir_entry *entry)
 {
 	struct filling *filling = arg;
-	struct export *export = filling->export;
-	size_t before = export->path_len;
+	struct exporter *exporter = filling->exporter;
+	size_t before = exporter->path_len;
 	char name[DIR_NAME_MAX + 1];
 	int n, rc = -EUCLEAN;
 
 	if (!is_name(entry->name, entry->name_len)) {
-		miss(export, 0, 0, rc);
+		miss(exporter, 0, 0, rc);
 		return 0;
 	}
 	memcpy(name, entry->name, entry->name_len);
 	name[entry->name_len] = '\0';
-	n = snprintf(export->path + before, sizeof(export->path) - before, "%s%s",
+	n = snprintf(exporter->path + before, sizeof(exporter->path) - before, "%s%s",
 		     before ? "/" : "", name);
-	if (before + (size_t)n >= sizeof(export->path)) {
+	if (before + (size_t)n >= sizeof(exporter->path)) {
 		rc = -ENAMETOOLONG;
 	} else {
-		export->path_len = before + (size_t)n;
-		rc = name_make(export, entry->id, filling->fd, name);
-		export->out->names += rc == 0;
+		exporter->path_len = before + (size_t)n;
+		rc = name_make(exporter, entry->id, filling->fd, name);
+		exporter->out->names += rc == 0;
 	}
 	if (rc < 0)
-		miss(export, 0, 0, rc);
-	export->path_len = before;
-	export->path[before] = '\0';
+		miss(exporter, 0, 0, rc);
+	exporter->path_len = before;
+	exporter->path[before] = '\0';
 	return rc == -ENOSPC || rc == -ENOMEM ? rc : 0;
 }
 
-static int folder_fill(struct export *export, uint64_t id, int fd)
+static int folder_fill(struct exporter *exporter, uint64_t id, int fd)
 {
-	struct dir dir = {.meta = salvage_meta(export->salvage),
-			  .seed = get_le64(export->options->config->uuid),
+	struct dir dir = {.meta = salvage_meta(exporter->salvage),
+			  .seed = get_le64(exporter->options->config->uuid),
 			  .mask = UINT64_MAX,
 			  .id = id};
-	struct filling filling = {export, fd};
+	struct filling filling = {exporter, fd};
 	int rc;
 
-	if (export->depth == DEPTH_MAX) /* a circle, in damaged metadata */
+	if (exporter->depth == DEPTH_MAX) /* a circle, in damaged metadata */
 		return -ELOOP;
-	export->depth++;
+	exporter->depth++;
 	rc = dir_walk(&dir, DIR_PARENT, each_entry, &filling);
-	export->depth--;
+	exporter->depth--;
 	return rc;
 }
 
@@ -342,21 +345,21 @@ static void work_remove(const char *work)
 	rmdir(work);
 }
 
-static int root_fill(struct export *export)
+static int root_fill(struct exporter *exporter)
 {
 	struct object_record record;
 	struct attr attr;
-	int rc = folder_fill(export, OBJECT_ID_ROOT, export->dest);
+	int rc = folder_fill(exporter, OBJECT_ID_ROOT, exporter->dest);
 
-	if (rc == 0 && salvage_record(export->salvage, OBJECT_ID_ROOT, &record) == 0 &&
+	if (rc == 0 && salvage_record(exporter->salvage, OBJECT_ID_ROOT, &record) == 0 &&
 	    attr_decode(record.attr, record.attr_len, &attr) == 0)
-		attributes_set(export, OBJECT_ID_ROOT, &attr, &record, export->dest, ".");
+		attributes_set(exporter, OBJECT_ID_ROOT, &attr, &record, exporter->dest, ".");
 	return rc;
 }
 
 int fs_export(const struct export_options *options, struct export_result *out)
 {
-	struct export export = {.options = options, .out = out};
+	struct exporter exporter = {.options = options, .out = out};
 	char work[PATH_MAX], *first;
 	size_t at = 0;
 	int rc;
@@ -364,21 +367,21 @@ int fs_export(const struct export_options *options, struct export_result *out)
 	*out = (struct export_result){.names = 0};
 	if (snprintf(work, sizeof(work), "%s/" WORK_NAME, options->dest) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	export.dest = dest_open(options->dest);
-	if (export.dest < 0)
-		return export.dest;
-	idmap_init(&export.linked);
+	exporter.dest = dest_open(options->dest);
+	if (exporter.dest < 0)
+		return exporter.dest;
+	idmap_init(&exporter.linked);
 	rc = mkdir(work, 0700) < 0 ? -errno : 0;
 	if (rc == 0)
-		rc = salvage_open(&export.salvage, options->config, work, &out->source);
+		rc = salvage_open(&exporter.salvage, options->config, work, &out->source);
 	if (rc == 0) {
-		rc = root_fill(&export);
-		salvage_close(export.salvage);
+		rc = root_fill(&exporter);
+		salvage_close(exporter.salvage);
 	}
 	work_remove(work);
-	while ((first = idmap_each(&export.linked, &at)))
+	while ((first = idmap_each(&exporter.linked, &at)))
 		free(first);
-	idmap_release(&export.linked);
-	close(export.dest);
+	idmap_release(&exporter.linked);
+	close(exporter.dest);
 	return rc;
 }

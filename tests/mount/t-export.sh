@@ -13,6 +13,9 @@ setfacl -m u:1234:rwx -d -m g:4321:rx "$T/tree/locked" "$M/locked"
 move_all demote hdd
 head -c 2M /dev/urandom >"$T/tree/hot"
 cp -a "$T/tree/hot" "$M/hot"
+evil=$'li\nne\xff' # of two lines, and not UTF-8
+cp "$T/tree/hot" "$T/tree/$evil"
+cp -a "$T/tree/$evil" "$M/$evil"
 printf 'small and synced' >"$T/tree/synced"
 cp -a "$T/tree/synced" "$M/synced"
 touch -r "$M" "$T/tree"
@@ -34,13 +37,15 @@ status=0
 terrace export "$POOL" "$T/out" >"$T/said" 2>"$T/err" || status=$?
 [ "$status" -eq 1 ] || fail "exit code $status: $(cat "$T/said" "$T/err")"
 grep -q '^missing: /hot: ' "$T/said" || fail "$(cat "$T/said")"
+grep -qF 'missing: /li\nne\377: ' "$T/said" || fail "$(cat "$T/said")"
 grep -q 'by the copy ' "$T/said"
-rm "$T/out/hot" "$T/out/synced" "$T/tree/hot" "$T/tree/synced"
+rm "$T/out/$evil" "$T/tree/$evil" "$T/out/hot" "$T/out/synced" "$T/tree/hot" "$T/tree/synced"
 touch -r "$T/out" "$T/tree"
 same_tree "$T/tree" "$T/out"
 terrace export --json "$POOL" "$T/out2" >"$T/json" 2>/dev/null || status=2
 [ "$status" -eq 2 ] || fail "exit code 0 with files missing"
 jq -e '.copy and .directories_missing == 1 and .missing[0].length > 0' "$T/json" >/dev/null
+jq -e 'any(.missing[]; .path | startswith("/li\nne"))' "$T/json" >/dev/null || fail "$(cat "$T/json")"
 mv "$T/gone" "$T/ssd"
 
 # the daemon died: what was synced is there

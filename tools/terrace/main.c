@@ -182,6 +182,26 @@ enum exit_code complain(enum exit_code code, const char *format, ...)
 	return code;
 }
 
+enum exit_code with_config(const struct options *options,
+			   enum exit_code (*run)(const struct options *options,
+						 const struct pool_config *config))
+{
+	struct pool_config config;
+	char message[512], *file = config_resolve(options->args[0]);
+	enum exit_code code;
+
+	if (!file)
+		return complain(EXIT_FAILED, "out of memory");
+	if (config_load(file, &config, message, sizeof(message)) < 0) {
+		code = complain(EXIT_FAILED, "%s", message);
+	} else {
+		code = run(options, &config);
+		config_release(&config);
+	}
+	free(file);
+	return code;
+}
+
 static const struct verb *find_verb(const char *name)
 {
 	const struct verb *verb;

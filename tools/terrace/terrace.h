@@ -83,6 +83,10 @@ struct verb {
 /* One line on stderr, "terrace VERB: ..."; returns the code, so that a verb can return it. */
 enum exit_code complain(enum exit_code code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Runs a verb on the configuration that its first argument names, of a pool that is not mounted. */
+enum exit_code with_config(const struct options *options,
+			   enum exit_code (*run)(const struct options *options,
+						 const struct pool_config *config));
 
 static inline bool has(const struct options *options, enum option_bit bit)
 {

@@ -30,8 +30,10 @@ static void print_problem(void *arg, const struct check_problem *problem)
 	json_t *json;
 
 	if (!has(output->options, OPTION_JSON)) {
-		printf("C%03d %s%s%s\n     %s%s%s\n", problem->code, problem->where,
-		       *problem->where ? ": " : "", problem->what, problem->consequence,
+		printf("C%03d ", problem->code);
+		print_name(stdout, problem->where);
+		printf("%s%s\n     %s%s%s\n", *problem->where ? ": " : "", problem->what,
+		       problem->consequence,
 		       problem->repair ? repair ? "; repair: " : "; --repair " : "",
 		       problem->repair ? problem->repair : "");
 		return;

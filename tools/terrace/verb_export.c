@@ -2,12 +2,13 @@
 /* terrace export: the files of a pool that is not mounted, from what is left of it. */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/export.h"
-#include "tiers/config.h"
+#include "tiers/log.h"
 #include "tools/terrace/lines.h"
 #include "tools/terrace/terrace.h"
 #include "tools/terrace/text.h"
@@ -20,17 +21,22 @@ struct output {
 static void missing(void *arg, const char *path, uint64_t off, uint64_t len, int error)
 {
 	struct output *output = arg;
+	char full[PATH_MAX + 1];
 
-	if (output->json)
+	snprintf(full, sizeof(full), "/%s", path);
+	if (output->json) {
 		json_array_append_new(output->missing,
-				      json_pack("{s:s+,s:I,s:I,s:s}", "path", "/", path, "offset",
-						(json_int_t)off, "length", (json_int_t)len, "error",
-						strerror(-error)));
-	else if (len)
-		printf("missing: /%s: %llu bytes at %llu\n", path, (unsigned long long)len,
-		       (unsigned long long)off);
+				      json_pack("{s:o,s:I,s:I,s:s}", "path", json_name(full),
+						"offset", (json_int_t)off, "length",
+						(json_int_t)len, "error", error_text(error)));
+		return;
+	}
+	printf("missing: ");
+	print_name(stdout, full);
+	if (len)
+		printf(": %llu bytes at %llu\n", (unsigned long long)len, (unsigned long long)off);
 	else
-		printf("missing: /%s: %s\n", path, strerror(-error));
+		printf(": %s\n", error_text(error));
 }
 
 static bool report_json(const struct export_result *result, struct output *output)
@@ -58,42 +64,34 @@ static void report(const struct export_result *result)
 		       (unsigned long long)result->missing);
 }
 
-static enum exit_code export(const struct options *options, const struct pool_config *config) {
+static enum exit_code rebuild(const struct options *options, const struct pool_config *config)
+{
 	struct output output = {.json = has(options, OPTION_JSON)};
-	struct export_options request = {.config = config,
-					 .dest = options->args[1],
-					 .missing = missing,
-					 .arg = &output};
+	struct export_options request = {
+		.config = config, .dest = options->args[1], .missing = missing, .arg = &output};
 	struct export_result *result = malloc(sizeof(*result));
 	int rc;
 
-	if (output.json) output.missing = json_array();
+	if (output.json)
+		output.missing = json_array();
 	rc = result ? fs_export(&request, result) : -ENOMEM;
-	if (rc == 0 && output.json && !report_json(result, &output)) rc = -ENOMEM;
-	else if (rc == 0 && !output.json) report(result);
-	else if (rc < 0) json_decref(output.missing);
-	if (rc == 0 && result->missing) rc = -EIO;
+	if (rc < 0)
+		json_decref(output.missing);
+	else if (!output.json)
+		report(result);
+	else if (!report_json(result, &output))
+		rc = -ENOMEM;
+	if (rc == 0 && result->missing)
+		rc = -EIO;
 	free(result);
 	if (rc == -ENOMEM || rc == -ENOSPC) /* else it has been said where it was found */
-	return complain(EXIT_FAILED, "%s: %s", options->args[1], strerror(-rc));
-	if (rc == -EBUSY) return EXIT_BUSY;
+		return complain(EXIT_FAILED, "%s: %s", options->args[1], strerror(-rc));
+	if (rc == -EBUSY)
+		return EXIT_BUSY;
 	return rc < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 enum exit_code verb_export(const struct options *options)
 {
-	struct pool_config config;
-	char message[512], *file = config_resolve(options->args[0]);
-	enum exit_code code;
-
-	if (!file)
-		return complain(EXIT_FAILED, "out of memory");
-	if (config_load(file, &config, message, sizeof(message)) < 0) {
-		code = complain(EXIT_FAILED, "%s", message);
-	} else {
-		code = export(options, &config);
-		config_release(&config);
-	}
-	free(file);
-	return code;
+	return with_config(options, rebuild);
 }

@@ -94,18 +94,5 @@ static enum exit_code restore(const struct options *options, const struct pool_c
 
 enum exit_code verb_restore(const struct options *options)
 {
-	struct pool_config config;
-	char message[512], *file = config_resolve(options->args[0]);
-	enum exit_code code;
-
-	if (!file)
-		return complain(EXIT_FAILED, "out of memory");
-	if (config_load(file, &config, message, sizeof(message)) < 0) {
-		code = complain(EXIT_FAILED, "%s", message);
-	} else {
-		code = restore(options, &config);
-		config_release(&config);
-	}
-	free(file);
-	return code;
+	return with_config(options, restore);
 }
