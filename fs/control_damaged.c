@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The text of .terrace/damaged, and what stats.json says of damage and scrubs: see terrace(7). */
+/* The text of .terrace/damaged, and what stats.json says of damage, scrubs and copies: see
+ * terrace(7). */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "fs/paths.h"
 #include "tiers/damage.h"
 #include "tiers/pool.h"
+#include "tiers/replicate.h"
 #include "tiers/scrub.h"
 
 struct print {
@@ -85,8 +87,17 @@ int control_damaged(struct fs *fs, char **out)
 void control_damage_json(struct fs *fs, json_t *stats)
 {
 	struct scrub_status status;
+	struct copies_stats copies;
 
 	pool_scrub_status(fs->pool, &status);
+	pool_copies(fs->pool, &copies);
+	json_object_set_new(
+		stats, "replicas",
+		json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "missing_segments", number(copies.under),
+			  "missing_bytes", number(copies.under_bytes), "extra_bytes",
+			  number(copies.extra_bytes), "bad_frames", number(copies.bad), "fallbacks",
+			  number(copies.fallbacks), "copied_bytes", number(copies.copied_bytes),
+			  "lost_places", number(copies.lost_places)));
 	json_object_set_new(stats, "damaged", number(damage_count(fs->pool)));
 	json_object_set_new(stats, "scrub",
 			    json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "under_way",

@@ -15,6 +15,7 @@
 #include "fs/fs.h"
 #include "fs/jobs.h"
 #include "tiers/damage.h"
+#include "tiers/replicate.h"
 #include "tiers/scrub.h"
 #include "tiers/engine/engine.h"
 #include "tiers/engine/events.h"
@@ -306,8 +307,23 @@ static void print_engine(FILE *out, struct fs *fs)
 static void print_damage(FILE *out, struct fs *fs)
 {
 	struct scrub_status scrub;
+	struct copies_stats copies;
 
 	pool_scrub_status(fs->pool, &scrub);
+	pool_copies(fs->pool, &copies);
+	family(out, "replicas_missing_bytes", "gauge", "Stored bytes in too few directories.");
+	sample(out, "replicas_missing_bytes", copies.under_bytes);
+	family(out, "replicas_extra_bytes", "gauge", "Stored bytes of copies beyond the first.");
+	sample(out, "replicas_extra_bytes", copies.extra_bytes);
+	family(out, "replicas_bad_frames", "gauge", "Frames with a bad copy, to be mended.");
+	sample(out, "replicas_bad_frames", copies.bad);
+	family(out, "replicas_fallbacks_total", "counter", "Reads that another copy answered.");
+	sample(out, "replicas_fallbacks_total", copies.fallbacks);
+	family(out, "replicas_copied_bytes_total", "counter",
+	       "Bytes copied to further directories.");
+	sample(out, "replicas_copied_bytes_total", copies.copied_bytes);
+	family(out, "lost_places", "gauge", "Directories of tiers that are not there.");
+	sample(out, "lost_places", copies.lost_places);
 	family(out, "damaged_frames", "gauge", "Frames that cannot be read; see .terrace/damaged.");
 	sample(out, "damaged_frames", damage_count(fs->pool));
 	family(out, "scrub_under_way", "gauge", "1 while a scrub is, or waits to go on.");

@@ -131,6 +131,7 @@ static void print_copies(FILE *out, const json_t *stats)
 static void print_notes(FILE *out, const json_t *stats, bool plain)
 {
 	const json_t *engine = json_object_get(stats, "engine"), *tier;
+	const json_t *copies = json_object_get(stats, "replicas");
 	uint64_t parked = number_of(engine, "parked");
 	char text[TEXT_CELL + 8];
 	size_t i;
@@ -148,6 +149,13 @@ static void print_notes(FILE *out, const json_t *stats, bool plain)
 			fprintf(out, "%s: the write budget of today is used up\n",
 				text_of(tier, "name"));
 	}
+	if (number_of(copies, "lost_places"))
+		fprintf(out,
+			"%llu directories are not there: mount their disks, or `terrace run`\n",
+			(unsigned long long)number_of(copies, "lost_places"));
+	if (number_of(copies, "missing_segments"))
+		fprintf(out, "replicas: %s lie in too few directories; `terrace run` copies them\n",
+			text_size(number_of(copies, "missing_bytes"), plain, text));
 	if (number_of(stats, "damaged"))
 		fprintf(out, "damaged: %llu frames; `terrace damaged` lists the files\n",
 			(unsigned long long)number_of(stats, "damaged"));

@@ -390,6 +390,25 @@ static void clip_pending(struct pool *pool, const struct freed *item, uint64_t *
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
+void segment_punch(struct pool *pool, uint32_t tier, struct tier_segment segment, uint64_t len,
+		   uint64_t off)
+{
+	uint64_t places = homes_get(pool->homes, segment.id, segment.place);
+
+	for (; places; places &= places - 1) {
+		segment.place = (uint32_t)__builtin_ctzll(places);
+		tier_punch(pool->tiers[tier].tier, segment, len, off);
+	}
+}
+
+bool freed_in_place(struct pool *pool, const struct freed *item, uint32_t tier, uint32_t place)
+{
+	uint64_t places = item->len ? homes_get(pool->homes, item->segment.id, item->segment.place)
+				    : item->places;
+
+	return item->tier == tier && places >> place & 1;
+}
+
 static void give_frame(struct pool *pool, const struct freed *item)
 {
 	uint64_t off = item->off, end = item->off + item->len, low, high;
@@ -405,16 +424,26 @@ static void give_frame(struct pool *pool, const struct freed *item)
 	off = (off + PUNCH_ALIGN - 1) / PUNCH_ALIGN * PUNCH_ALIGN;
 	end = end / PUNCH_ALIGN * PUNCH_ALIGN;
 	if (off < end)
-		tier_punch(pool->tiers[item->tier].tier, item->segment, end - off, off);
+		segment_punch(pool, item->tier, item->segment, end - off, off);
 }
 
 static void give_segment(struct pool *pool, const struct freed *item)
 {
+	struct tier_segment file = item->segment;
 	struct segment *segment;
-	int rc = tier_segment_remove(pool->tiers[item->tier].tier, item->segment);
+	int rc = 0;
 
-	if (rc < 0 && rc != -ENOENT)
+	for (uint64_t places = item->places; places; places &= places - 1) {
+		int one;
+
+		file.place = (uint32_t)__builtin_ctzll(places);
+		one = tier_segment_remove(pool->tiers[item->tier].tier, file);
+		if (one < 0 && one != -ENOENT)
+			rc = one;
+	}
+	if (rc < 0 || item->copy)
 		return; /* an orphan file: the next open removes it */
+	homes_forget(pool->homes, item->segment.id);
 	pthread_mutex_lock(&pool->commit_lock);
 	segment = idmap_del(&pool->segments, item->segment.id);
 	pthread_mutex_unlock(&pool->commit_lock);

@@ -57,6 +57,7 @@ void config_init(struct pool_config *config)
 void config_tier_defaults(struct config_tier *tier, enum tier_kind kind, bool first)
 {
 	tier->kind = kind;
+	tier->replicas = 1;
 	tier->high_percent = 90;
 	tier->low_percent = 80;
 	tier->min_age_ns = 3600 * SECOND;

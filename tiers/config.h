@@ -38,6 +38,7 @@ struct config_tier {
 	uint32_t block_bytes; /* raw bytes per independently coded block: default 32 KiB, 1 MiB
 				 below the first */
 	uint64_t segment_bytes; /* default 64 MiB, 256 MiB below the first */
+	unsigned replicas;	/* places that each frame is kept in, 1..5; default 1 */
 	uint32_t high_percent;	/* demote above this fill; default 90 */
 	uint32_t low_percent;	/* ... until below this; default 80 */
 	uint64_t min_age_ns;	/* not demoted before this age since the last access; default 1 h */

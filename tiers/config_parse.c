@@ -182,6 +182,8 @@ const struct config_key config_tier_keys[] = {
 	 "... coded in blocks of this many: what a random read decodes"},
 	{"segment", CONFIG_SIZE, TIER(segment_bytes), MIB, 2 * GIB, 0,
 	 "size of the files that hold the frames"},
+	{"replicas", CONFIG_COUNT, TIER(replicas), 1, 5, CONFIG_LIVE,
+	 "directories of the tier that everything is kept in, 1 to 5"},
 	{"high", CONFIG_PERCENT, TIER(high_percent), 1, 100, CONFIG_LIVE, "demote above this fill"},
 	{"low", CONFIG_PERCENT, TIER(low_percent), 0, 99, CONFIG_LIVE, "... until below this"},
 	{"min_age", CONFIG_TIME, TIER(min_age_ns), 0, UINT64_MAX, CONFIG_LIVE,

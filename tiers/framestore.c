@@ -9,6 +9,7 @@
 #include "tiers/clock.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/replicate.h"
 
 #define READ_WHOLE_MAX (64u << 10) /* stored frames up to this are fetched in one read */
 
@@ -99,11 +100,16 @@ void frame_builds_avoid(struct pool *pool, const struct freed *item, uint64_t *o
 
 bool frame_builds_in(struct pool *pool, uint32_t tier, uint64_t segment)
 {
+	return frame_builds_segment(pool, tier, segment, UINT64_MAX);
+}
+
+bool frame_builds_segment(struct pool *pool, uint32_t tier, uint64_t segment, uint64_t mark)
+{
 	bool found = false;
 
 	pthread_mutex_lock(&pool->builds_lock);
 	for (struct frame_build *build = pool->builds; build && !found; build = build->older)
-		found = build->placing == (int)tier ||
+		found = (build->placing == (int)tier && build->placing_no <= mark) ||
 			(build->record.tier == tier && build->record.segment == segment);
 	pthread_mutex_unlock(&pool->builds_lock);
 	return found;
@@ -126,8 +132,10 @@ bool frame_builds_place(struct pool *pool, uint32_t tier, uint32_t place, uint64
 	pthread_mutex_lock(&pool->builds_lock);
 	for (struct frame_build *build = pool->builds; build && !found; build = build->older) {
 		found = (build->placing == (int)tier && build->placing_no <= mark) ||
-			(build->record.tier == tier && build->record.place == place &&
-			 build->record.stored_len);
+			(build->record.tier == tier && build->record.stored_len &&
+			 homes_get(pool->homes, build->record.segment, build->record.place) >>
+					 place &
+				 1);
 	}
 	pthread_mutex_unlock(&pool->builds_lock);
 	return found;
@@ -188,6 +196,14 @@ static struct codec_spec build_codec(const struct frame_build *build, int tier)
 	return now.tiers[tier].codec;
 }
 
+static unsigned build_copies(const struct frame_build *build, int tier)
+{
+	struct tunables now;
+
+	pool_tunables(build->pool, &now);
+	return now.tiers[tier].replicas ? now.tiers[tier].replicas : 1;
+}
+
 /* Encodes for one tier and appends there. */
 static int write_to(struct frame_build *build, int tier, struct codec_scratch *scratch,
 		    const uint8_t *raw, uint8_t *coded, size_t cap)
@@ -211,7 +227,8 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 	if (rc < 0)
 		return rc;
 	placing_begin(build, tier);
-	rc = appender_append(build->pool->tiers[tier].appender, coded, stored, build->hint, &loc);
+	rc = appender_append_copies(build->pool->tiers[tier].appender, coded, stored, build->hint,
+				    build_copies(build, tier), false, &loc);
 	if (rc < 0) {
 		placing_end(build, NULL);
 		return rc;
@@ -294,9 +311,9 @@ void frame_build_discard(struct frame_build *build)
 
 	if (build->error || !record->stored_len)
 		return;
-	tier_punch(build->pool->tiers[record->tier].tier,
-		   (struct tier_segment){.id = record->segment, .place = record->place},
-		   record->stored_len, record->off);
+	segment_punch(build->pool, record->tier,
+		      (struct tier_segment){.id = record->segment, .place = record->place},
+		      record->stored_len, record->off);
 }
 
 /* Reading ----------------------------------------------------------------------------------------
@@ -316,15 +333,34 @@ int frame_record_get(struct pool *pool, uint64_t frame, struct frame_record *out
 	return rc;
 }
 
-int frame_stored_read(struct pool *pool, const struct frame_record *record, void *buf, uint32_t len,
-		      uint32_t off, enum tier_hint hint)
-{
-	struct tier_segment segment = {.id = record->segment, .place = record->place};
+struct stored_read {
+	struct pool *pool;
+	const struct frame_record *record;
+	void *buf;
+	uint32_t len, off;
+	enum tier_hint hint;
+};
 
-	if (record->tier == 0 || record->tier >= pool->config.ntiers)
-		return -EUCLEAN;
-	return tier_read(pool->tiers[record->tier].tier, segment, buf, len,
-			 (uint64_t)record->off + off, hint);
+static int read_at(struct pool *pool, const struct frame_record *record, struct tier_segment seg,
+		   void *buf, uint32_t len, uint32_t off, enum tier_hint hint)
+{
+	return tier_read(pool->tiers[record->tier].tier, seg, buf, len, (uint64_t)record->off + off,
+			 hint);
+}
+
+static int stored_attempt(void *arg, struct tier_segment seg)
+{
+	const struct stored_read *read = arg;
+
+	return read_at(read->pool, read->record, seg, read->buf, read->len, read->off, read->hint);
+}
+
+int frame_stored_read(struct pool *pool, uint64_t frame, const struct frame_record *record,
+		      void *buf, uint32_t len, uint32_t off, enum tier_hint hint)
+{
+	struct stored_read read = {pool, record, buf, len, off, hint};
+
+	return copies_try(pool, frame, record, stored_attempt, &read);
 }
 
 /* A frame of that id must be there, not just a sound one. */
@@ -338,25 +374,49 @@ static int header_check(const struct frame_header *header, uint64_t frame,
 	return 0;
 }
 
+struct load {
+	struct pool *pool;
+	uint64_t frame;
+	const struct frame_record *record;
+	struct codec_scratch *scratch;
+	struct frame_header *header;
+	uint8_t *stored;
+	void *raw;
+};
+
+static int load_attempt(void *arg, struct tier_segment seg)
+{
+	struct load *load = arg;
+	uint32_t len = load->record->stored_len;
+	int rc = read_at(load->pool, load->record, seg, load->stored, len, 0, TIER_BULK);
+
+	if (rc == 0)
+		rc = frame_header_parse(load->stored, len, load->header);
+	if (rc < 0)
+		return rc;
+	rc = header_check(load->header, load->frame, load->record);
+	if (rc == 0)
+		rc = frame_decode(load->scratch, load->header, load->stored, len, load->raw);
+	if (rc < 0)
+		frame_header_release(load->header);
+	return rc;
+}
+
 int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *record,
 	       struct codec_scratch *scratch, struct frame_header *header, void *raw)
 {
-	uint8_t *stored = malloc(record->stored_len);
+	struct load load = {.pool = pool,
+			    .frame = frame,
+			    .record = record,
+			    .scratch = scratch,
+			    .header = header,
+			    .stored = malloc(record->stored_len),
+			    .raw = raw};
 	int rc;
 
 	*header = (struct frame_header){0};
-	if (!stored)
-		return -ENOMEM;
-	rc = frame_stored_read(pool, record, stored, record->stored_len, 0, TIER_BULK);
-	if (rc == 0)
-		rc = frame_header_parse(stored, record->stored_len, header);
-	if (rc == 0)
-		rc = header_check(header, frame, record);
-	if (rc == 0)
-		rc = frame_decode(scratch, header, stored, record->stored_len, raw);
-	free(stored);
-	if (rc < 0)
-		frame_header_release(header);
+	rc = load.stored ? copies_try(pool, frame, record, load_attempt, &load) : -ENOMEM;
+	free(load.stored);
 	return rc;
 }
 
@@ -390,24 +450,48 @@ int frame_stored_check(uint64_t frame, const struct frame_record *record, const 
 	return rc;
 }
 
-int frame_verify(struct frame_build *build, struct codec_scratch *scratch)
+/* One copy, read back, against what went in. */
+static int verify_copy(struct frame_build *build, struct load *load, struct tier_segment seg)
 {
-	struct frame_header header;
-	uint8_t *raw = malloc(build->raw_len);
-	const uint8_t *p = raw;
-	int rc;
+	const uint8_t *p = load->raw;
+	int rc = load_attempt(load, seg);
 
-	if (!raw)
-		return -ENOMEM;
-	rc = frame_load(build->pool, build->id, &build->record, scratch, &header, raw);
+	if (rc < 0)
+		return rc;
 	for (uint32_t i = 0; rc == 0 && i < build->nextents; i++) {
 		if (memcmp(p, build->data[i], build->extents[i].length) != 0)
 			rc = -EBADMSG;
 		p += build->extents[i].length;
 	}
-	if (rc == 0)
-		frame_header_release(&header);
-	free(raw);
+	frame_header_release(load->header);
+	return rc;
+}
+
+int frame_verify(struct frame_build *build, struct codec_scratch *scratch)
+{
+	const struct frame_record *record = &build->record;
+	struct frame_header header = {0};
+	struct load load = {.pool = build->pool,
+			    .frame = build->id,
+			    .record = record,
+			    .scratch = scratch,
+			    .header = &header,
+			    .stored = malloc(record->stored_len),
+			    .raw = malloc(build->raw_len)};
+	uint64_t places = homes_get(build->pool->homes, record->segment, record->place);
+	int rc = load.stored && load.raw ? 0 : -ENOMEM;
+
+	for (; rc == 0 && places; places &= places - 1) {
+		struct tier_segment seg = {.id = record->segment,
+					   .place = (uint32_t)__builtin_ctzll(places)};
+		int one = verify_copy(build, &load, seg);
+
+		/* A copy that is not as it was written does not count; the last one must be. */
+		if (one < 0 && !homes_drop(build->pool->homes, seg.id, seg.place))
+			rc = one;
+	}
+	free(load.stored);
+	free(load.raw);
 	return rc;
 }
 
@@ -418,11 +502,36 @@ struct block_fill {
 	uint32_t index;
 };
 
+struct fill_try {
+	struct block_fill *fill;
+	void *buf;
+	uint32_t len;
+	struct codec_scratch *scratch;
+};
+
+/* Only a sound header goes into the cache. */
+static int header_attempt(void *arg, struct tier_segment seg)
+{
+	struct fill_try *try = arg;
+	const struct frame_record *record = try->fill->record;
+	struct frame_header header;
+	int rc = read_at(try->fill->pool, record, seg, try->buf, try->len, 0, TIER_FOREGROUND);
+
+	if (rc == 0)
+		rc = frame_header_parse(try->buf, try->len, &header);
+	if (rc < 0)
+		return rc;
+	rc = header_check(&header, try->fill->frame, record);
+	frame_header_release(&header);
+	return rc;
+}
+
 static int header_fill(void *arg, void *buf, size_t len)
 {
 	struct block_fill *fill = arg;
+	struct fill_try try = {.fill = fill, .buf = buf, .len = (uint32_t)len};
 
-	return frame_stored_read(fill->pool, fill->record, buf, (uint32_t)len, 0, TIER_FOREGROUND);
+	return copies_try(fill->pool, fill->frame, fill->record, header_attempt, &try);
 }
 
 /* The header of a frame with several blocks is kept beside them: each block's fill needs it. */
@@ -437,11 +546,58 @@ static int header_get(struct block_fill *fill, struct frame_header *header)
 		return rc;
 	rc = frame_header_parse(cached_block_data(bytes), fill->record->header_len, header);
 	cached_block_put(bytes);
-	if (rc == 0) {
-		rc = header_check(header, fill->frame, fill->record);
-		if (rc < 0)
-			frame_header_release(header);
+	return rc;
+}
+
+/* Is the whole frame fetched for one block? */
+static bool fetched_whole(const struct frame_record *record)
+{
+	return record->stored_len <= READ_WHOLE_MAX || record->raw_len <= 1u << record->block_shift;
+}
+
+static int block_attempt(void *arg, struct tier_segment seg)
+{
+	struct fill_try *try = arg;
+	const struct block_fill *fill = try->fill;
+	const struct frame_record *record = fill->record;
+	bool whole = fetched_whole(record);
+	struct frame_header header = {0};
+	const struct frame_block *block;
+	uint8_t *stored = NULL;
+	int rc;
+
+	if (whole) {
+		stored = malloc(record->stored_len);
+		rc = stored ? read_at(fill->pool, record, seg, stored, record->stored_len, 0,
+				      TIER_FOREGROUND)
+			    : -ENOMEM;
+		if (rc == 0)
+			rc = frame_header_parse(stored, record->stored_len, &header);
+		if (rc == 0)
+			rc = header_check(&header, fill->frame, record);
+	} else {
+		rc = header_get(try->fill, &header);
 	}
+	if (rc < 0)
+		goto out;
+	if (fill->index >= header.nblocks || header.blocks[fill->index].raw_len != try->len) {
+		rc = -EBADMSG;
+		goto out;
+	}
+	block = &header.blocks[fill->index];
+	if (!whole) {
+		stored = malloc(block->stored_len);
+		rc = stored ? read_at(fill->pool, record, seg, stored, block->stored_len,
+				      block->stored_off, TIER_FOREGROUND)
+			    : -ENOMEM;
+	}
+	if (rc == 0)
+		rc = frame_block_decode(try->scratch, block,
+					stored + (whole ? block->stored_off : 0), block->stored_len,
+					try->buf);
+out:
+	frame_header_release(&header);
+	free(stored);
 	return rc;
 }
 
@@ -449,48 +605,15 @@ static int block_fill(void *arg, void *buf, size_t len)
 {
 	struct block_fill *fill = arg;
 	const struct frame_record *record = fill->record;
-	struct codec_scratch *scratch = workers_thread_scratch();
-	bool whole = record->stored_len <= READ_WHOLE_MAX ||
-		     record->raw_len <= 1u << record->block_shift;
-	struct frame_header header = {0};
-	const struct frame_block *block;
-	uint8_t *stored = NULL;
-	int rc = scratch ? 0 : -ENOMEM;
+	struct fill_try try = {.fill = fill,
+			       .buf = buf,
+			       .len = (uint32_t)len,
+			       .scratch = workers_thread_scratch()};
+	int rc = -ENOMEM;
 
 	fill->pool->tiers[record->tier].reads++;
-	if (rc == 0 && whole) {
-		stored = malloc(record->stored_len);
-		rc = stored ? frame_stored_read(fill->pool, record, stored, record->stored_len, 0,
-						TIER_FOREGROUND)
-			    : -ENOMEM;
-		if (rc == 0)
-			rc = frame_header_parse(stored, record->stored_len, &header);
-		if (rc == 0)
-			rc = header_check(&header, fill->frame, record);
-	} else if (rc == 0) {
-		rc = header_get(fill, &header);
-	}
-	if (rc < 0)
-		goto out;
-	if (fill->index >= header.nblocks || header.blocks[fill->index].raw_len != len) {
-		rc = -EBADMSG;
-		goto out;
-	}
-	block = &header.blocks[fill->index];
-	if (whole) {
-		rc = frame_block_decode(scratch, block, stored + block->stored_off,
-					block->stored_len, buf);
-		goto out;
-	}
-	stored = malloc(block->stored_len);
-	rc = stored ? frame_stored_read(fill->pool, record, stored, block->stored_len,
-					block->stored_off, TIER_FOREGROUND)
-		    : -ENOMEM;
-	if (rc == 0)
-		rc = frame_block_decode(scratch, block, stored, block->stored_len, buf);
-out:
-	frame_header_release(&header);
-	free(stored);
+	if (try.scratch)
+		rc = copies_try(fill->pool, fill->frame, record, block_attempt, &try);
 	if (damage_is(rc))
 		damage_note(fill->pool, fill->frame, record, fill->index << record->block_shift,
 			    (uint32_t)len, rc, 0);

@@ -63,7 +63,8 @@ int frame_build_write(void *build, struct codec_scratch *scratch);
  */
 struct txn;
 bool frame_build_stage(struct txn *txn, struct frame_build *build);
-/* Reads the stored frame back from its medium and checks every checksum. */
+/* Reads the stored frame back from its media and checks every checksum; copies that do not verify
+ * do not count any more. */
 int frame_verify(struct frame_build *build, struct codec_scratch *scratch);
 /* The frame was written but nothing will point to it: its space is given back. */
 void frame_build_discard(struct frame_build *build);
@@ -78,6 +79,8 @@ struct freed;
 void frame_builds_avoid(struct pool *pool, const struct freed *item, uint64_t *off, uint64_t *end);
 /* May bytes of a build lie in this segment, which takes no more appends? */
 bool frame_builds_in(struct pool *pool, uint32_t tier, uint64_t segment);
+/* ... of one that was begun up to the mark (below)? */
+bool frame_builds_segment(struct pool *pool, uint32_t tier, uint64_t segment, uint64_t mark);
 /* May bytes of a build that was begun up to the mark lie in this place, which takes no more? */
 uint64_t frame_builds_mark(struct pool *pool);
 bool frame_builds_place(struct pool *pool, uint32_t tier, uint32_t place, uint64_t mark);
@@ -101,9 +104,9 @@ struct heat_state frame_heat(struct pool *pool, uint64_t frame, const struct fra
 int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len,
 	       uint32_t *tier);
 
-/* Bytes of a frame as they are stored. */
-int frame_stored_read(struct pool *pool, const struct frame_record *record, void *buf, uint32_t len,
-		      uint32_t off, enum tier_hint hint);
+/* Bytes of a frame as they are stored, from a place that gives them; not verified. */
+int frame_stored_read(struct pool *pool, uint64_t frame, const struct frame_record *record,
+		      void *buf, uint32_t len, uint32_t off, enum tier_hint hint);
 
 /*
  * Verifies a frame's stored bytes without decoding them: header, what it says of itself against the

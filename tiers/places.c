@@ -59,7 +59,7 @@ int pool_places(struct pool *pool, uint32_t t,
 			place.space = (struct tier_space){0};
 		pthread_mutex_lock(&pool->commit_lock);
 		while ((segment = idmap_each(&pool->segments, &at))) {
-			if (segment->record.tier != t || segment->record.place != i)
+			if (!segment_in_place(pool->homes, segment, t, i))
 				continue;
 			place.live += frames_stored(&segment->record);
 			place.segments++;
@@ -251,10 +251,9 @@ static bool referred_to(struct pool *pool, uint32_t t, uint32_t place)
 
 	pthread_mutex_lock(&pool->commit_lock);
 	while (!found && (segment = idmap_each(&pool->segments, &at)))
-		found = segment->record.tier == t && segment->record.place == place;
+		found = segment_in_place(pool->homes, segment, t, place);
 	for (size_t i = pool->freed.head; !found && i < pool->freed.count; i++)
-		found = pool->freed.items[i].tier == t &&
-			pool->freed.items[i].segment.place == place;
+		found = freed_in_place(pool, &pool->freed.items[i], t, place);
 	pthread_mutex_unlock(&pool->commit_lock);
 	return found;
 }
@@ -342,7 +341,7 @@ static uint64_t left_in(struct pool *pool, uint32_t t, uint32_t place)
 		left = 0;
 		pthread_mutex_lock(&pool->commit_lock);
 		while ((segment = idmap_each(&pool->segments, &at))) {
-			if (segment->record.tier != t || segment->record.place != place)
+			if (!segment_in_place(pool->homes, segment, t, place))
 				continue;
 			if (segment->removing)
 				dead = segment;
@@ -350,8 +349,7 @@ static uint64_t left_in(struct pool *pool, uint32_t t, uint32_t place)
 				left += frames_stored(&segment->record) + 1;
 		}
 		for (size_t i = pool->freed.head; i < pool->freed.count; i++)
-			left += pool->freed.items[i].tier == t &&
-				pool->freed.items[i].segment.place == place;
+			left += freed_in_place(pool, &pool->freed.items[i], t, place);
 		if (!left && dead)
 			idmap_del(&pool->segments, dead->id);
 		pthread_mutex_unlock(&pool->commit_lock);

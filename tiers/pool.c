@@ -26,6 +26,7 @@
 #include "tiers/pool_impl.h"
 #include "tiers/session.h"
 #include "tiers/ram_tier.h"
+#include "tiers/replicate.h"
 #include "tiers/resident.h"
 #include "tiers/scrub.h"
 
@@ -92,6 +93,7 @@ static int open_tiers(struct pool *pool)
 		if (rc < 0)
 			return rc;
 		append = (struct appender_options){.tier = pool->tiers[t].tier,
+						   .homes = pool->homes,
 						   .pool_uuid = pool->config.uuid,
 						   .tier_id = t,
 						   .segment_bytes = config->segment_bytes,
@@ -172,6 +174,10 @@ static int open_memory(struct pool *pool)
 		tiers[t - 1] = pool->tiers[t].tier;
 	if (rc == 0)
 		rc = space_new(&pool->space, tiers, pool->config.ntiers - 1);
+	for (uint32_t t = 1; rc == 0 && t < pool->config.ntiers; t++)
+		space_copies(pool->space, t - 1, pool->config.tiers[t].replicas);
+	if (rc == 0)
+		space_refresh(pool->space);
 	return rc;
 }
 
@@ -307,6 +313,8 @@ static void release(struct pool *pool)
 	events_free(pool->events);
 	damages_free(pool->damages);
 	scrub_free(pool->scrub);
+	homes_free(pool->homes);
+	copies_free(pool->copies);
 	if (pool->cache)
 		blockcache_free(pool->cache);
 	free(pool->ram_dir);
@@ -458,6 +466,10 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 		rc = damages_new(&pool->damages);
 	if (rc == 0)
 		rc = scrub_new(&pool->scrub);
+	if (rc == 0)
+		rc = homes_new(&pool->homes);
+	if (rc == 0)
+		rc = copies_new(&pool->copies);
 	if (rc == 0)
 		rc = pool_tunables_set(pool, config);
 	if (rc == 0)

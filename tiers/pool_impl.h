@@ -19,6 +19,7 @@
 
 #include "tiers/blockcache.h"
 #include "tiers/damage.h"
+#include "tiers/homes.h"
 #include "tiers/dirty.h"
 #include "tiers/engine/events.h"
 #include "tiers/engine/heat.h"
@@ -82,6 +83,7 @@ struct segment { /* every segment of the pool is in memory: one per 64 MiB or mo
 	uint64_t id;
 	struct segment_record record; /* commit lock */
 	bool removing;		      /* commit lock */
+	uint64_t seen;		      /* while opening: places with a file that is long enough */
 };
 
 struct pool_tier { /* a directory tier; index as in the config (>= 1) */
@@ -134,7 +136,9 @@ struct freed {
 	uint64_t seq; /* of the transaction that let it go */
 	struct tier_segment segment;
 	uint32_t tier;
-	uint64_t off, len; /* a frame; len 0: the whole segment */
+	uint64_t off, len; /* a frame; len 0: the files of the segment in these places ... */
+	uint64_t places;
+	bool copy; /* ... and the segment stays */
 	uint64_t frame;
 	uint32_t nblocks;
 };
@@ -143,6 +147,16 @@ struct freed_queue { /* commit lock; grows at need: bounded by what one checkpoi
 	struct freed *items;
 	size_t head, count, cap;
 };
+
+/* Is it about something in this place? Commit lock held. */
+bool freed_in_place(struct pool *pool, const struct freed *item, uint32_t tier, uint32_t place);
+/* The places that have a copy of a segment, as of now. Commit lock held. */
+static inline bool segment_in_place(struct homes *homes, const struct segment *segment,
+				    uint32_t tier, uint32_t place)
+{
+	return segment->record.tier == tier &&
+	       homes_get(homes, segment->id, segment->record.place) >> place & 1;
+}
 
 /* Pool -------------------------------------------------------------------------------------------
  */
@@ -224,6 +238,8 @@ struct pool {
 
 	struct engine *engine; /* tiers/engine/engine_impl.h */
 	struct damages *damages;
+	struct homes *homes;
+	struct copies *copies; /* tiers/replicate.h */
 	struct scrub *scrub;
 
 	_Atomic uint64_t dirty_bytes, since_balance, ram_hits, ram_misses, parked_bytes;
@@ -270,6 +286,8 @@ struct frame_record *txn_frame(struct txn *txn, uint64_t frame);
 struct frame_record *txn_frame_new(struct txn *txn, uint64_t frame,
 				   const struct frame_record *record);
 void txn_segment_drop(struct txn *txn, struct segment *segment);
+/* The segment's record is to say where its copies are now. */
+int txn_segment_homes(struct txn *txn, struct segment *segment);
 int txn_fail(struct txn *txn, int error); /* keeps the first */
 bool txn_mine(struct pool *pool);
 int txn_counts_put(struct txn *txn);
@@ -288,6 +306,9 @@ void pool_reclaim(struct pool *pool);
 /* The last step of opening; by itself for a test that first puts something in their way. */
 int pool_start_threads(struct pool *pool);
 void *pool_committer(void *arg);
+/* In every place that has a copy. */
+void segment_punch(struct pool *pool, uint32_t tier, struct tier_segment segment, uint64_t len,
+		   uint64_t off);
 int freed_push(struct freed_queue *queue, const struct freed *item);
 void pool_reap(struct pool *pool);
 int pool_reap_add(struct pool *pool, uint64_t id); /* commit lock held; -ENOMEM */

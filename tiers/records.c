@@ -9,7 +9,8 @@
 #include "compress/frame.h"
 #include "compress/frame_format.h"
 
-#define RECORD_VERSION 1u
+#define SEGMENT_MIRRORED 2u /* version of the longer segment record */
+#define RECORD_VERSION	 1u
 
 enum { OBJECT_FLAG_KEYS = 1u };
 enum { FRAME_FLAG_SHARED = 1u };
@@ -146,9 +147,9 @@ int frame_record_decode(const uint8_t *buf, size_t len, struct frame_record *out
 	return 0;
 }
 
-void segment_record_encode(const struct segment_record *record, uint8_t *buf)
+size_t segment_record_encode(const struct segment_record *record, uint8_t *buf)
 {
-	buf[0] = RECORD_VERSION;
+	buf[0] = record->mirrored ? SEGMENT_MIRRORED : RECORD_VERSION;
 	buf[1] = record->tier;
 	put_le16(buf + 2, record->place);
 	put_le32(buf + 4, 0);
@@ -159,17 +160,32 @@ void segment_record_encode(const struct segment_record *record, uint8_t *buf)
 		put_le64(buf + 32 + i * 24, record->codec[i].stored);
 		put_le64(buf + 40 + i * 24, record->codec[i].frames);
 	}
+	if (!record->mirrored)
+		return RECORD_SEGMENT_LEN;
+	memset(buf + RECORD_SEGMENT_LEN, 0, 16);
+	put_le64(buf + RECORD_SEGMENT_LEN, record->homes);
+	buf[RECORD_SEGMENT_LEN + 8] = record->wanted;
+	return RECORD_SEGMENT_MAX;
 }
 
 int segment_record_decode(const uint8_t *buf, size_t len, struct segment_record *out)
 {
+	bool mirrored = len && buf[0] == SEGMENT_MIRRORED;
+
 	memset(out, 0, sizeof(*out));
-	if (len != RECORD_SEGMENT_LEN)
+	if (len != (mirrored ? RECORD_SEGMENT_MAX : RECORD_SEGMENT_LEN))
 		return -EUCLEAN;
-	if (buf[0] != RECORD_VERSION)
+	if (!mirrored && buf[0] != RECORD_VERSION)
 		return -ENOTSUP;
+	out->mirrored = mirrored;
 	out->tier = buf[1];
 	out->place = get_le16(buf + 2);
+	if (out->place >= 64)
+		return -EUCLEAN;
+	out->homes = mirrored ? get_le64(buf + RECORD_SEGMENT_LEN) : (uint64_t)1 << out->place;
+	out->wanted = mirrored ? buf[RECORD_SEGMENT_LEN + 8] : 0;
+	if (!(out->homes >> out->place & 1))
+		return -EUCLEAN;
 	out->len = get_le64(buf + 8);
 	out->logical = get_le64(buf + 16);
 	for (unsigned i = 0; i < CODEC_COUNT; i++) {

@@ -85,13 +85,18 @@ struct codec_account {
 struct segment_record {
 	uint64_t len;	  /* bytes used from the start of the file */
 	uint64_t logical; /* sum of the frames' live bytes */
-	uint16_t place;
+	uint16_t place;	  /* one of its places */
 	uint8_t tier;
+	uint8_t wanted; /* copies that were asked for by name; 0: as its tier has */
+	bool mirrored;	/* it is, or was: its frames' records may name a place that it is not in */
+	uint64_t homes; /* bit per place that has a whole copy; never 0 */
 	struct codec_account codec[CODEC_COUNT]; /* of the frames that exist */
 };
 
 #define RECORD_SEGMENT_LEN (24u + CODEC_COUNT * 24u)
-void segment_record_encode(const struct segment_record *record, uint8_t *buf);
+#define RECORD_SEGMENT_MAX (RECORD_SEGMENT_LEN + 16u)
+/* Returns the length: the longer form, which older programs refuse, only where it is needed. */
+size_t segment_record_encode(const struct segment_record *record, uint8_t *buf);
 int segment_record_decode(const uint8_t *buf, size_t len, struct segment_record *out);
 
 /* KEY_POOL "counts". */

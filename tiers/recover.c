@@ -46,6 +46,9 @@ static int load_segments(struct pool *pool)
 			segment->id = get_be64(item.key + 1);
 			rc = idmap_put(&pool->segments, segment->id, segment);
 		}
+		if (rc == 0 && segment->record.mirrored)
+			rc = homes_set(pool->homes, segment->id, segment->record.homes,
+				       segment->record.wanted);
 		if (rc < 0) {
 			free(segment);
 			log_error("%s: the metadata names a segment of a tier that is not there: "
@@ -69,7 +72,7 @@ static int check_places(struct pool *pool)
 	while ((segment = idmap_each(&pool->segments, &at))) {
 		const struct segment_record *record = &segment->record;
 
-		if (tier_has_place(pool->tiers[record->tier].tier, record->place))
+		if (pool->tiers[record->tier].tier->present & record->homes)
 			continue;
 		log_error("%s: directory %u of tier %s is missing, and data is in it: put its "
 			  "path back (`terrace evacuate` and `terrace config remove` take one out)",
@@ -107,8 +110,11 @@ static void leftover_remove(struct pool *pool, uint32_t tier, struct tier_segmen
 {
 	pthread_mutex_lock(&pool->commit_lock);
 	/* Without memory for it the next open finds it again. */
-	freed_push(&pool->freed,
-		   &(struct freed){.seq = meta_seq(pool->meta), .segment = segment, .tier = tier});
+	freed_push(&pool->freed, &(struct freed){.seq = meta_seq(pool->meta),
+						 .segment = segment,
+						 .tier = tier,
+						 .places = (uint64_t)1 << segment.place,
+						 .copy = true});
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
@@ -188,8 +194,11 @@ static int each_file(void *arg, struct tier_segment file, uint64_t len, uint64_t
 
 	if (file.id >= left->pool->next_segment)
 		left->pool->next_segment = file.id + 1;
-	if (segment) {
+	/* A file where the segment has no copy, as far as the record knows, is none. */
+	if (segment && segment_in_place(left->pool->homes, segment, left->tier, file.place)) {
 		item.keep = segment->record.len;
+		if (len >= item.keep)
+			segment->seen |= (uint64_t)1 << file.place;
 		item.longer = len > item.keep;
 		item.gaps = has_gaps(segment, disk) &&
 			    left->pool->tiers[left->tier].tier->caps & TIER_CAP_PUNCH;
@@ -217,6 +226,27 @@ static void tidy_up(struct leftovers *left)
 	}
 }
 
+/* Copies whose files have gone while the pool was closed, or are too short. The last one stays:
+ * what is not there of it, reads will tell. */
+static void drop_missing(struct pool *pool)
+{
+	struct segment *segment;
+	size_t at = 0, missing = 0;
+
+	while ((segment = idmap_each(&pool->segments, &at))) {
+		uint64_t gone =
+			homes_get(pool->homes, segment->id, segment->record.place) & ~segment->seen;
+
+		for (; gone; gone &= gone - 1)
+			missing += homes_drop(pool->homes, segment->id,
+					      (uint32_t)__builtin_ctzll(gone));
+	}
+	if (missing)
+		log_warning("%s: %zu copies of segments are missing; the tier engine makes them "
+			    "anew, `terrace run` at once",
+			    pool->config.name, missing);
+}
+
 int recover_segments(struct pool *pool)
 {
 	int rc = load_segments(pool);
@@ -237,6 +267,8 @@ int recover_segments(struct pool *pool)
 			free(left.items);
 		}
 	}
+	if (rc == 0)
+		drop_missing(pool);
 	return rc;
 }
 

@@ -9,27 +9,23 @@
 #include "tiers/scrub.h"
 
 #include <errno.h>
-#include <linux/ioprio.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "tiers/clock.h"
-#include "tiers/engine/pace.h"
+#include "tiers/engine/slow.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/replicate.h"
 
 #define VERSION	   1u
 #define RECORD_LEN 80u
 #define RUN_FRAMES 256u
 #define RUN_BYTES  (2u << 20)
 #define SAVE_NS	   (2000ull * 1000 * 1000)
-#define NAP_NS	   (50ull * 1000 * 1000)
 
 static const char record_key[] = "Pscrub";
 
@@ -46,7 +42,7 @@ struct pass {
 	struct move_progress *progress;
 	struct pace pace;
 	uint8_t *buf; /* RUN_BYTES */
-	uint64_t began_ns, saved_ns;
+	uint64_t saved_ns;
 	bool unnamed; /* a header was damaged: only the metadata knows whose frame it is */
 	uint64_t ids[RUN_FRAMES];
 	struct frame_record records[RUN_FRAMES];
@@ -185,28 +181,59 @@ static bool still_there(struct pool *pool, uint64_t frame, const struct frame_re
 	       now.off == record->off;
 }
 
-/* One frame by itself. */
-static int check_frame(struct pass *pass, size_t i)
+/* One frame by itself, in one place. */
+static int check_copy(struct pass *pass, size_t i, uint32_t place, struct frame_flaw *flaw)
 {
 	const struct frame_record *record = &pass->records[i];
-	struct frame_flaw flaw = {.len = record->raw_len};
+	struct tier_segment seg = {.id = record->segment, .place = place};
 	uint8_t *bytes = malloc(record->stored_len);
 	int rc = -ENOMEM;
 
+	*flaw = (struct frame_flaw){.len = record->raw_len};
 	if (!bytes)
 		return rc;
-	rc = frame_stored_read(pass->pool, record, bytes, record->stored_len, 0, TIER_BULK);
+	rc = tier_read(pass->pool->tiers[record->tier].tier, seg, bytes, record->stored_len,
+		       record->off, TIER_BULK);
 	if (rc == 0)
-		rc = frame_stored_check(pass->ids[i], record, bytes, &flaw);
+		rc = frame_stored_check(pass->ids[i], record, bytes, flaw);
 	free(bytes);
-	if (damage_is(rc)) {
-		if (still_there(pass->pool, pass->ids[i], record))
-			note_damage(pass, pass->ids[i], record, &flaw, rc);
-		rc = 0;
-	} else if (rc == 0) {
-		damage_gone(pass->pool, pass->ids[i]);
-	}
 	return rc;
+}
+
+/* One frame by itself, in every place that has a copy. */
+static int check_frame(struct pass *pass, size_t i, uint64_t places)
+{
+	const struct frame_record *record = &pass->records[i];
+	int errors[TIER_PLACES_MAX] = {0}, first = 0;
+	struct frame_flaw flaw, worst = {0};
+	uint64_t bad = 0;
+
+	for (uint64_t left = places; left; left &= left - 1) {
+		uint32_t place = (uint32_t)__builtin_ctzll(left);
+		int rc = check_copy(pass, i, place, &flaw);
+
+		if (rc < 0 && !damage_is(rc))
+			return rc;
+		if (rc == 0)
+			continue;
+		errors[place] = rc;
+		worst = first ? worst : flaw;
+		first = first ? first : rc;
+		bad |= left & -left;
+	}
+	if (bad != places) /* somebody has it */
+		damage_gone(pass->pool, pass->ids[i]);
+	if (!bad || !still_there(pass->pool, pass->ids[i], record))
+		return 0;
+	if (bad == places)
+		note_damage(pass, pass->ids[i], record, &worst, first);
+	for (uint64_t left = bad; left && bad != places; left &= left - 1) {
+		uint32_t place = (uint32_t)__builtin_ctzll(left);
+
+		copies_bad(pass->pool, pass->ids[i], record, place, errors[place]);
+	}
+	pass->at.mended += bad != places;
+	return 0;
 }
 
 /* Runs of frames ------------------------------------------------------------------------------- */
@@ -244,52 +271,43 @@ static int gather(struct pass *pass, uint64_t *next, size_t *n)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* All of a run from the medium at once; those that do not verify one by one. */
-static int check_run(struct pass *pass, size_t n)
+/* Is all of a run whole in this place? One read. */
+static bool run_is_whole(struct pass *pass, size_t n, uint32_t place)
 {
 	const struct frame_record *first = &pass->records[0], *last = &pass->records[n - 1];
 	uint64_t len = (uint64_t)last->off + last->stored_len - first->off;
-	struct tier_segment seg = {.id = first->segment, .place = first->place};
-	bool read = len <= RUN_BYTES && tier_read(pass->pool->tiers[first->tier].tier, seg,
-						  pass->buf, len, first->off, TIER_BULK) == 0;
-	int rc = 0;
+	struct tier_segment seg = {.id = first->segment, .place = place};
+	struct frame_flaw flaw;
 
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct frame_record *record = &pass->records[i];
-		struct frame_flaw flaw;
-
-		if (!read || damage_has(pass->pool, pass->ids[i]) ||
-		    frame_stored_check(pass->ids[i], record, pass->buf + (record->off - first->off),
-				       &flaw) != 0)
-			rc = check_frame(pass, i);
-		pass->at.frames++;
-		pass->at.bytes += record->stored_len;
-		if (pass->progress)
-			pass->progress->bytes_done += record->stored_len;
-	}
-	return rc;
+	if (len > RUN_BYTES || tier_read(pass->pool->tiers[first->tier].tier, seg, pass->buf, len,
+					 first->off, TIER_BULK) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (frame_stored_check(pass->ids[i], &pass->records[i],
+				       pass->buf + (pass->records[i].off - first->off), &flaw) != 0)
+			return false;
+	return true;
 }
 
-/* Waits as long as limits and pressure ask for. */
-static void keep_pace(struct pass *pass, uint64_t bytes, uint64_t took_ns)
+/* A run in every place; where one has it not whole, frame by frame. */
+static int check_run(struct pass *pass, size_t n)
 {
-	struct pace_facts facts = {.now_ns = clock_mono_ns(), .began_ns = pass->began_ns};
-	struct pace_limits limits = {0};
-	struct tunables tunables;
-	uint64_t until;
+	const struct frame_record *first = &pass->records[0];
+	uint64_t places = homes_get(pass->pool->homes, first->segment, first->place);
+	bool whole = true;
+	int rc = 0;
 
-	pool_tunables(pass->pool, &tunables);
-	limits.bytes_per_s = tunables.scrub_bandwidth;
-	limits.pressure_percent = tunables.move_pressure;
-	if (limits.pressure_percent)
-		facts.pressure = pace_read_pressure();
-	until = clock_mono_ns() + pace_wait_ns(&pass->pace, &limits, &facts, bytes, 1, took_ns);
-	while (clock_mono_ns() < until && !cancelled(pass)) {
-		uint64_t left = until - clock_mono_ns();
-
-		nanosleep(&(struct timespec){.tv_nsec = (long)(left < NAP_NS ? left : NAP_NS)},
-			  NULL);
+	for (uint64_t left = places; whole && left; left &= left - 1)
+		whole = run_is_whole(pass, n, (uint32_t)__builtin_ctzll(left));
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (!whole || damage_has(pass->pool, pass->ids[i]))
+			rc = check_frame(pass, i, places);
+		pass->at.frames++;
+		pass->at.bytes += pass->records[i].stored_len;
+		if (pass->progress)
+			pass->progress->bytes_done += pass->records[i].stored_len;
 	}
+	return rc;
 }
 
 /* Segments ------------------------------------------------------------------------------------- */
@@ -350,6 +368,7 @@ static int save_at(struct pass *pass)
 /* From at.off on. */
 static int scrub_segment(struct pass *pass)
 {
+	struct tunables tunables;
 	struct tier_segment seg;
 	uint64_t next = 1;
 	uint32_t tier;
@@ -357,8 +376,11 @@ static int scrub_segment(struct pass *pass)
 
 	if (!find_segment(pass->pool, pass->at.segment, &tier, &seg))
 		return 0;
-	if (!pass->at.off)
+	for (uint64_t left = homes_get(pass->pool->homes, seg.id, seg.place); left && !pass->at.off;
+	     left &= left - 1) {
+		seg.place = (uint32_t)__builtin_ctzll(left);
 		check_header(pass, tier, seg);
+	}
 	while (rc == 0 && next) {
 		uint64_t began = clock_mono_ns(), bytes = pass->at.bytes;
 		size_t n;
@@ -371,7 +393,9 @@ static int scrub_segment(struct pass *pass)
 		pass->at.off = next;
 		pass->at.segment += !next;
 		publish(pass);
-		keep_pace(pass, pass->at.bytes - bytes, clock_mono_ns() - began);
+		pool_tunables(pass->pool, &tunables);
+		slow_down(pass->pool, &pass->pace, tunables.scrub_bandwidth, pass->at.bytes - bytes,
+			  clock_mono_ns() - began, pass->progress);
 		if (cancelled(pass))
 			rc = -ECANCELED;
 		else if (clock_mono_ns() - pass->saved_ns > SAVE_NS)
@@ -462,18 +486,9 @@ static void tell(const struct pass *pass, const char *what)
 	log_info("%s: scrub %s", pass->pool->config.name, event.text);
 }
 
-/* This thread's I/O goes behind everybody else's; -> what it was before. */
-static int io_step_back(void)
-{
-	int before = (int)syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
-
-	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
-	return before;
-}
-
 static int run_pass(struct pass *pass, bool resume)
 {
-	int before = io_step_back(), rc, saved;
+	int before = slow_step_back(), rc, saved;
 
 	if (!resume || !pass->at.under_way) {
 		pass->at = (struct scrub_status){.under_way = true,
@@ -485,6 +500,8 @@ static int run_pass(struct pass *pass, bool resume)
 	rc = save_at(pass);
 	if (rc == 0)
 		rc = scrub_all(pass);
+	if (rc == 0 && pass->at.mended)
+		(void)pool_replicate(pass->pool, false, NULL); /* what is left is counted */
 	if (rc == 0 && pass->unnamed)
 		rc = pool_damaged(pass->pool, name_damage, pass);
 	if (rc == 0) {
@@ -494,8 +511,7 @@ static int run_pass(struct pass *pass, bool resume)
 	saved = save_at(pass);
 	if (rc == 0)
 		tell(pass, "ended");
-	if (before >= 0)
-		syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, before);
+	slow_restore(before);
 	return rc < 0 ? rc : saved;
 }
 
@@ -506,7 +522,7 @@ int pool_scrub(struct pool *pool, bool resume, struct move_progress *progress)
 
 	if (!pass)
 		return rc;
-	*pass = (struct pass){.pool = pool, .progress = progress, .began_ns = clock_mono_ns()};
+	*pass = (struct pass){.pool = pool, .progress = progress};
 	if (!enter(pool, &pass->at)) {
 		free(pass);
 		return -EBUSY;

@@ -23,35 +23,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compress/bytes.h"
-#include "compress/checksum.h"
 #include "tiers/clock.h"
+#include "tiers/homes.h"
 #include "tiers/log.h"
 
-#define SEGMENT_VERSION 1u
-#define FAILED_OUT_NS	30000000000u /* a place with a failed medium is not the first choice */
-#define FULL_OUT_NS	1000000000u  /* nor one that was full although it claimed to have room */
-
-/* Offsets in the header; terrace-format(5) is the text of record. */
-enum {
-	AT_MAGIC = 0,
-	AT_VERSION = 8,
-	AT_INCOMPAT = 12,
-	AT_RO_COMPAT = 16,
-	AT_COMPAT = 20,
-	AT_POOL = 24,
-	AT_TIER = 40,
-	AT_ID = 48,
-	AT_CREATED = 56,
-	AT_CHECKSUM = SEGMENT_HEADER_LEN - 8,
-};
-_Static_assert(AT_CREATED + 8 <= AT_CHECKSUM, "segment header fields and checksum overlap");
-
-static const char segment_magic[8] = {'T', 'e', 'r', 'r', 'S', 'e', 'g', 'm'};
+#define STREAMS	      (2 * COPIES_MAX) /* by copies, and whether they were asked for by name */
+#define FAILED_OUT_NS 30000000000u     /* a place with a failed medium is not the first choice */
+#define FULL_OUT_NS   1000000000u      /* nor one that was full although it claimed to have room */
 
 struct segment {
 	struct segment *next; /* in the appender's list */
 	struct tier_segment seg;
+	unsigned stream;
+	uint64_t made;	      /* bit per place where it was made */
+	uint64_t homes;	      /* ... that has all of it so far */
 	uint64_t end;	      /* where the next append goes */
 	uint64_t appends;     /* that succeeded */
 	uint64_t unsynced[2]; /* per epoch parity: number of its first append; 0 = none */
@@ -62,9 +47,13 @@ struct segment {
 	int failed; /* of a sync; stays */
 };
 
-struct appender_place {
+struct stream {
 	struct segment *open;
-	bool creating;
+	uint64_t creating; /* bit per place where one is being made */
+};
+
+struct appender_place {
+	struct stream streams[STREAMS]; /* of segments that lie here first */
 	uint64_t out_until_ns;
 	double credit; /* of the weighted round robin */
 };
@@ -81,54 +70,6 @@ struct appender {
 	int last_error;
 	struct appender_place places[TIER_PLACES_MAX];
 };
-
-/* Header --------------------------------------------------------------------------------------- */
-
-void segment_header_encode(const struct segment_header *header, uint8_t *p)
-{
-	memset(p, 0, SEGMENT_HEADER_LEN);
-	memcpy(p + AT_MAGIC, segment_magic, sizeof(segment_magic));
-	put_le32(p + AT_VERSION, SEGMENT_VERSION);
-	memcpy(p + AT_POOL, header->pool_uuid, sizeof(header->pool_uuid));
-	put_le32(p + AT_TIER, header->tier_id);
-	put_le64(p + AT_ID, header->id);
-	put_le64(p + AT_CREATED, header->created_ns);
-	put_le64(p + AT_CHECKSUM, checksum64(p, AT_CHECKSUM));
-}
-
-/* Reserved fields: a value there is damage, terrace-format(5). */
-static bool bytes_zero(const uint8_t *p, size_t len)
-{
-	while (len && !*p) {
-		p++;
-		len--;
-	}
-	return !len;
-}
-
-int segment_header_check(const void *buf, size_t len, struct segment_header *out)
-{
-	const uint8_t *p = buf;
-
-	if (len < SEGMENT_HEADER_LEN ||
-	    memcmp(p + AT_MAGIC, segment_magic, sizeof(segment_magic)) != 0)
-		return -EBADMSG;
-	if (get_le32(p + AT_VERSION) != SEGMENT_VERSION)
-		return -ENOTSUP;
-	if (get_le64(p + AT_CHECKSUM) != checksum64(p, AT_CHECKSUM))
-		return -EBADMSG;
-	/* A reader may ignore unknown ro-compat and compat bits, never incompat ones. */
-	if (get_le32(p + AT_INCOMPAT))
-		return -ENOTSUP;
-	if (!bytes_zero(p + AT_TIER + 4, 4) ||
-	    !bytes_zero(p + AT_CREATED + 8, AT_CHECKSUM - AT_CREATED - 8))
-		return -EBADMSG;
-	memcpy(out->pool_uuid, p + AT_POOL, sizeof(out->pool_uuid));
-	out->tier_id = get_le32(p + AT_TIER);
-	out->id = get_le64(p + AT_ID);
-	out->created_ns = get_le64(p + AT_CREATED);
-	return 0;
-}
 
 /* Segments in memory --------------------------------------------------------------------------- */
 
@@ -152,10 +93,10 @@ static uint64_t segment_oldest(const struct segment *segment)
 
 static void seal_locked(struct appender *appender, struct segment *segment)
 {
-	struct appender_place *place = &appender->places[segment->seg.place];
+	struct stream *stream = &appender->places[segment->seg.place].streams[segment->stream];
 
-	if (place->open == segment)
-		place->open = NULL;
+	if (stream->open == segment)
+		stream->open = NULL;
 	segment->sealed = true;
 }
 
@@ -181,54 +122,37 @@ static struct segment *segment_put_locked(struct appender *appender, struct segm
 	return NULL;
 }
 
+static void remove_files(struct appender *appender, uint64_t id, uint64_t places)
+{
+	for (; places; places &= places - 1)
+		(void)tier_segment_remove(
+			appender->options.tier,
+			(struct tier_segment){.id = id,
+					      .place = (uint32_t)__builtin_ctzll(places)});
+}
+
+/*
+ * These places have missed something: they do not count any more. The caller seals it. False: one
+ * of them is the last, and stays for what it has: others have failed in the other places meanwhile.
+ */
+static bool homes_lost_locked(struct appender *appender, struct segment *segment, uint64_t lost)
+{
+	for (uint64_t left = lost; left; left &= left - 1)
+		if (homes_drop(appender->options.homes, segment->seg.id,
+			       (uint32_t)__builtin_ctzll(left)))
+			segment->homes &= ~(left & -left);
+	return !(segment->homes & lost);
+}
+
 static void segment_discard(struct appender *appender, struct segment *empty)
 {
 	if (!empty)
 		return;
 	/* If this fails as well, an empty file stays that the pool's cleaning finds by listing. */
-	(void)tier_segment_remove(appender->options.tier, empty->seg);
+	remove_files(appender, empty->seg.id, empty->made);
+	if (appender->options.homes)
+		homes_forget(appender->options.homes, empty->seg.id);
 	free(empty);
-}
-
-/* Makes a segment file with its header. Called without the lock. *fault: the medium is to blame. */
-static int segment_make(struct appender *appender, uint32_t place, struct segment **out,
-			bool *fault)
-{
-	const struct appender_options *options = &appender->options;
-	struct segment_header header = {.tier_id = options->tier_id};
-	struct segment *segment = calloc(1, sizeof(*segment));
-	uint8_t *bytes = malloc(SEGMENT_HEADER_LEN);
-	int error = -ENOMEM;
-
-	*out = NULL;
-	*fault = false;
-	if (!segment || !bytes)
-		goto out;
-	error = options->next_id(options->arg, &header.id);
-	if (error)
-		goto out;
-	memcpy(header.pool_uuid, appender->pool_uuid, sizeof(header.pool_uuid));
-	header.created_ns = (uint64_t)clock_wall_ns();
-	segment_header_encode(&header, bytes);
-	segment->seg.id = header.id;
-	segment->seg.place = place;
-	segment->end = SEGMENT_HEADER_LEN;
-	*fault = true;
-	error = tier_segment_create(options->tier, segment->seg);
-	if (error)
-		goto out;
-	error = tier_write(options->tier, segment->seg, bytes, SEGMENT_HEADER_LEN, 0,
-			   TIER_FOREGROUND);
-	if (error) {
-		(void)tier_segment_remove(options->tier, segment->seg);
-		goto out;
-	}
-	*out = segment;
-	segment = NULL;
-out:
-	free(bytes);
-	free(segment);
-	return error;
 }
 
 /* Choosing a place ----------------------------------------------------------------------------- */
@@ -294,15 +218,162 @@ static void place_out(struct appender *appender, uint32_t place, int error)
 	}
 }
 
+/* Making segments ----------------------------------------------------------------------------- */
+
+/* The file in one place, with its header. */
+static int file_make(struct appender *appender, struct tier_segment seg, const uint8_t *header)
+{
+	struct tier *tier = appender->options.tier;
+	int error = tier_segment_create(tier, seg);
+
+	if (error)
+		return error;
+	error = tier_write(tier, seg, header, SEGMENT_HEADER_LEN, 0, TIER_FOREGROUND);
+	if (error)
+		(void)tier_segment_remove(tier, seg);
+	return error;
+}
+
+/* The other places' files. Those that fail are left out of the segment, and of the next ones. */
+static void mirrors_make(struct appender *appender, struct segment *segment, uint64_t places,
+			 const uint8_t *header)
+{
+	for (places &= ~segment->made; places; places &= places - 1) {
+		struct tier_segment seg = {.id = segment->seg.id,
+					   .place = (uint32_t)__builtin_ctzll(places)};
+		int error = file_make(appender, seg, header);
+
+		if (error)
+			place_out(appender, seg.place, error);
+		else
+			segment->made |= (uint64_t)1 << seg.place;
+	}
+	segment->homes = segment->made;
+}
+
+/* Who reads or commits must know where it lies. */
+static int mirrors_note(struct appender *appender, const struct segment *segment)
+{
+	bool own = segment->stream & 1;
+
+	if (!own && !(segment->made & (segment->made - 1)))
+		return 0;
+	return homes_set(appender->options.homes, segment->seg.id, segment->made,
+			 own ? segment->stream / 2 + 1 : 0);
+}
+
+/* Makes a segment's files with their headers; the place's own is needed, the others are not. Called
+ * without the lock. *fault: the medium is to blame. */
+static int segment_make(struct appender *appender, uint32_t place, unsigned stream, uint64_t places,
+			struct segment **out, bool *fault)
+{
+	const struct appender_options *options = &appender->options;
+	struct segment_header header = {.tier_id = options->tier_id};
+	struct segment *segment = calloc(1, sizeof(*segment));
+	uint8_t *bytes = malloc(SEGMENT_HEADER_LEN);
+	int error = -ENOMEM;
+
+	*out = NULL;
+	*fault = false;
+	if (!segment || !bytes)
+		goto out;
+	error = options->next_id(options->arg, &header.id);
+	if (error)
+		goto out;
+	memcpy(header.pool_uuid, appender->pool_uuid, sizeof(header.pool_uuid));
+	header.created_ns = (uint64_t)clock_wall_ns();
+	segment_header_encode(&header, bytes);
+	*segment = (struct segment){.seg = {.id = header.id, .place = place},
+				    .stream = stream,
+				    .end = SEGMENT_HEADER_LEN};
+	error = file_make(appender, segment->seg, bytes);
+	*fault = error != 0;
+	if (error)
+		goto out;
+	segment->made = (uint64_t)1 << place;
+	mirrors_make(appender, segment, places, bytes);
+	error = mirrors_note(appender, segment);
+	if (error) {
+		remove_files(appender, segment->seg.id, segment->made);
+		goto out;
+	}
+	*out = segment;
+	segment = NULL;
+out:
+	free(bytes);
+	free(segment);
+	return error;
+}
+
 /* Appending ------------------------------------------------------------------------------------ */
 
-/* The place's open segment with room for len, made if need be. Takes the lock, keeps it on 0.
- * -ESHUTDOWN: the place has been closed. */
-static int segment_ready(struct appender *appender, uint32_t index, size_t len, bool *fault,
-			 struct segment **out)
+/*
+ * Where the copies of a segment that lies in `first` go: where most is free, and rather on a medium
+ * that has none yet. With the lock.
+ */
+static uint64_t places_choose_locked(struct appender *appender, const struct tier_space *spaces,
+				     uint32_t first, size_t len, unsigned copies)
 {
-	struct appender_place *place = &appender->places[index];
-	struct segment *segment;
+	uint64_t chosen = (uint64_t)1 << first, now = copies > 1 ? clock_mono_ns() : 0;
+
+	while (copies-- > 1) {
+		int best = -1;
+		bool best_apart = false;
+
+		for (uint32_t i = 0; i < TIER_PLACES_MAX; i++) {
+			bool apart = true;
+
+			if (chosen >> i & 1 || !place_usable(appender, i) ||
+			    appender->places[i].out_until_ns > now || !has_room(&spaces[i], len))
+				continue;
+			for (uint32_t k = 0; k < TIER_PLACES_MAX; k++)
+				apart &= !(chosen >> k & 1) || spaces[k].device != spaces[i].device;
+			if (best >= 0 &&
+			    (best_apart > apart ||
+			     (best_apart == apart && spaces[best].free >= spaces[i].free)))
+				continue;
+			best = (int)i;
+			best_apart = apart;
+		}
+		if (best < 0)
+			break;
+		chosen |= (uint64_t)1 << best;
+	}
+	return chosen;
+}
+
+/* What is to be appended, and how. */
+struct append {
+	const struct tier_space *spaces; /* per place, as asked */
+	const void *buf;
+	size_t len;
+	enum tier_hint hint;
+	unsigned stream;
+};
+
+static unsigned copies_of(unsigned stream)
+{
+	return stream / 2 + 1;
+}
+
+/* No room for the piece; or it lies in a place that is being closed, or in fewer than it could. */
+static bool segment_is_done(const struct appender *appender, const struct segment *segment,
+			    const struct append *append, uint64_t places)
+{
+	return (segment->end + append->len > appender->options.segment_bytes &&
+		segment->end > SEGMENT_HEADER_LEN) ||
+	       segment->made & appender->options.tier->closed ||
+	       __builtin_popcountll(segment->homes) < __builtin_popcountll(places);
+}
+
+/* The place's open segment with room for the piece, made if need be. Takes the lock, keeps it on 0.
+ * -ESHUTDOWN: the place has been closed. */
+static int segment_ready(struct appender *appender, uint32_t index, const struct append *append,
+			 bool *fault, struct segment **out)
+{
+	struct stream *stream = &appender->places[index].streams[append->stream];
+	struct segment *segment, *empty;
+	uint64_t places;
 	int error;
 
 	pthread_mutex_lock(&appender->lock);
@@ -311,28 +382,34 @@ static int segment_ready(struct appender *appender, uint32_t index, size_t len, 
 			pthread_mutex_unlock(&appender->lock);
 			return -ESHUTDOWN;
 		}
-		segment = place->open;
-		if (segment && segment->end + len > appender->options.segment_bytes &&
-		    segment->end > SEGMENT_HEADER_LEN) {
+		places = places_choose_locked(appender, append->spaces, index, append->len,
+					      copies_of(append->stream));
+		segment = stream->open;
+		if (segment && segment_is_done(appender, segment, append, places)) {
 			segment->refs++;
 			seal_locked(appender, segment);
-			/* Cannot be empty: its end has moved past the header. */
-			(void)segment_put_locked(appender, segment);
+			empty = segment_put_locked(appender, segment);
+			if (empty) { /* nothing was ever appended to it */
+				pthread_mutex_unlock(&appender->lock);
+				segment_discard(appender, empty);
+				pthread_mutex_lock(&appender->lock);
+				continue;
+			}
 			segment = NULL;
 		}
 		if (segment) {
 			*out = segment;
 			return 0;
 		}
-		if (place->creating) {
+		if (stream->creating) {
 			pthread_cond_wait(&appender->changed, &appender->lock);
 			continue;
 		}
-		place->creating = true;
+		stream->creating = places;
 		pthread_mutex_unlock(&appender->lock);
-		error = segment_make(appender, index, &segment, fault);
+		error = segment_make(appender, index, append->stream, places, &segment, fault);
 		pthread_mutex_lock(&appender->lock);
-		place->creating = false;
+		stream->creating = 0;
 		pthread_cond_broadcast(&appender->changed);
 		if (error) {
 			pthread_mutex_unlock(&appender->lock);
@@ -340,22 +417,47 @@ static int segment_ready(struct appender *appender, uint32_t index, size_t len, 
 		}
 		segment->next = appender->segments;
 		appender->segments = segment;
-		place->open = segment;
+		stream->open = segment;
 	}
 }
 
-static int append_at(struct appender *appender, uint32_t place, const void *buf, size_t len,
-		     enum tier_hint hint, struct segment_loc *out, bool *fault)
+/* Writes to every place of `homes`. 0 when one has it all; *lost: those that have not. */
+static int write_copies(struct appender *appender, uint64_t id, uint64_t homes,
+			const struct append *append, uint64_t off, uint64_t *lost)
+{
+	struct tier *tier = appender->options.tier;
+	int error = 0, one;
+
+	*lost = 0;
+	for (uint64_t left = homes; left; left &= left - 1) {
+		struct tier_segment seg = {.id = id, .place = (uint32_t)__builtin_ctzll(left)};
+
+		one = tier_write(tier, seg, append->buf, append->len, off, append->hint);
+		if (!one)
+			continue;
+		if (one == -ENOSPC) /* what was written of it is of no use */
+			(void)tier_punch(tier, seg, append->len, off);
+		if (homes & (homes - 1))
+			place_out(appender, seg.place, one);
+		*lost |= left & -left;
+		error = error ? error : one;
+	}
+	return *lost == homes ? error : 0;
+}
+
+static int append_at(struct appender *appender, uint32_t place, const struct append *append,
+		     struct segment_loc *out, bool *fault)
 {
 	struct segment *segment, *empty;
+	uint64_t off, homes, lost;
 	unsigned parity;
-	uint64_t off;
-	int error = segment_ready(appender, place, len, fault, &segment);
+	int error = segment_ready(appender, place, append, fault, &segment);
 
 	if (error)
 		return error;
 	off = segment->end;
-	segment->end += len;
+	segment->end += append->len;
+	homes = segment->homes;
 	parity = segment->epoch & 1;
 	segment->inflight[parity]++;
 	appender->appends++;
@@ -364,17 +466,17 @@ static int append_at(struct appender *appender, uint32_t place, const void *buf,
 	segment->refs++;
 	pthread_mutex_unlock(&appender->lock);
 
-	error = tier_write(appender->options.tier, segment->seg, buf, len, off, hint);
+	error = write_copies(appender, segment->seg.id, homes, append, off, &lost);
 	*fault = error != 0;
-	if (error == -ENOSPC) /* what was written of it is of no use */
-		(void)tier_punch(appender->options.tier, segment->seg, len, off);
 	out->seg = segment->seg;
 	out->off = off;
 
 	pthread_mutex_lock(&appender->lock);
-	if (error)
+	if (!error && lost && !homes_lost_locked(appender, segment, lost))
+		error = -EIO;
+	if (error || lost)
 		seal_locked(appender, segment);
-	else
+	if (!error)
 		segment->appends++;
 	if (--segment->inflight[parity] == 0)
 		pthread_cond_broadcast(&appender->changed);
@@ -387,14 +489,25 @@ static int append_at(struct appender *appender, uint32_t place, const void *buf,
 int appender_append(struct appender *appender, const void *buf, size_t len, enum tier_hint hint,
 		    struct segment_loc *out)
 {
+	return appender_append_copies(appender, buf, len, hint, 1, false, out);
+}
+
+int appender_append_copies(struct appender *appender, const void *buf, size_t len,
+			   enum tier_hint hint, unsigned copies, bool own, struct segment_loc *out)
+{
 	struct tier *tier = appender->options.tier;
-	struct tier_space spaces[TIER_PLACES_MAX];
+	struct tier_space spaces[TIER_PLACES_MAX] = {0};
+	struct append append = {.spaces = spaces,
+				.buf = buf,
+				.len = len,
+				.hint = hint,
+				.stream = (copies - 1) * 2 + own};
 	bool fault, full = false;
 	uint64_t tried = ~(tier->present & ~tier->closed);
 	int place, error = 0, result = -ENOSPC;
 	uint32_t i;
 
-	if (!len)
+	if (!len || !copies || copies > COPIES_MAX)
 		return -EINVAL;
 	for (i = 0; i < TIER_PLACES_MAX; i++) {
 		error = tried >> i & 1 ? 0 : tier_space(tier, i, &spaces[i]);
@@ -410,7 +523,7 @@ int appender_append(struct appender *appender, const void *buf, size_t len, enum
 	while ((place = place_choose(appender, spaces, len, tried)) >= 0) {
 		tried |= (uint64_t)1 << place;
 		fault = false;
-		error = append_at(appender, (uint32_t)place, buf, len, hint, out, &fault);
+		error = append_at(appender, (uint32_t)place, &append, out, &fault);
 		if (!error)
 			return 0;
 		if (error == -ESHUTDOWN)
@@ -438,10 +551,29 @@ bool appender_has_room(struct appender *appender, size_t len)
 
 /* Syncing -------------------------------------------------------------------------------------- */
 
+static int sync_copies(struct appender *appender, uint64_t id, uint64_t homes, uint64_t *lost)
+{
+	int error = 0;
+
+	*lost = 0;
+	for (uint64_t left = homes; left; left &= left - 1) {
+		struct tier_segment seg = {.id = id, .place = (uint32_t)__builtin_ctzll(left)};
+		int one = tier_sync(appender->options.tier, seg);
+
+		if (!one)
+			continue;
+		place_out(appender, seg.place, one);
+		*lost |= left & -left;
+		error = error ? error : one;
+	}
+	return *lost == homes ? error : 0;
+}
+
 /* Makes everything up to append number `upto` in this segment durable, or marks it failed. Called
  * with the lock and a reference; the lock is given up meanwhile. */
 static void segment_sync_locked(struct appender *appender, struct segment *segment, uint64_t upto)
 {
+	uint64_t homes, lost;
 	unsigned parity;
 	int error;
 
@@ -455,14 +587,17 @@ static void segment_sync_locked(struct appender *appender, struct segment *segme
 	segment->end = (segment->end + SEGMENT_ALIGN - 1) / SEGMENT_ALIGN * SEGMENT_ALIGN;
 	while (segment->inflight[parity])
 		pthread_cond_wait(&appender->changed, &appender->lock);
+	homes = segment->homes;
 	pthread_mutex_unlock(&appender->lock);
 
-	error = tier_sync(appender->options.tier, segment->seg);
-	if (error)
-		place_out(appender, segment->seg.place, error);
+	error = sync_copies(appender, segment->seg.id, homes, &lost);
 
 	pthread_mutex_lock(&appender->lock);
 	segment->syncing = false;
+	if (!error && lost) {
+		error = homes_lost_locked(appender, segment, lost) ? 0 : -EIO;
+		seal_locked(appender, segment);
+	}
 	if (error) {
 		segment->failed = error;
 		seal_locked(appender, segment);
@@ -536,39 +671,57 @@ int appender_sync_since(struct appender *appender, uint64_t mark)
 
 /* The rest ------------------------------------------------------------------------------------- */
 
-/* Seals the place's open segment. */
-static void roll(struct appender *appender, uint32_t place)
+static struct segment *open_in_locked(struct appender *appender, uint64_t places)
 {
-	struct segment *segment, *empty = NULL;
+	for (uint32_t i = 0; i < TIER_PLACES_MAX; i++) {
+		for (uint32_t k = 0; k < STREAMS; k++) {
+			struct segment *segment = appender->places[i].streams[k].open;
 
-	pthread_mutex_lock(&appender->lock);
-	segment = appender->places[place].open;
-	if (segment) {
-		segment->refs++;
-		seal_locked(appender, segment);
-		empty = segment_put_locked(appender, segment);
+			if (segment && segment->made & places)
+				return segment;
+		}
 	}
-	pthread_mutex_unlock(&appender->lock);
-	segment_discard(appender, empty);
+	return NULL;
+}
+
+/* Seals the open segments that lie in these places. */
+static void roll(struct appender *appender, uint64_t places)
+{
+	struct segment *segment;
+
+	do {
+		struct segment *empty = NULL;
+
+		pthread_mutex_lock(&appender->lock);
+		segment = open_in_locked(appender, places);
+		if (segment) {
+			segment->refs++;
+			seal_locked(appender, segment);
+			empty = segment_put_locked(appender, segment);
+		}
+		pthread_mutex_unlock(&appender->lock);
+		segment_discard(appender, empty);
+	} while (segment);
 }
 
 void appender_roll(struct appender *appender)
 {
-	uint32_t i;
-
-	for (i = 0; i < TIER_PLACES_MAX; i++)
-		roll(appender, i);
+	roll(appender, UINT64_MAX);
 }
 
 /* Is anybody writing there, or about to? */
 static bool place_busy_locked(const struct appender *appender, uint32_t place)
 {
 	const struct segment *segment = appender->segments;
+	uint64_t creating = 0;
 
 	while (segment &&
-	       (segment->seg.place != place || !(segment->inflight[0] || segment->inflight[1])))
+	       (!(segment->made >> place & 1) || !(segment->inflight[0] || segment->inflight[1])))
 		segment = segment->next;
-	return appender->places[place].creating || segment;
+	for (uint32_t i = 0; i < TIER_PLACES_MAX; i++)
+		for (uint32_t k = 0; k < STREAMS; k++)
+			creating |= appender->places[i].streams[k].creating;
+	return creating >> place & 1 || segment;
 }
 
 void appender_place_close(struct appender *appender, uint32_t place)
@@ -579,7 +732,7 @@ void appender_place_close(struct appender *appender, uint32_t place)
 	while (place_busy_locked(appender, place))
 		pthread_cond_wait(&appender->changed, &appender->lock);
 	pthread_mutex_unlock(&appender->lock);
-	roll(appender, place);
+	roll(appender, (uint64_t)1 << place);
 }
 
 void appender_place_open(struct appender *appender, uint32_t place)

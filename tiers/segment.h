@@ -13,7 +13,10 @@
  *     appended again.
  *  4. A segment file begins with a header of SEGMENT_HEADER_LEN bytes (terrace-format(5)): magic,
  *     version, feature words, pool uuid, tier id, segment id, time, checksum.
- *  5. The first append after a sync begins at the next multiple of SEGMENT_ALIGN, so that no block
+ *  5. A mirrored segment is the same file in several places. A place that has missed a write or a
+ *     sync of it is out of homes.h before the append or the sync returns; only when all have, does
+ *     it fail.
+ *  6. The first append after a sync begins at the next multiple of SEGMENT_ALIGN, so that no block
  *     with durable bytes is ever rewritten. Bytes between appends are never referenced.
  */
 #ifndef TERRACE_TIERS_SEGMENT_H
@@ -34,7 +37,8 @@ struct appender_options {
 	struct tier *tier;
 	const uint8_t *pool_uuid;
 	uint32_t tier_id;
-	uint64_t segment_bytes;			 /* a segment is sealed at this length */
+	uint64_t segment_bytes; /* a segment is sealed at this length */
+	struct homes *homes;	/* told of mirrored segments; NULL: there are none */
 	int (*next_id)(void *arg, uint64_t *id); /* a fresh segment id; called without locks held */
 	void *arg;
 };
@@ -56,6 +60,16 @@ void appender_free(struct appender *appender); /* no sync */
  */
 int appender_append(struct appender *appender, const void *buf, size_t len, enum tier_hint hint,
 		    struct segment_loc *out);
+
+/*
+ * The same into a segment that lies in `copies` places (1 to COPIES_MAX), or in as many as can be
+ * had: it is appended when one place has it all. A place that fails loses the segment (homes.h),
+ * which takes no more then. own: so many were asked for by name, not by the tier's setting. out
+ * names the first of its places.
+ */
+#define COPIES_MAX 5u
+int appender_append_copies(struct appender *appender, const void *buf, size_t len,
+			   enum tier_hint hint, unsigned copies, bool own, struct segment_loc *out);
 
 /* Might a piece of this length find room now? Nothing is set aside. */
 bool appender_has_room(struct appender *appender, size_t len);

@@ -36,6 +36,7 @@ struct space {
 	struct medium_room *media;
 	struct place_room *places;
 	uint64_t *quotas, *quotas_left; /* per tier; UINT64_MAX = none */
+	unsigned *copies;		/* per tier */
 	uint32_t nmedia, nplaces;
 };
 
@@ -135,7 +136,7 @@ static uint64_t add_up_locked(struct space *space, const uint64_t *limits, bool 
 				continue;
 			got = take_locked(space, t, open, true, limits[t]);
 			got += take_locked(space, t, open, false, limits[t] - got);
-			sum += got;
+			sum += got / space->copies[t];
 		}
 	}
 	return sum;
@@ -170,7 +171,11 @@ int space_new(struct space **out, struct tier *const *tiers, uint32_t ntiers)
 	space->places = calloc(most, sizeof(*space->places));
 	space->quotas = calloc(ntiers, sizeof(*space->quotas));
 	space->quotas_left = calloc(ntiers, sizeof(*space->quotas_left));
-	if (!space->media || !space->places || !space->quotas || !space->quotas_left) {
+	space->copies = calloc(ntiers, sizeof(*space->copies));
+	for (uint32_t t = 0; space->copies && t < ntiers; t++)
+		space->copies[t] = 1;
+	if (!space->copies || !space->media || !space->places || !space->quotas ||
+	    !space->quotas_left) {
 		space_free(space);
 		return -ENOMEM;
 	}
@@ -188,7 +193,15 @@ void space_free(struct space *space)
 	free(space->places);
 	free(space->quotas);
 	free(space->quotas_left);
+	free(space->copies);
 	free(space);
+}
+
+void space_copies(struct space *space, uint32_t tier, unsigned copies)
+{
+	pthread_mutex_lock(&space->lock);
+	space->copies[tier] = copies ? copies : 1;
+	pthread_mutex_unlock(&space->lock);
 }
 
 int space_reserve(struct space *space, uint64_t bytes)

@@ -21,6 +21,8 @@ struct space;
 
 /* tiers stay the caller's. */
 int space_new(struct space **out, struct tier *const *tiers, uint32_t ntiers);
+/* What is written to a tier takes so many times its bytes there; from the next asking on. */
+void space_copies(struct space *space, uint32_t tier, unsigned copies);
 void space_free(struct space *space);
 
 int space_reserve(struct space *space, uint64_t bytes); /* -ENOSPC */

@@ -41,8 +41,9 @@
 struct dir_place {
 	_Atomic(struct medium *) medium;
 	struct throttle throttle;
-	_Atomic bool direct; /* the medium takes O_DIRECT, and the tier's setting wants it */
-	_Atomic bool memory; /* tmpfs: dropping its cache would drop nothing */
+	_Atomic bool direct;	 /* the medium takes O_DIRECT, and the tier's setting wants it */
+	_Atomic bool space_told; /* that it cannot be asked for its space */
+	_Atomic bool memory;	 /* tmpfs: dropping its cache would drop nothing */
 };
 
 struct dir_tier {
@@ -95,11 +96,12 @@ static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 				   .used = filecache_used(dir->files, index),
 				   .quota = dir->quota};
 	error = medium_space(medium, path, &out->medium_total, &out->medium_free);
-	if (error) {
+	if (error && !atomic_exchange(&dir->places[index].space_told, true))
 		log_error("tier %s: cannot ask %s for its space: %s", dir->name, path,
 			  strerror(-error));
+	if (error)
 		return error;
-	}
+	dir->places[index].space_told = false;
 	out->total = out->medium_total;
 	out->free = out->medium_free;
 	if (out->quota) {

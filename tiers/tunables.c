@@ -35,6 +35,7 @@ int tunables_init(struct tunables *out, const struct pool_config *config)
 		const struct config_tier *tier = &config->tiers[t];
 
 		out->tiers[t] = (struct tier_tunables){.high_percent = tier->high_percent,
+						       .replicas = tier->replicas,
 						       .low_percent = tier->low_percent,
 						       .min_age_ns = tier->min_age_ns,
 						       .write_budget = tier->write_budget,
@@ -61,6 +62,8 @@ int pool_tunables_set(struct pool *pool, const struct pool_config *config)
 	pthread_rwlock_wrlock(&pool->tunables_lock);
 	pool->tunables = tunables;
 	pthread_rwlock_unlock(&pool->tunables_lock);
+	for (uint32_t t = 1; pool->space && t < config->ntiers; t++)
+		space_copies(pool->space, t - 1, tunables.tiers[t].replicas);
 	pool->promote_window_s = clock_s(config->promote_window_ns);
 	pool->heat_half_life_s = s ? s : 1;
 	return 0;

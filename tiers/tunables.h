@@ -19,6 +19,7 @@ struct pool;
 
 struct tier_tunables {
 	uint32_t high_percent, low_percent;
+	unsigned replicas;
 	uint64_t min_age_ns;
 	uint64_t write_budget; /* bytes a day, 0 = no limit */
 	struct codec_spec codec;

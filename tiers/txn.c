@@ -199,6 +199,7 @@ static struct txn_segment *segment_stage(struct txn *txn, uint64_t id, const str
 		segment->id = id;
 		segment->record.tier = frame->tier;
 		segment->record.place = frame->place;
+		segment->record.homes = (uint64_t)1 << frame->place;
 	}
 	if (make_room((void **)&txn->segments, &txn->segments_cap, txn->nsegments,
 		      sizeof(*txn->segments)) < 0) {
@@ -208,6 +209,28 @@ static struct txn_segment *segment_stage(struct txn *txn, uint64_t id, const str
 	staged = &txn->segments[txn->nsegments++];
 	*staged = (struct txn_segment){.segment = segment, .record = segment->record};
 	return staged;
+}
+
+/* The record as it is to be: copies may have been lost since, or made. */
+static void homes_into(struct txn *txn, struct txn_segment *staged)
+{
+	struct segment_record *record = &staged->record;
+	struct homes *homes = txn->pool->homes;
+	uint64_t id = staged->segment->id;
+
+	record->mirrored |= homes_has(homes, id);
+	record->homes = homes_get(homes, id, record->place);
+	record->wanted = (uint8_t)homes_wanted(homes, id);
+	if (!(record->homes >> record->place & 1))
+		record->place = (uint16_t)__builtin_ctzll(record->homes);
+}
+
+int txn_segment_homes(struct txn *txn, struct segment *segment)
+{
+	struct txn_frame any = {.record = {.tier = segment->record.tier}};
+
+	segment_stage(txn, segment->id, &any);
+	return txn->error;
 }
 
 void txn_segment_drop(struct txn *txn, struct segment *segment)
@@ -359,6 +382,23 @@ static void publish_object(struct txn_object *staged)
 		object->write_time = 0;
 }
 
+/* Files of copies that do not count any more go when that is durable. */
+static void publish_segment(struct pool *pool, uint64_t seq, const struct txn_segment *staged)
+{
+	struct segment *segment = staged->segment;
+	uint64_t lost = segment->record.homes & ~staged->record.homes;
+
+	segment->record = staged->record;
+	if (lost)
+		freed_push(&pool->freed,
+			   &(struct freed){
+				   .seq = seq,
+				   .segment = {.id = segment->id, .place = segment->record.place},
+				   .tier = segment->record.tier,
+				   .places = lost,
+				   .copy = true});
+}
+
 static void publish(struct txn *txn, uint64_t seq)
 {
 	struct pool *pool = txn->pool;
@@ -368,7 +408,7 @@ static void publish(struct txn *txn, uint64_t seq)
 		txn->objects[i].object->changed_seq = seq;
 	}
 	for (size_t i = 0; i < txn->nsegments; i++)
-		txn->segments[i].segment->record = txn->segments[i].record;
+		publish_segment(pool, seq, &txn->segments[i]);
 	for (size_t i = 0; i < txn->nframes; i++) {
 		const struct txn_frame *frame = txn->frames[i];
 		const struct frame_record *record = &frame->record;
@@ -396,7 +436,10 @@ static void publish(struct txn *txn, uint64_t seq)
 			   &(struct freed){
 				   .seq = seq,
 				   .segment = {.id = segment->id, .place = segment->record.place},
-				   .tier = segment->record.tier});
+				   .tier = segment->record.tier,
+				   .places = segment->record.homes |
+					     homes_get(pool->homes, segment->id,
+						       segment->record.place)});
 	}
 	for (size_t i = 0; i < txn->norder; i++) {
 		struct object *object = txn->order[i];
@@ -435,11 +478,13 @@ int txn_commit(struct txn *txn)
 	for (size_t i = 0; i < txn->nframes; i++)
 		stage_frame(txn, txn->frames[i]);
 	for (size_t i = 0; i < txn->nsegments; i++) {
-		uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_LEN];
+		uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
+		size_t len;
 
-		segment_record_encode(&txn->segments[i].record, value);
+		homes_into(txn, &txn->segments[i]);
+		len = segment_record_encode(&txn->segments[i].record, value);
 		txn_put(txn, key, key_1(key, KEY_SEGMENT, txn->segments[i].segment->id), value,
-			sizeof(value));
+			len);
 	}
 	stage_counts(txn);
 	while (!txn->error && pool->nordered + txn->norder > pool->ordered_cap) {

@@ -14,12 +14,13 @@
 
 #include "tests/unit/fix_clock.h"
 #include "tests/unit/fix_work.h"
+#include "tiers/replicate.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/places.h"
 
 #define HOUR 3600
 
-static const char ops[] = "duvfheiIzynqENDAB";
+static const char ops[] = "duvfheiIzynqENDABMZ";
 
 static struct work *hooked;
 static const struct tier_ops *real[CONFIG_TIERS_MAX];
@@ -258,6 +259,18 @@ static int directory(struct work *work, bool add)
 
 /* ---- */
 
+/* What finding that the files of a directory are missing does. */
+static void lose_copies(struct pool *pool, uint32_t place)
+{
+	struct segment *segment;
+	size_t at = 0;
+
+	pthread_mutex_lock(&pool->commit_lock);
+	while ((segment = idmap_each(&pool->segments, &at)))
+		homes_drop(pool->homes, segment->id, place);
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
 static int on_pool(struct work *work, char op, unsigned slot)
 {
 	struct pool *pool = work->fix->pool;
@@ -273,6 +286,11 @@ static int on_pool(struct work *work, char op, unsigned slot)
 		return evacuate(pool, slot, -1);
 	case 'D':
 		return evacuate(pool, 2, (int)slot);
+	case 'M':
+		return pool_replicate(pool, true, NULL);
+	case 'Z':
+		lose_copies(pool, slot);
+		return 0;
 	case 'N':
 		pool_reopen(pool, slot, -1);
 		return 0;
@@ -304,7 +322,7 @@ int work_move(struct work *work, char op, unsigned slot)
 	int object = work->slots[slot], rc;
 
 	work_hook(work);
-	if (strchr("fvqENDAB", op))
+	if (strchr("fvqENDABMZ", op))
 		rc = on_pool(work, op, slot);
 	else
 		rc = object < 0 ? 1 : on_object(work, op, &work->objects[object]);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "compress/frame.h"
+#include "tiers/framestore.h"
 #include "tiers/idmap.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
@@ -85,26 +86,48 @@ static void small_settings(struct pool_config *config)
 	}
 }
 
-void fix_pool_small(struct fix_pool *fix)
+static void small_tier(struct fix_pool *fix, const char *name, const char *keys)
+{
+	char text[512], second[128] = "", message[256];
+
+	if (fix->mirrored)
+		snprintf(second, sizeof(second), ",replicas=2,path=%s/%s1", fix->dir, name);
+	snprintf(text, sizeof(text), "%s:path=%s/%s,%s%s", name, fix->dir, name, keys, second);
+	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+}
+
+static void small(struct fix_pool *fix, bool mirrored)
 {
 	char text[512], message[256];
 
-	*fix = (struct fix_pool){0};
+	*fix = (struct fix_pool){.mirrored = mirrored};
 	strcpy(fix->dir, "/dev/shm/terrace-pool-XXXXXX");
 	strcpy(fix->ram, "/dev/shm/terrace-pool-XXXXXX");
 	assert_non_null(mkdtemp(fix->dir));
 	assert_non_null(mkdtemp(fix->ram));
 	make_folder(fix->dir, "ssd");
 	make_folder(fix->dir, "hdd");
+	if (fix->mirrored) {
+		make_folder(fix->dir, "ssd1");
+		make_folder(fix->dir, "hdd1");
+	}
 	snprintf(text, sizeof(text), "ram:path=%s,size=16M", fix->ram);
 	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
-	snprintf(text, sizeof(text), "ssd:path=%s/ssd,codec=lz4,segment=4M,frame=32K", fix->dir);
-	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
-	snprintf(text, sizeof(text), "hdd:path=%s/hdd,codec=zstd:1,segment=4M,frame=64K", fix->dir);
-	assert_int_equal(config_add_tier(&fix->config, text, message, sizeof(message)), 0);
+	small_tier(fix, "ssd", "codec=lz4,segment=4M,frame=32K");
+	small_tier(fix, "hdd", "codec=zstd:1,segment=4M,frame=64K");
 	assert_int_equal(asprintf(&fix->config.meta_path, "%s/meta", fix->dir) > 0, true);
 	assert_int_equal(config_finish(&fix->config, message, sizeof(message)), 0);
 	small_settings(&fix->config);
+}
+
+void fix_pool_small(struct fix_pool *fix)
+{
+	small(fix, false);
+}
+
+void fix_pool_small_mirrored(struct fix_pool *fix)
+{
+	small(fix, true);
 }
 
 void fix_pool_config(struct fix_pool *fix)
@@ -432,8 +455,7 @@ static int each_file(void *arg, struct tier_segment seg, uint64_t len, uint64_t 
 	if (!segment)
 		fail_msg("tier %u: file of segment %llu has no record", media->tier,
 			 (unsigned long long)seg.id);
-	assert_int_equal(segment->record.tier, media->tier);
-	assert_int_equal(segment->record.place, seg.place);
+	assert_true(segment_in_place(media->pool->homes, segment, media->tier, seg.place));
 	if (!media->tight)
 		return 0;
 	need = segment_need(pool_meta(media->pool), seg.id);
@@ -455,5 +477,63 @@ void fix_pool_verify_media(struct fix_pool *fix, bool tight)
 		for (uint32_t place = 0; place < tier->nplaces; place++)
 			if (tier_has_place(tier, place))
 				assert_int_equal(tier_list(tier, place, each_file, &media), 0);
+	}
+}
+
+struct copies_of {
+	struct pool *pool;
+	struct tier_segment seg;
+};
+
+static void verify_frame(struct copies_of *copies, uint64_t frame)
+{
+	struct frame_record record;
+	struct frame_flaw flaw;
+	uint8_t *stored;
+
+	assert_int_equal(frame_record_get(copies->pool, frame, &record), 0);
+	stored = malloc(record.stored_len);
+	assert_int_equal(tier_read(copies->pool->tiers[record.tier].tier, copies->seg, stored,
+				   record.stored_len, record.off, TIER_FOREGROUND),
+			 0);
+	if (frame_stored_check(frame, &record, stored, &flaw) != 0)
+		fail_msg("tier %u: frame %llu is not whole in directory %u", record.tier,
+			 (unsigned long long)frame, copies->seg.place);
+	free(stored);
+}
+
+static void verify_place(struct copies_of *copies)
+{
+	uint8_t prefix[KEY_LEN_1];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc;
+
+	assert_int_equal(meta_cursor_open(pool_meta(copies->pool), prefix,
+					  key_1(prefix, KEY_PLACED, copies->seg.id), NULL, 0,
+					  &cursor),
+			 0);
+	while ((rc = meta_cursor_next(cursor, &item)) == 0)
+		verify_frame(copies, get_le64(item.value));
+	assert_int_equal(rc, -ENOENT);
+	meta_cursor_close(cursor);
+}
+
+void fix_pool_verify_copies(struct fix_pool *fix)
+{
+	struct segment *segment;
+	size_t at = 0;
+
+	while ((segment = idmap_each(&fix->pool->segments, &at))) {
+		uint64_t homes = homes_get(fix->pool->homes, segment->id, segment->record.place);
+
+		for (; homes && !segment->removing; homes &= homes - 1) {
+			struct copies_of copies = {
+				.pool = fix->pool,
+				.seg = {.id = segment->id,
+					.place = (uint32_t)__builtin_ctzll(homes)}};
+
+			verify_place(&copies);
+		}
 	}
 }

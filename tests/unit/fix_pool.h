@@ -16,6 +16,7 @@ struct fix_pool {
 	char ram[64];	 /* on /dev/shm */
 	bool background; /* open with threads */
 	char file[80];	 /* the configuration; empty: there is none, the pool lives from `config` */
+	bool mirrored;
 	struct pool_config config;
 	struct pool *pool;
 };
@@ -23,8 +24,10 @@ struct fix_pool {
 /* On tmpfs, with small segments, without threads: for loops that make thousands of pools. Does not
  * create the pool. */
 void fix_pool_small(struct fix_pool *fix);
-/* The same with a configuration file, conf/pool.conf, and a folder hdd1/ that may become the hdd's
- * second directory. */
+/* The same; ssd and hdd have two directories each, ssd1/ and hdd1/, and everything is in both. */
+void fix_pool_small_mirrored(struct fix_pool *fix);
+/* As the first, with a configuration file, conf/pool.conf, and a folder hdd1/ that may become the
+ * hdd's second directory. */
 void fix_pool_small_file(struct fix_pool *fix);
 /* Reads the configuration again, if there is a file. */
 void fix_pool_config(struct fix_pool *fix);
@@ -44,5 +47,8 @@ unsigned fix_pool_verify_frames(struct fix_pool *fix);
 /* Has just been opened and synced: no segment file without a record; with tight, where no call is
  * failing any more, they take little more than what lives in them. */
 void fix_pool_verify_media(struct fix_pool *fix, bool tight);
+
+/* Every place that counts as one of a segment's has every frame of it, whole. */
+void fix_pool_verify_copies(struct fix_pool *fix);
 
 #endif

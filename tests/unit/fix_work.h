@@ -18,6 +18,7 @@
  *	q a plan, and why the slot is where it is: nothing may change
  *	E evacuate tier number `slot`       N open it again
  *	D evacuate directory number `slot` of the hdd
+ *	M copy what lies in too few directories    Z the copies in directory `slot` count no more
  *	A add the second directory to the hdd   B take it out (pools with a file only)
  *
  * "^nXsYsMs": the n steps after it (only on data or names, not s or d) are made in the middle of

@@ -26,6 +26,7 @@
 #include "tests/unit/fix_work.h"
 #include "tiers/engine/decide.h"
 #include "tiers/pool_impl.h"
+#include "tiers/replicate.h"
 
 static const char before[] = "c0c1w0w1s0a1";
 
@@ -68,6 +69,11 @@ static const struct workload {
 	{"d0d1E2S-N2", 1u << REASON_EVACUATE},
 	{"d0A-w1d1^1w1D0", 1u << REASON_EVACUATE},
 	{"A-D0d0d1w1N2D1B-", 1u << REASON_EVACUATE},
+	/* "=": everything in two directories. */
+	{"=w0s0M-", 0},
+	{"=o0S-R-Z1M-w1S-", 0},
+	{"=d0^1w1u0Z0M-d1M-", 1u << REASON_ASKED},
+	{"=c2c3w2w3S-x2x0L-v-Z1w1s1M-R-", 1u << REASON_CLEAN},
 };
 #define WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
 
@@ -120,6 +126,21 @@ static void pause_io(bool pause)
 		fault_arm(kinds[armed].calls, 1, kinds[armed].kind, true);
 }
 
+/* Those that count are whole, and those that are missing can be made. */
+static void check_copies(void)
+{
+	struct copies_stats copies;
+
+	fix_pool_verify_copies(&fix);
+	if (!fix.mirrored)
+		return;
+	assert_int_equal(pool_replicate(fix.pool, true, NULL), 0);
+	pool_copies(fix.pool, &copies);
+	assert_int_equal(copies.under, 0);
+	fix_pool_verify_copies(&fix);
+	work_check(&work);
+}
+
 /* The fault is out. */
 static void check_all(unsigned long way)
 {
@@ -152,12 +173,15 @@ static void check_all(unsigned long way)
 	fix_pool_verify(&fix);
 	assert_int_equal(pool_sync(fix.pool), 0);
 	fix_pool_verify_media(&fix, true);
+	check_copies();
 	fix_pool_close(&fix);
 }
 
 static void begin(const char *steps)
 {
-	if (strpbrk(steps, "ABD"))
+	if (*steps == '=')
+		fix_pool_small_mirrored(&fix);
+	else if (strpbrk(steps, "ABD"))
 		fix_pool_small_file(&fix);
 	else
 		fix_pool_small(&fix);
@@ -189,7 +213,7 @@ static bool run_io(const struct workload *workload, unsigned long n, size_t kind
 	work.pause = pause_io;
 	failed_before = 0;
 	fault_arm(kinds[kind].calls, n, kinds[kind].kind, kinds[kind].forever);
-	work_run(&work, workload->steps);
+	work_run(&work, workload->steps + (*workload->steps == '='));
 	failed = fault_disarm() + failed_before;
 	check_all(way);
 	if (!failed) {
@@ -322,7 +346,7 @@ static void test_failing_allocations(void **state)
 			alloc_failed = 0;
 			alloc_live = 0;
 			alloc_armed = true;
-			work_run(&work, steps);
+			work_run(&work, steps + (*steps == '='));
 			alloc_armed = false;
 			failed = alloc_failed;
 			check_all(dice_roll(&dice, 5));

@@ -81,6 +81,11 @@ static const char *const workloads[] = {
 	"c0w0s0t0C-a0C-s0p0C-g0C-s0",
 	"c0c1w0w1s0l0C-s1C-o1S-",
 	"c0w0K-o0K-C-K-x0K-C-",
+	/* "=": everything in two directories. */
+	"=c0w0s0o0S-M-R-",
+	"=c0w0s0Z1M-o0s0Z0M-R-",
+	"=c0c1w0w1S-d0Z1M-R-C-",
+	"=c0c1w0w1S-L-Z0x0R-M-",
 };
 
 static struct fix_pool fix;
@@ -111,12 +116,16 @@ static void no_pause(bool pause)
 /* The media of the pool: with a file of its own, that one's folder and a spare directory too. */
 static void record_begin(const char *steps)
 {
-	static const char *const names[MEDIA_MAX] = {"ssd", "hdd", "meta", "hdd1", "conf"};
+	static const char *const some[MEDIA_MAX] = {"ssd", "hdd", "meta", "hdd1", "conf"};
+	static const char *const both[MEDIA_MAX] = {"ssd", "hdd", "meta", "hdd1", "ssd1"};
+	const char *const *names = *steps == '=' ? both : some;
 	char paths[MEDIA_MAX][80];
 	const char *folders[MEDIA_MAX];
 
-	media = strpbrk(steps, "ABD") ? 5 : 3;
-	if (media == 5)
+	media = strpbrk(steps, "=ABD") ? 5 : 3;
+	if (*steps == '=')
+		fix_pool_small_mirrored(&fix);
+	else if (media == 5)
 		fix_pool_small_file(&fix);
 	else
 		fix_pool_small(&fix);
@@ -139,7 +148,7 @@ static void record(const char *steps, unsigned fail_sync)
 	if (fail_sync)
 		work.pause = no_pause; /* steps may fail */
 	disk_fail_sync(fail_sync);
-	work_run(&work, steps);
+	work_run(&work, steps + fix.mirrored);
 	work.pause = NULL;
 	if (!fix.pool)
 		fix_pool_open(&fix);
@@ -167,6 +176,7 @@ static void check_state(const char *steps, size_t step, const enum disk_outcome 
 	assert_int_equal(rc, 0);
 	work_check_power(&work, step);
 	fix_pool_verify(&fix);
+	fix_pool_verify_copies(&fix);
 	if (dice_roll(&dice, 8) == 0) {
 		fix_pool_close(&fix);
 		fix_pool_open(&fix);
@@ -182,7 +192,7 @@ static void check_state(const char *steps, size_t step, const enum disk_outcome 
 
 static void check_step(const char *steps, size_t step, bool all)
 {
-	unsigned unsynced = disk_at(step), states = 1;
+	unsigned unsynced = disk_at(step), states = 1, rare = media > 3 ? 4 : 1;
 
 	for (unsigned i = 0; i < media; i++)
 		states *= DISK_OUTCOMES;
@@ -196,7 +206,7 @@ static void check_step(const char *steps, size_t step, bool all)
 			plain &= outcome[i] == DISK_KEPT || outcome[i] == DISK_LOST;
 			lost &= outcome[i] == DISK_LOST || !(unsynced >> i & 1);
 		}
-		if (twice || (!all && !lost && dice_roll(&dice, plain ? 6 : 40) != 0))
+		if (twice || (!all && !lost && dice_roll(&dice, rare * (plain ? 6 : 40)) != 0))
 			continue;
 		check_state(steps, step, outcome);
 	}

@@ -135,17 +135,32 @@ static void longest_frame(void **state)
 
 static void segments(void **state)
 {
-	struct segment_record in = {.len = 9000, .logical = 4096, .place = 3, .tier = 2}, out;
-	uint8_t buf[RECORD_SEGMENT_LEN];
+	struct segment_record in = {
+		.len = 9000, .logical = 4096, .place = 3, .tier = 2, .homes = 8};
+	struct segment_record out;
+	uint8_t buf[RECORD_SEGMENT_MAX];
+	size_t len;
 
 	(void)state;
 	in.codec[CODEC_LZ4] = (struct codec_account){4096, 2000, 1};
-	segment_record_encode(&in, buf);
-	assert_int_equal(segment_record_decode(buf, sizeof(buf), &out), 0);
+	len = segment_record_encode(&in, buf);
+	assert_int_equal(len, RECORD_SEGMENT_LEN);
+	assert_int_equal(segment_record_decode(buf, len, &out), 0);
 	assert_memory_equal(&out, &in, sizeof(out));
-	assert_int_equal(segment_record_decode(buf, sizeof(buf) - 1, &out), -EUCLEAN);
-	buf[0] = 2;
-	assert_int_equal(segment_record_decode(buf, sizeof(buf), &out), -ENOTSUP);
+	assert_int_equal(segment_record_decode(buf, len - 1, &out), -EUCLEAN);
+	buf[0] = 3;
+	assert_int_equal(segment_record_decode(buf, len, &out), -ENOTSUP);
+	/* In several places. */
+	in.mirrored = true;
+	in.homes = 0x8000000000000009;
+	in.wanted = 3;
+	len = segment_record_encode(&in, buf);
+	assert_int_equal(len, RECORD_SEGMENT_MAX);
+	assert_int_equal(segment_record_decode(buf, len, &out), 0);
+	assert_memory_equal(&out, &in, sizeof(out));
+	assert_int_equal(segment_record_decode(buf, RECORD_SEGMENT_LEN, &out), -EUCLEAN);
+	buf[RECORD_SEGMENT_LEN] = 1; /* its own place is none of them */
+	assert_int_equal(segment_record_decode(buf, len, &out), -EUCLEAN);
 }
 
 static void counts(void **state)

@@ -192,8 +192,9 @@ static void test_wrong_frame(void **state)
 	uint8_t *stored = malloc(record.stored_len);
 
 	(void)state;
-	assert_int_equal(
-		frame_stored_read(fix.pool, &record, stored, record.stored_len, 0, TIER_BULK), 0);
+	assert_int_equal(frame_stored_read(fix.pool, frame, &record, stored, record.stored_len, 0,
+					   TIER_BULK),
+			 0);
 	assert_int_equal(frame_stored_check(frame, &record, stored, &flaw), 0);
 	assert_int_equal(frame_stored_check(frame + 1, &record, stored, &flaw), -EBADMSG);
 	free(stored);

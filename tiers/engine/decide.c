@@ -32,7 +32,7 @@ const char *reason_name(enum move_reason reason)
 		[REASON_NONE] = "none",	  [REASON_PIN] = "pin",	    [REASON_STATE] = "state",
 		[REASON_RULE] = "rule",	  [REASON_HOT] = "hot",	    [REASON_FULL] = "full",
 		[REASON_ROOM] = "room",	  [REASON_CLEAN] = "clean", [REASON_EVACUATE] = "evacuate",
-		[REASON_ASKED] = "asked",
+		[REASON_ASKED] = "asked", [REASON_MEND] = "mend",
 	};
 
 	return (unsigned)reason < REASONS ? names[reason] : "unknown";

@@ -16,6 +16,7 @@
 #include "tiers/engine/move_impl.h"
 #include "tiers/flush.h"
 #include "tiers/log.h"
+#include "tiers/replicate.h"
 
 #define CLEAN_EVERY    10u /* passes */
 #define BUDGETS_KEY    "Pengine.budgets"
@@ -317,9 +318,13 @@ static int engine_pass(struct pool *pool, struct move_progress *progress, bool b
 
 int pool_run(struct pool *pool, struct move_progress *progress)
 {
-	int rc = pool_sync(pool);
+	int rc = pool_sync(pool), copied = 0;
 
-	return rc < 0 ? rc : engine_pass(pool, progress, false);
+	if (rc == 0)
+		copied = pool_replicate(pool, true, progress);
+	if (rc == 0 && copied != -ECANCELED)
+		rc = engine_pass(pool, progress, false);
+	return rc < 0 ? rc : copied;
 }
 
 static uint64_t run_interval(struct pool *pool)
@@ -355,6 +360,7 @@ void *pool_engine(void *arg)
 			return NULL;
 		began = clock_mono_ns();
 		note_quiet(pool);
+		(void)pool_replicate(pool, false, NULL); /* what is left is counted and shown */
 		if (worth_a_look(pool))
 			engine_pass(pool, NULL, true);
 	}

@@ -32,8 +32,7 @@ static int each_frame(void *arg, uint64_t frame, const struct frame_record *reco
 				.verdict = {.to = evacuation->to, .reason = REASON_EVACUATE},
 				.rewrite = evacuation->to == (int)evacuation->tier};
 
-	if (record->tier != evacuation->tier ||
-	    (evacuation->place >= 0 && record->place != evacuation->place))
+	if (record->tier != evacuation->tier)
 		return 0;
 	evacuation->raw += record->raw_len;
 	evacuation->frames++;
@@ -57,7 +56,9 @@ static int list_segments(const struct evacuation *evacuation, uint64_t **out, si
 	*out = malloc((pool->segments.count + 1) * sizeof(**out));
 	while (*out && (segment = idmap_each(&pool->segments, &at)))
 		if (segment->record.tier == evacuation->tier && !segment->removing &&
-		    (evacuation->place < 0 || segment->record.place == evacuation->place))
+		    (evacuation->place < 0 ||
+		     segment_in_place(pool->homes, segment, evacuation->tier,
+				      (uint32_t)evacuation->place)))
 			(*out)[(*n)++] = segment->id;
 	pthread_mutex_unlock(&pool->commit_lock);
 	return *out ? 0 : -ENOMEM;

@@ -97,7 +97,7 @@ bool move_allowed(const struct object_policy *policy, int from, int to, enum mov
 {
 	int last = (int)ntiers - 1;
 
-	if (reason == REASON_EVACUATE || reason == REASON_ASKED)
+	if (reason == REASON_EVACUATE || reason == REASON_ASKED || reason == REASON_MEND)
 		return true;
 	if (policy->ignore)
 		return false;

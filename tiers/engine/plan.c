@@ -81,7 +81,8 @@ static int note_frame(struct planning *planning, struct plan_move *move,
 	buf = malloc(n);
 	if (!buf)
 		return -ENOMEM;
-	if (frame_stored_read(planning->pool, &choice->record, buf, n, 0, TIER_BULK) == 0 &&
+	if (frame_stored_read(planning->pool, choice->frame, &choice->record, buf, n, 0,
+			      TIER_BULK) == 0 &&
 	    frame_header_parse(buf, n, &header) == 0) {
 		for (uint32_t i = 0; i < header.nextents && rc == 0; i++)
 			rc = note_object(planning, move, header.extents[i].object);

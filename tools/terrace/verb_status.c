@@ -48,6 +48,10 @@ static bool print_amounts(const json_t *stats, bool plain)
 		amount(table, "Overwritten", packed - logical, plain,
 		       "not in files any more, beside what is: goes by cleaning");
 	amount(table, "Stored", control_number(stats, "stored"), plain, "after compression");
+	if (control_number(json_object_get(stats, "replicas"), "extra_bytes"))
+		amount(table, "Replicas",
+		       control_number(json_object_get(stats, "replicas"), "extra_bytes"), plain,
+		       "further copies of that");
 	amount(table, "Metadata", metadata, plain, "names, attributes, maps");
 	amount(table, "On disks", status_sum(tiers, "used", false) + metadata, plain,
 	       "blocks of all tiers and of the metadata");
