@@ -115,3 +115,4 @@ pool_umount
 pool_mount
 compare "mounted again"
 pool_umount
+terrace check "$POOL" >"$T/out" || fail "check: $(cat "$T/out")"

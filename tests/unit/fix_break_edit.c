@@ -115,7 +115,7 @@ void frame_put_record(struct edit *edit, uint64_t id, const struct frame_record 
 
 void segment_get_record(struct edit *edit, uint64_t id, struct segment_record *out)
 {
-	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_LEN];
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
 	size_t len;
 
 	assert_int_equal(
@@ -126,10 +126,10 @@ void segment_get_record(struct edit *edit, uint64_t id, struct segment_record *o
 
 void segment_put_record(struct edit *edit, uint64_t id, const struct segment_record *record)
 {
-	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_LEN];
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
 
-	segment_record_encode(record, value);
-	edit_put(edit, key, key_1(key, KEY_SEGMENT, id), value, sizeof(value));
+	edit_put(edit, key, key_1(key, KEY_SEGMENT, id), value,
+		 segment_record_encode(record, value));
 }
 
 /* The frame that an object's data begins in. */

@@ -192,7 +192,7 @@ static int lay(struct extent_list *list, struct extent piece)
 static int stage_extent(struct check *check, uint64_t object, const struct extent *extent,
 			uint64_t *share)
 {
-	uint8_t key[KEY_LEN_2], value[RECORD_SEGMENT_LEN];
+	uint8_t key[KEY_LEN_2], value[RECORD_SEGMENT_MAX];
 	struct segment_record segment;
 	struct frame_record frame;
 	size_t len;
@@ -211,8 +211,8 @@ static int stage_extent(struct check *check, uint64_t object, const struct exten
 		      sizeof(value), &len);
 	if (rc == 0 && segment_record_decode(value, len, &segment) == 0) {
 		segment.logical += extent->len;
-		segment_record_encode(&segment, value);
-		check_put(check, key, KEY_LEN_1, value, RECORD_SEGMENT_LEN);
+		len = segment_record_encode(&segment, value);
+		check_put(check, key, KEY_LEN_1, value, len);
 	}
 	extent_encode(extent, value);
 	check_put(check, key, key_2(key, KEY_EXTENT, object, extent->off + extent->len), value,

@@ -223,7 +223,7 @@ static int unused_holds(struct check *check, const struct one *one, bool *holds)
 static int frame_unused(struct check *check, const struct one *one)
 {
 	const struct frame_record *record = &one->record;
-	uint8_t key[KEY_LEN_2], value[RECORD_SEGMENT_LEN];
+	uint8_t key[KEY_LEN_2], value[RECORD_SEGMENT_MAX];
 	struct segment_record segment;
 	bool holds;
 	size_t len;
@@ -246,8 +246,8 @@ static int frame_unused(struct check *check, const struct one *one)
 		account->raw -= record->raw_len;
 		account->stored -= record->stored_len;
 		account->frames--;
-		segment_record_encode(&segment, value);
-		check_put(check, key, KEY_LEN_1, value, sizeof(value));
+		len = segment_record_encode(&segment, value);
+		check_put(check, key, KEY_LEN_1, value, len);
 	}
 	return check_mend(check);
 }

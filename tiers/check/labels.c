@@ -63,7 +63,7 @@ static int label_read(const char *path, struct tier_label *out)
 /* One file of the directory. */
 static void proof_add(struct proof *proof, const char *path, uint64_t id)
 {
-	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_LEN], buf[SEGMENT_HEADER_LEN];
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX], buf[SEGMENT_HEADER_LEN];
 	struct segment_header header;
 	struct segment_record record;
 	int fd = io_open(path, O_RDONLY, 0);
@@ -81,7 +81,8 @@ static void proof_add(struct proof *proof, const char *path, uint64_t id)
 	}
 	if (meta_get(proof->check->meta, key, key_1(key, KEY_SEGMENT, id), value, sizeof(value),
 		     &len) < 0 ||
-	    segment_record_decode(value, len, &record) < 0 || record.tier != proof->tier)
+	    segment_record_decode(value, len, &record) < 0 || record.tier != proof->tier ||
+	    record.mirrored) /* it may be in any of several places */
 		return;
 	if (proof->segments && record.place != proof->place)
 		proof->contradiction = true;

@@ -65,7 +65,7 @@ int check_segment_find(struct check *check, uint64_t id, uint8_t *tier, uint16_t
 
 int check_segment_where(struct check *check, uint64_t id, uint8_t *tier, uint16_t *place)
 {
-	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_LEN];
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
 	struct segment_record record;
 	size_t len;
 

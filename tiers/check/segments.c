@@ -169,7 +169,8 @@ static int frame_add(struct segments *segments, struct one *one)
 	account->stored += laid->stored_len;
 	account->frames++;
 	if (rc == 0 && one->known &&
-	    (laid->tier != one->record.tier || laid->place != one->record.place))
+	    (laid->tier != one->record.tier ||
+	     (laid->place != one->record.place && !one->record.mirrored)))
 		rc = frame_move(segments->check, laid, one);
 	return rc < 0 ? rc : laid_next(segments);
 }
@@ -179,10 +180,11 @@ static int frame_add(struct segments *segments, struct one *one)
 
 static int record_put(struct check *check, const struct one *one)
 {
-	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_LEN];
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
 
-	segment_record_encode(&one->record, value);
-	check_put(check, key, key_1(key, KEY_SEGMENT, one->id), value, sizeof(value));
+	size_t len = segment_record_encode(&one->record, value);
+
+	check_put(check, key, key_1(key, KEY_SEGMENT, one->id), value, len);
 	return check_mend(check);
 }
 
@@ -292,6 +294,22 @@ static int file_header(struct check *check, const struct one *one, const char *p
 	return check_mend_medium(check, write_header, fix);
 }
 
+/* Of a mirrored segment any copy will do; those that are missing, the next mount makes anew. */
+static void copy_place(struct check *check, struct one *one)
+{
+	for (uint64_t left = one->record.homes; one->record.mirrored && left; left &= left - 1) {
+		uint16_t place = (uint16_t)__builtin_ctzll(left);
+		uint64_t len;
+		int fd;
+
+		if (check_segment_open(check, one->record.tier, place, one->id, &fd, &len) < 0)
+			continue;
+		io_close(fd);
+		one->record.place = place;
+		return;
+	}
+}
+
 /* The file is elsewhere: the record is wrong, and the frames' may be right. */
 static int file_place(struct check *check, struct one *one)
 {
@@ -300,6 +318,7 @@ static int file_place(struct check *check, struct one *one)
 	uint64_t len;
 	int fd;
 
+	copy_place(check, one);
 	if (check_segment_open(check, one->record.tier, one->record.place, one->id, &fd, &len) ==
 	    0) {
 		io_close(fd);
@@ -315,6 +334,7 @@ static int file_place(struct check *check, struct one *one)
 		return 0;
 	one->record.tier = tier;
 	one->record.place = place;
+	one->record.homes = (uint64_t)1 << place;
 	return record_put(check, one);
 }
 
@@ -357,7 +377,7 @@ static int remove_stray(struct check *check, void *arg)
 /* Beside a pool that was not closed in order, such files are ordinary: the mount removes them. */
 static int stray(struct check *check, const char *path, uint64_t id)
 {
-	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_LEN];
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
 	size_t len;
 	char *copy;
 	int rc =
