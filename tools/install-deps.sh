@@ -3,8 +3,9 @@
 # Installs what Terrace is built and tested with, on Debian 12 and its like, as root. Silent when
 # everything is there.
 #
-#   tools/install-deps.sh            everything
+#   tools/install-deps.sh            everything but what only some rows of the benchmark need
 #   tools/install-deps.sh build      only what building and running needs
+#   tools/install-deps.sh bench      what only some rows of the benchmark need
 #   tools/install-deps.sh --list     the packages and what each is for
 set -euo pipefail
 
@@ -47,17 +48,21 @@ procps              tests: pgrep
 util-linux          tests: losetup, findmnt, setpriv
 btrfs-progs         the benchmark: a column
 mergerfs            the benchmark: a column'
+bench='gnuplot-nox         tests/bench/run.sh --svg: bar charts
+postgresql          tests/bench/run.sh --pgbench
+zstd                the row migrate: compressing beside it'
 
 case ${1:-all} in
 all) wanted="$build
 $tests" ;;
 build) wanted=$build ;;
+bench) wanted=$bench ;;
 --list)
-	printf '%s\n' "$build" "$tests"
+	printf '%s\n' "$build" "$tests" "$bench"
 	exit 0
 	;;
 *)
-	sed -n '3,8s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

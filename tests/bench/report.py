@@ -1,8 +1,12 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
-"""Medians, ranges and ratios of the benchmark: table on standard error, JSON into a file.
+"""What the benchmark has found: tables on standard error, JSON into a file.
 
-report.py RESULTS ROWS COLUMNS ROUNDS FILES MB OUT DISK COMMIT   (RESULTS: column, row, value lines)
+report.py RESULTS RUN OUT
+
+RESULTS: lines of column, row, measure, value, separated by tabs, in the order of the rounds; RUN: a
+JSON object of what all of it was measured with (commit, disk, simulated, rounds, columns, rows ...).
+Medians are of the rounds; ratios and targets are of medians.
 """
 import json
 import os
@@ -10,11 +14,9 @@ import platform
 import statistics
 import sys
 
-UNITS = {
-    "seqwrite": "MB/s", "seqread_cold": "MB/s", "seqread_warm": "MB/s",
-    "untar": "files/s", "find_cold": "files/s", "tar_cold": "files/s", "rm": "files/s",
-    "sqlite": "tx/s", "sqlite_wal": "tx/s", "ratio": "x", "ratio_cold": "x",
-}
+from rows import ROWS
+
+COSTS = ("cpu_s", "peak_mb", "disk_mb", "daemon_mb", "logical_mb")
 
 
 def short(value):
@@ -25,45 +27,136 @@ def short(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
 
 
-def main():
-    results, rows, columns, rounds, files, mb, out, disk, commit = sys.argv[1:]
-    values = {}
-    with open(results) as lines:
-        for line in lines:
-            column, row, value = line.split("\t")
-            values.setdefault(row, {}).setdefault(column, []).append(float(value))
-    columns = columns.split(",")
-    peers = [c for c in columns if c != "terrace"] if "terrace" in columns else []
-    table, report = [], {}
-    for row in rows.split(","):
-        cells = values.get(row, {})
-        entry = {"unit": UNITS.get(row, "ops/s"), "columns": {}, "terrace_over": {}}
-        for column, got in cells.items():
-            entry["columns"][column] = {
-                "median": statistics.median(got), "min": min(got), "max": max(got), "values": got}
-        for peer in peers:
-            if peer in cells and "terrace" in cells:
-                entry["terrace_over"][peer] = round(
-                    entry["columns"]["terrace"]["median"] / entry["columns"][peer]["median"], 3)
-        report[row] = entry
-        line = [row, entry["unit"]]
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "values": values}
+
+
+def read_results(lines):
+    """{row: {column: {measure: spread}}}"""
+    found = {}
+    for line in lines:
+        column, row, measure, value = line.rstrip("\n").split("\t")
+        found.setdefault(row, {}).setdefault(column, {}).setdefault(measure, []).append(float(value))
+    return {row: {column: {measure: spread(values) for measure, values in measures.items()}
+                  for column, measures in columns.items()} for row, columns in found.items()}
+
+
+def median(found, row, column, measure="value"):
+    return found.get(row, {}).get(column, {}).get(measure, {}).get("median")
+
+
+def bound(target, row, found):
+    """The figure that a target asks for, None when what it compares with was not measured."""
+    words = target.split()
+    if len(words) == 1:
+        return float(words[0])
+    factor, other = float(words[0]), words[1]
+    if other == "row":
+        reference = median(found, words[2], "terrace")
+    elif other == "p50":
+        reference = median(found, row, "terrace", "p50")
+    else:
+        reference = median(found, row, other)
+    if reference is None:
+        return None
+    return max(factor * reference, float(words[3])) if "or" in words else factor * reference
+
+
+def verdict(row, found):
+    """What Terrace's median must be and whether it is, for each target: {text: {bound, met}}."""
+    got = median(found, row, "terrace")
+    out = {}
+    for target in ROWS[row].targets:
+        need = bound(target, row, found)
+        met = None
+        if got is not None and need is not None:
+            met = got <= need if ROWS[row].less else got >= need
+        out[target] = {"bound": need, "met": met}
+    return out
+
+
+def summary(targets):
+    """met / NOT MET / - : nothing to compare with. A part that is not met decides."""
+    verdicts = [target["met"] for target in targets.values()]
+    if False in verdicts:
+        return "NOT MET"
+    return "met" if verdicts and None not in verdicts else "-"
+
+
+def build(found, run):
+    """The report: what is written as JSON, but for the machine."""
+    rows = {}
+    for name in run["rows"]:
+        columns = found.get(name, {})
+        got = median(found, name, "terrace")
+        targets = verdict(name, found)
+        rows[name] = {
+            "unit": ROWS[name].unit, "less_is_better": ROWS[name].less,
+            "columns": {column: {**measures["value"], "costs": {
+                measure: values for measure, values in measures.items() if measure != "value"}}
+                for column, measures in columns.items()},
+            "terrace_over": {column: round(got / measures["value"]["median"], 3)
+                             for column, measures in columns.items()
+                             if column != "terrace" and got is not None and measures["value"]["median"]},
+            "targets": targets, "verdict": summary(targets)}
+    return {**run, "rows": rows}
+
+
+def table_of_rows(report):
+    columns = report["columns"]
+    peers = [column for column in columns if column != "terrace"] if "terrace" in columns else []
+    table = [["row", "unit"] + columns + [f"/{peer}" for peer in peers] + ["target", ""]]
+    for name, row in report["rows"].items():
+        line = [name, row["unit"]]
         for column in columns:
-            c = entry["columns"].get(column)
-            line.append(f"{short(c['median'])} ({short(c['min'])}-{short(c['max'])})" if c else "-")
-        line += [f"{entry['terrace_over'][p]:.2f}" if p in entry["terrace_over"] else "-" for p in peers]
+            cell = row["columns"].get(column)
+            line.append(f"{short(cell['median'])} ({short(cell['min'])}-{short(cell['max'])})" if cell else "-")
+        for peer in peers:
+            line.append(f"{row['terrace_over'][peer]:.2f}" if peer in row["terrace_over"] else "-")
+        missed = [text for text, target in row["targets"].items() if target["met"] is False]
+        line += [", ".join(missed or row["targets"]), row["verdict"] if row["targets"] else ""]
         table.append(line)
-    head = ["row", "unit"] + columns + [f"/{p}" for p in peers]
-    widths = [max(len(line[i]) for line in [head] + table) for i in range(len(head))]
-    for line in [head] + table:
-        cells = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths))]
-        print("  ".join(cells), file=sys.stderr)
-    if disk:
-        print(f"medians of {rounds} interleaved rounds (range); /x is terrace over x; disk: {disk}", file=sys.stderr)
+    return table
+
+
+def table_of_costs(report):
+    table = [["row", "column", "CPU s", "peak MB", "to disk MB", "by daemon", "written MB", "amplification"]]
+    for name, row in report["rows"].items():
+        for column, cell in row["columns"].items():
+            costs = {measure: values["median"] for measure, values in cell["costs"].items()}
+            if "disk_mb" not in costs and "cpu_s" not in costs:
+                continue
+            line = [name, column] + [short(costs[m]) if m in costs else "-" for m in COSTS]
+            known = costs.get("logical_mb") and "disk_mb" in costs
+            table.append(line + [f"{costs['disk_mb'] / costs['logical_mb']:.2f}" if known else "-"])
+    return table
+
+
+def show(table, words, out):
+    """Columns of equal width; the first `words` of them, and the last two of the rows', are text."""
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    for line in table:
+        print("  ".join(cell.ljust(w) if i < words else cell.rjust(w)
+                        for i, (cell, w) in enumerate(zip(line, widths))).rstrip(), file=out)
+
+
+def main():
+    results, run_file, out = sys.argv[1:]
+    with open(run_file) as source:
+        run = json.load(source)
+    with open(results) as lines:
+        found = read_results(lines)
+    report = build(found, run)
+    show(table_of_rows(report), 2, sys.stderr)
+    print(f"\nmedians of {run['rounds']} interleaved rounds (range); /x: Terrace over x; disk: {run['disk']}"
+          + ("; SIMULATED media" if run["simulated"] else "")
+          + "; a target that is not met names what is missed; us and MB: less is better\n", file=sys.stderr)
+    show(table_of_costs(report), 2, sys.stderr)
+    print("\nof the daemon: processor time, peak memory, bytes it wrote; to disk: sectors of the column's device"
+          "\n(others' too, where they share it); amplification: to disk over what the row wrote", file=sys.stderr)
     with open(out, "w") as target:
-        json.dump({
-            "version": 1, "commit": commit, "kernel": platform.release(), "processors": os.cpu_count(),
-            "disk": disk, "rounds": int(rounds), "files": int(files), "mb": int(mb), "rows": report,
-        }, target, indent=1)
+        json.dump({"version": 2, "kernel": platform.release(), "processors": os.cpu_count(), **report},
+                  target, indent=1)
         target.write("\n")
 
 
