@@ -121,6 +121,14 @@ static int extents_parse(const uint8_t *entry, struct frame_header *h)
 	return raw_left == 0 ? 0 : -EBADMSG;
 }
 
+const uint8_t *frame_find(const void *buf, size_t len)
+{
+	uint8_t magic[4];
+
+	put_le32(magic, FRAME_MAGIC);
+	return memmem(buf, len, magic, sizeof(magic));
+}
+
 int frame_header_parse(const void *buf, size_t len, struct frame_header *out)
 {
 	const uint8_t *frame = buf;

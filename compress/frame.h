@@ -76,6 +76,9 @@ int frame_encode(struct codec_scratch *scratch, const struct codec_spec *codec, 
 #define FRAME_FIXED_LEN 96u
 int frame_header_len(const void *buf, size_t len, uint32_t *header_len, uint32_t *stored_len);
 
+/* The first place in buf[0..len) where a frame may begin, by its magic; NULL: none does. */
+const uint8_t *frame_find(const void *buf, size_t len);
+
 /*
  * Parses and verifies header and tables from buf[0..len), len >= header_len.
  * Returns 0, -EBADMSG damaged, -ENOTSUP a version, feature, filter, dictionary or base frame this

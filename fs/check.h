@@ -23,4 +23,9 @@ struct fs_check_options {
  */
 int fs_check(const struct fs_check_options *options, struct check_result *result);
 
+struct meta;
+/* The path of an inode from the root, in a store that nobody has open; "inode N": it has none. */
+void fs_path_stored(struct meta *meta, const uint8_t *pool_uuid, uint64_t id, char *buf,
+		    size_t cap);
+
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/check.h"
 #include "fs/check_impl.h"
 
 #define VALUE_HEAD 9u /* of a name: inode, type */
@@ -187,6 +188,13 @@ void fs_check_path(void *arg, uint64_t id, char *buf, size_t cap)
 		path[--at] = '/';
 	}
 	snprintf(buf, cap, "%s", path[at] ? path + at : "/");
+}
+
+void fs_path_stored(struct meta *meta, const uint8_t *pool_uuid, uint64_t id, char *buf, size_t cap)
+{
+	struct fs_check fsc = {.meta = meta, .seed = get_le64(pool_uuid)};
+
+	fs_check_path(&fsc, id, buf, cap);
 }
 
 /* lost+found -------------------------------------------------------------------------------------

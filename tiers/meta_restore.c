@@ -13,36 +13,19 @@
 
 #include "compress/bytes.h"
 #include "tiers/config.h"
-#include "tiers/idmap.h"
 #include "tiers/io.h"
 #include "tiers/keys.h"
 #include "tiers/log.h"
 #include "tiers/meta_impl.h"
 #include "tiers/meta_walk.h"
 #include "tiers/records.h"
+#include "tiers/restore/impl.h"
+#include "tiers/segment_scan.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
 #define RESTORING "restoring"
-#define NEWER	  "segments.newer"
 #define IDS_SINCE ((uint64_t)1 << 32) /* more than are given out between two copies */
-
-struct directory { /* of a tier */
-	const char *path;
-	uint32_t tier, place;
-	bool lost;
-};
-
-struct restore {
-	const struct restore_options *options;
-	struct restore_result *out;
-	struct directory *dirs;
-	size_t ndirs;
-	int lock_fd;
-	char tail[PATH_MAX], store[PATH_MAX];
-	struct meta *meta;
-	struct idmap known, gone; /* segments: by id */
-};
 
 static int path_make(char out[PATH_MAX], const char *dir, const char *name)
 {
@@ -208,7 +191,13 @@ static int copy_choose(struct restore *restore)
 	return -ENOENT;
 }
 
-/* What was given out after the copy lies on the media: it must not be given out again. */
+static uint64_t limit_raise(uint64_t limit, uint64_t top)
+{
+	return (top >= limit ? top + 1 : limit) + IDS_SINCE;
+}
+
+/* What was given out after the copy lies on the media: it must not be given out again. Neither what
+ * another restore from this copy has given out. */
 static int counts_raise(struct restore *restore)
 {
 	uint8_t value[RECORD_COUNTS_LEN];
@@ -224,9 +213,9 @@ static int counts_raise(struct restore *restore)
 	if (rc < 0)
 		return rc;
 	restore->out->objects = counts.objects;
-	counts.object_ids += IDS_SINCE;
-	counts.frame_ids += IDS_SINCE;
-	counts.segment_ids += IDS_SINCE;
+	counts.object_ids = limit_raise(counts.object_ids, restore->top.object);
+	counts.frame_ids = limit_raise(counts.frame_ids, restore->top.frame);
+	counts.segment_ids = limit_raise(counts.segment_ids, restore->top.segment);
 	counts.log_epoch++;
 	pool_counts_encode(&counts, value);
 	meta_batch_put(batch, "Pcounts", 7, value, sizeof(value));
@@ -235,32 +224,37 @@ static int counts_raise(struct restore *restore)
 	return rc;
 }
 
-/* What is missing, what is newer. ----------------------------------------------------------------
- */
+/* What is missing, what is newer. -------------------------------------------------------------- */
 
-static const char *directory_of(const struct restore *restore, const struct segment_record *record)
+/* In one directory; a restore from an older copy may have put it aside there. */
+static int file_find(const char *dir, uint64_t id, char buf[PATH_MAX])
 {
-	for (size_t i = 0; i < restore->ndirs; i++)
+	char aside[PATH_MAX];
+	int rc = segment_path(buf, PATH_MAX, dir, id);
+
+	if (rc < 0 || access(buf, F_OK) == 0)
+		return rc;
+	if (snprintf(aside, PATH_MAX, "%s/" FINDER_ASIDE "/%016llx.seg", dir,
+		     (unsigned long long)id) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return access(aside, F_OK) < 0 ? -ENOENT : io_rename(aside, buf);
+}
+
+int restore_segment_find(const struct restore *restore, uint64_t id,
+			 const struct segment_record *record, char buf[PATH_MAX])
+{
+	int rc = -ENOENT;
+
+	for (size_t i = 0; i < restore->ndirs && rc == -ENOENT; i++)
 		if (restore->dirs[i].tier == record->tier &&
-		    restore->dirs[i].place == record->place)
-			return restore->dirs[i].path;
-	return NULL;
+		    restore->dirs[i].place < TIER_PLACES_MAX &&
+		    record->homes >> restore->dirs[i].place & 1)
+			rc = file_find(restore->dirs[i].path, id, buf);
+	return rc;
 }
 
-static bool segment_there(const struct restore *restore, uint64_t id,
-			  const struct segment_record *record)
-{
-	const char *dir = directory_of(restore, record);
-	char path[PATH_MAX];
-
-	return dir &&
-	       snprintf(path, sizeof(path), "%s/segments/%02x/%016llx.seg", dir,
-			(unsigned)(id & 0xff), (unsigned long long)id) < PATH_MAX &&
-	       access(path, F_OK) == 0;
-}
-
-static int walk(struct restore *restore, uint8_t type,
-		int (*each)(struct restore *restore, uint64_t id, const struct meta_item *item))
+int restore_walk(struct restore *restore, uint8_t type,
+		 int (*each)(void *arg, uint64_t id, const struct meta_item *item), void *arg)
 {
 	struct meta_cursor *cursor;
 	struct meta_item item;
@@ -269,7 +263,7 @@ static int walk(struct restore *restore, uint8_t type,
 	if (rc < 0)
 		return rc;
 	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
-		rc = item.key_len == KEY_LEN_1 ? each(restore, get_be64(item.key + 1), &item)
+		rc = item.key_len == KEY_LEN_1 ? each(arg, get_be64(item.key + 1), &item)
 					       : -EUCLEAN;
 		if (rc < 0)
 			break;
@@ -278,31 +272,21 @@ static int walk(struct restore *restore, uint8_t type,
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int each_segment(struct restore *restore, uint64_t id, const struct meta_item *item)
+static int each_segment(void *arg, uint64_t id, const struct meta_item *item)
 {
+	struct restore *restore = arg;
 	struct segment_record record;
+	char path[PATH_MAX];
 	int rc = segment_record_decode(item->value, item->len, &record);
 
 	if (rc == 0)
 		rc = idmap_put(&restore->known, id, restore);
-	if (rc == 0 && !segment_there(restore, id, &record)) {
-		rc = idmap_put(&restore->gone, id, restore);
-		restore->out->lost_segments++;
-	}
-	return rc;
-}
-
-static int each_frame(struct restore *restore, uint64_t id, const struct meta_item *item)
-{
-	struct frame_record record;
-	int rc = frame_record_decode(item->value, item->len, &record);
-
-	(void)id;
-	if (rc == 0 && idmap_get(&restore->gone, record.segment)) {
-		restore->out->lost_frames++;
-		restore->out->lost_bytes += record.live;
-	}
-	return rc;
+	if (rc == 0)
+		rc = restore_segment_find(restore, id, &record, path);
+	if (rc != -ENOENT)
+		return rc;
+	restore->out->lost_segments++;
+	return idmap_put(&restore->gone, id, restore);
 }
 
 /* One folder of segments/: files that no record speaks of. */
@@ -311,14 +295,12 @@ static int newer_aside(struct restore *restore, const char *dir, const char *fol
 	char from[PATH_MAX], to[PATH_MAX], newer[PATH_MAX];
 	DIR *stream = opendir(folder);
 	struct dirent *entry;
-	int rc = stream ? path_make(newer, dir, NEWER) : -errno;
+	int rc = stream ? path_make(newer, dir, FINDER_ASIDE) : -errno;
 
 	while (rc == 0 && (entry = readdir(stream))) {
-		unsigned long long id;
-		int end = 0;
+		uint64_t id = segment_name_id(entry->d_name);
 
-		if (sscanf(entry->d_name, "%16llx.seg%n", &id, &end) != 1 ||
-		    end != (int)strlen(entry->d_name) || idmap_get(&restore->known, id))
+		if (!id || idmap_get(&restore->known, id))
 			continue;
 		rc = io_make_folder(newer, 0700);
 		if (rc == 0 || rc == -EEXIST)
@@ -420,11 +402,11 @@ static int store_fill(struct restore *restore)
 				   restore->meta, &info);
 
 	if (rc == 0)
+		rc = restore_walk(restore, KEY_SEGMENT, each_segment, restore);
+	if (rc == 0)
+		rc = restore_newer(restore);
+	if (rc == 0)
 		rc = counts_raise(restore);
-	if (rc == 0)
-		rc = walk(restore, KEY_SEGMENT, each_segment);
-	if (rc == 0)
-		rc = walk(restore, KEY_FRAME, each_frame);
 	if (rc < 0) {
 		meta_abandon(restore->meta);
 		closed = 0;

@@ -6,10 +6,13 @@
  * - the metadata that is there is put aside, into damaged-N in its folder, and never deleted;
  * - the new one is complete and durable before it takes that place, the tree's file last: what dies
  *   in between leaves a pool that does not open, and restoring begins anew;
- * - ids that may have been given out since the copy are not given out again, so a frame that the
- *   copy speaks of is either there as it was, or reads as an error: never as other data;
- * - segments that the copy does not know, written after it, are put aside too, into segments.newer
- *   of their directory: a mount would remove them.
+ * - each byte of a file is the one that the copy speaks of; where that is gone (moved, cleaned
+ * away, overwritten since), a newer one of the same file at the same offset, if a frame written
+ * after the copy has it; else reading it is an error: never older data than the copy's, nor
+ * another's;
+ * - ids that may have been given out since the copy are not given out again;
+ * - segments written after the copy that nothing is taken from are put aside too, into
+ *   segments.newer of their directory: a mount would remove them. A restore finds them there again.
  *
  * One thread; no other process has the pool open. Errors: negative errno, logged here.
  */
@@ -23,6 +26,7 @@
 
 #include "tiers/meta_copy.h"
 
+struct meta;
 struct pool_config;
 
 struct restore_options {
@@ -31,6 +35,10 @@ struct restore_options {
 	const char *const *lost; /* directories of tiers that are gone for good: made anew, empty */
 	size_t nlost;
 	bool dry_run; /* changes nothing; what depends on it is 0 in the result */
+	/* Of this object, bytes are lost, or newer than the copy (or moved after it). meta: the
+	 * store, to read its names. May be NULL. */
+	void (*each)(void *arg, struct meta *meta, uint64_t object, uint64_t lost, uint64_t newer);
+	void *arg;
 };
 
 struct restore_result {
@@ -38,9 +46,11 @@ struct restore_result {
 	char from[PATH_MAX];  /* the copy's file */
 	char aside[PATH_MAX]; /* where the damaged metadata is now; "" there was none */
 	uint64_t objects;
-	uint64_t lost_segments, lost_frames;
-	uint64_t lost_bytes;	 /* of files: extents in these frames */
-	uint64_t newer_segments; /* put aside */
+	uint64_t lost_segments, lost_frames; /* that the copy speaks of */
+	uint64_t lost_files, lost_bytes;     /* what of that no newer frame has */
+	uint64_t newer_files, newer_bytes;   /* what newer frames have */
+	uint64_t unknown_objects; /* that these have bytes of, and the copy has no name for */
+	uint64_t newer_segments;  /* put aside */
 };
 
 /*

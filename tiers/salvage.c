@@ -18,6 +18,7 @@
 #include "tiers/log.h"
 #include "tiers/meta.h"
 #include "tiers/meta_walk.h"
+#include "tiers/segment_scan.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
@@ -264,20 +265,13 @@ struct meta *salvage_meta(struct salvage *salvage)
 
 /* Frames. -------------------------------------------------------------------------------------- */
 
-static int stored_read(struct salvage *salvage, const struct frame_record *record, uint8_t *buf)
+static int stored_read(const struct place_dir *dir, const struct frame_record *record, uint8_t *buf)
 {
-	const char *dir = NULL;
 	char path[PATH_MAX];
-	int fd, rc;
+	int fd, rc = segment_path(path, sizeof(path), dir->path, record->segment);
 
-	for (size_t i = 0; i < salvage->ndirs && !dir; i++)
-		if (salvage->dirs[i].tier == record->tier &&
-		    salvage->dirs[i].place == record->place)
-			dir = salvage->dirs[i].path;
-	if (!dir || snprintf(path, sizeof(path), "%s/segments/%02x/%016llx.seg", dir,
-			     (unsigned)(record->segment & 0xff),
-			     (unsigned long long)record->segment) >= PATH_MAX)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	fd = io_open(path, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
@@ -297,9 +291,26 @@ static int frame_record_of(struct salvage *salvage, uint64_t frame, struct frame
 }
 
 /* The very frame that the record speaks of, verified, or an error. */
-static int frame_fetch(struct salvage *salvage, uint64_t id, struct kept_frame *kept)
+static int frame_read_in(struct salvage *salvage, const struct place_dir *dir, uint64_t id,
+			 const struct frame_record *record, uint8_t *stored, uint8_t *raw)
 {
 	struct frame_header header = {0};
+	int rc = stored_read(dir, record, stored);
+
+	if (rc == 0)
+		rc = frame_header_parse(stored, record->stored_len, &header);
+	if (rc == 0 && (header.id != id || header.raw_len != record->raw_len ||
+			header.stored_len != record->stored_len))
+		rc = -EBADMSG;
+	if (rc == 0)
+		rc = frame_decode(salvage->scratch, &header, stored, record->stored_len, raw);
+	frame_header_release(&header);
+	return rc;
+}
+
+/* With replicas it is in several directories of its tier: any will do. */
+static int frame_fetch(struct salvage *salvage, uint64_t id, struct kept_frame *kept)
+{
 	struct frame_record record;
 	uint8_t *stored = NULL;
 	int rc = frame_record_of(salvage, id, &record);
@@ -311,15 +322,11 @@ static int frame_fetch(struct salvage *salvage, uint64_t id, struct kept_frame *
 	kept->raw_len = record.raw_len;
 	kept->raw = malloc(record.raw_len);
 	stored = malloc(record.stored_len);
-	rc = kept->raw && stored ? stored_read(salvage, &record, stored) : -ENOMEM;
-	if (rc == 0)
-		rc = frame_header_parse(stored, record.stored_len, &header);
-	if (rc == 0 && (header.id != id || header.raw_len != record.raw_len ||
-			header.stored_len != record.stored_len))
-		rc = -EBADMSG;
-	if (rc == 0)
-		rc = frame_decode(salvage->scratch, &header, stored, record.stored_len, kept->raw);
-	frame_header_release(&header);
+	rc = kept->raw && stored ? -ENOENT : -ENOMEM;
+	for (size_t i = 0; i < salvage->ndirs && rc < 0 && rc != -ENOMEM; i++)
+		if (salvage->dirs[i].tier == record.tier)
+			rc = frame_read_in(salvage, &salvage->dirs[i], id, &record, stored,
+					   kept->raw);
 	free(stored);
 	return rc;
 }
