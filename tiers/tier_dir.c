@@ -14,7 +14,6 @@
  * Threads: any. A place's fields are set before it is announced (tier.h) and stay as they are until
  * the index is used again; places are added and removed by one thread at a time (places_lock).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,14 +28,13 @@
 #include "tiers/io.h"
 #include "tiers/log.h"
 #include "tiers/medium.h"
+#include "tiers/segment_file.h"
 #include "tiers/throttle.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
-#define MOST_FDS       256u
-#define PUNCH_BLOCK    4096u
-#define NAME_DIGITS    16u
-#define SEGMENT_SUFFIX ".seg"
+#define MOST_FDS    256u
+#define PUNCH_BLOCK 4096u
 
 struct dir_place {
 	_Atomic(struct medium *) medium;
@@ -273,75 +271,36 @@ static int dir_remove(struct tier *tier, struct tier_segment seg)
 	return error;
 }
 
-/* "00000000000000ff.seg" in folder 0xff; anything else is not ours. */
-static bool segment_name(const char *name, unsigned folder, uint64_t *id)
+struct listing {
+	uint32_t place;
+	int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk);
+	void *arg;
+};
+
+static int list_file(void *arg, uint64_t id, int folder, const char *name)
 {
-	size_t i;
-
-	*id = 0;
-	for (i = 0; i < NAME_DIGITS; i++) {
-		const char *digits = "0123456789abcdef";
-		const char *at = name[i] ? strchr(digits, name[i]) : NULL;
-
-		if (!at)
-			return false;
-		*id = *id << 4 | (uint64_t)(at - digits);
-	}
-	return !strcmp(name + NAME_DIGITS, SEGMENT_SUFFIX) && (*id & 0xff) == folder;
-}
-
-static int list_folder(struct dir_tier *dir, uint32_t place, unsigned folder,
-		       int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk),
-		       void *arg)
-{
-	struct tier_segment seg = {.place = place};
-	char path[PATH_MAX];
-	struct dirent *entry;
+	const struct listing *listing = arg;
 	struct stat st;
-	DIR *open_dir;
-	int error = 0;
 
-	if (snprintf(path, sizeof(path), "%s/segments/%02x", filecache_root(dir->files, place),
-		     folder) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	open_dir = opendir(path);
-	if (!open_dir && errno == ENOENT)
-		return 0;
-	if (!open_dir)
-		goto failed;
-	while (!error && (errno = 0, entry = readdir(open_dir))) {
-		if (!segment_name(entry->d_name, folder, &seg.id))
-			continue;
-		if (!fstatat(dirfd(open_dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) {
-			if (S_ISREG(st.st_mode))
-				error = each(arg, seg, (uint64_t)st.st_size,
-					     (uint64_t)st.st_blocks * 512);
-		} else if (errno != ENOENT) { /* gone between the two calls: removed */
-			goto failed;
-		}
+	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno == ENOENT) /* gone between the two calls: removed */
+			return 0;
+		log_error("segment %s: cannot be looked at: %s", name, strerror(errno));
+		return -errno;
 	}
-	if (!error && errno)
-		goto failed;
-	closedir(open_dir);
-	return error;
-failed:
-	error = -errno;
-	log_error("tier %s: cannot list %s: %s", dir->name, path, strerror(-error));
-	if (open_dir)
-		closedir(open_dir);
-	return error;
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	return listing->each(listing->arg, (struct tier_segment){.id = id, .place = listing->place},
+			     (uint64_t)st.st_size, (uint64_t)st.st_blocks * 512);
 }
 
 static int dir_list(struct tier *tier, uint32_t place,
 		    int (*each)(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk),
 		    void *arg)
 {
-	unsigned folder;
-	int error = 0;
+	struct listing listing = {.place = place, .each = each, .arg = arg};
 
-	for (folder = 0; folder < 256 && !error; folder++)
-		error = list_folder(dir_of(tier), place, folder, each, arg);
-	return error;
+	return segment_files_each(filecache_root(dir_of(tier)->files, place), list_file, &listing);
 }
 
 /* Opening -------------------------------------------------------------------------------------- */
@@ -643,7 +602,6 @@ static int dir_place_remove(struct tier *tier, uint32_t index)
 	struct dir_tier *dir = dir_of(tier);
 	const char *path = filecache_root(dir->files, index);
 	char name[PATH_MAX];
-	unsigned folder;
 	int error = 0;
 
 	pthread_mutex_lock(&dir->places_lock);
@@ -654,14 +612,8 @@ static int dir_place_remove(struct tier *tier, uint32_t index)
 		error = io_remove(name);
 	if (!error)
 		error = io_sync_folder(path);
-	for (folder = 0; folder <= 256 && !error; folder++) {
-		int len = folder < 256
-				  ? snprintf(name, sizeof(name), "%s/segments/%02x", path, folder)
-				  : snprintf(name, sizeof(name), "%s/segments", path);
-
-		if (len < (int)sizeof(name))
-			(void)remove(name); /* what holds files of others stays */
-	}
+	if (!error)
+		segment_folders_remove(path);
 	quota_update(dir);
 	pthread_mutex_unlock(&dir->places_lock);
 	if (error)

@@ -17,6 +17,7 @@
 #include "fs/policy.h"
 #include "tiers/extmap.h"
 #include "tiers/pool_impl.h"
+#include "tiers/segment_file.h"
 #include "tiers/tier_label.h"
 
 /* Records ----------------------------------------------------------------------------------------
@@ -234,7 +235,8 @@ void frame_file(struct fix_break_pool *pool, uint64_t object, char *path, size_t
 	edit_begin(pool, &edit);
 	frame_get_record(&edit, frame_of(&edit, object), frame);
 	edit_end(&edit);
-	snprintf(path, cap, "%s/segments/%02x/%016llx.seg",
-		 pool->fix.pool.config.tiers[frame->tier].paths[0],
-		 (unsigned)(frame->segment & 0xff), (unsigned long long)frame->segment);
+	assert_int_equal(segment_file_path(path, cap,
+					   pool->fix.pool.config.tiers[frame->tier].paths[0],
+					   frame->segment),
+			 0);
 }

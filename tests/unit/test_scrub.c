@@ -25,6 +25,7 @@
 #include "tiers/object.h"
 #include "tiers/pool_impl.h"
 #include "tiers/scrub.h"
+#include "tiers/segment_file.h"
 
 #define LEN (300u << 10)
 
@@ -108,9 +109,9 @@ static void flip(const struct frame_record *record, uint64_t off)
 	uint8_t byte;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/segments/%02x/%016llx.seg",
-		 tier_place_path(tier, record->place), (unsigned)(record->segment & 0xff),
-		 (unsigned long long)record->segment);
+	assert_int_equal(segment_file_path(path, sizeof(path), tier_place_path(tier, record->place),
+					   record->segment),
+			 0);
 	fd = open(path, O_RDWR);
 	assert_true(fd >= 0);
 	assert_int_equal(pread(fd, &byte, 1, (off_t)off), 1);

@@ -4,10 +4,9 @@
  * anew when the segments in the directory prove whose it is: each of their headers names pool, tier
  * and number, and the metadata says in which place of the tier that number lies.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +14,22 @@
 #include "tiers/check/check_impl.h"
 #include "tiers/io.h"
 #include "tiers/segment.h"
+#include "tiers/segment_file.h"
 #include "tiers/tier_label.h"
+
+#define CONTRADICTION 1
 
 struct proof { /* what the segments in a directory say */
 	struct check *check;
 	uint32_t tier;
+	const char *path;
 	uint32_t segments; /* that agree */
 	uint16_t place;
-	bool contradiction;
 };
 
 struct label_fix {
 	struct tier_label label;
-	char path[4096];
+	char path[PATH_MAX];
 };
 
 static int write_label(struct check *check, void *arg)
@@ -41,7 +43,7 @@ static int write_label(struct check *check, void *arg)
 static int label_read(const char *path, struct tier_label *out)
 {
 	uint8_t buf[TIER_LABEL_LEN];
-	char name[4096];
+	char name[PATH_MAX];
 	int fd = io_open(path, O_RDONLY | O_DIRECTORY, 0), rc;
 
 	if (fd < 0)
@@ -60,69 +62,46 @@ static int label_read(const char *path, struct tier_label *out)
 	return rc == -ENODATA ? -EBADMSG : rc; /* zeros instead of a label */
 }
 
-/* One file of the directory. */
-static void proof_add(struct proof *proof, const char *path, uint64_t id)
+static int proof_add(void *arg, uint64_t id, int folder, const char *name)
 {
+	struct proof *proof = arg;
 	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX], buf[SEGMENT_HEADER_LEN];
 	struct segment_header header;
 	struct segment_record record;
-	int fd = io_open(path, O_RDONLY, 0);
+	char path[PATH_MAX];
 	size_t len;
-	int rc = fd < 0 ? fd : io_pread_all(fd, buf, sizeof(buf), 0);
+	int fd, rc = segment_file_path(path, sizeof(path), proof->path, id);
 
+	(void)folder;
+	(void)name;
+	fd = rc < 0 ? rc : io_open(path, O_RDONLY, 0);
+	rc = fd < 0 ? fd : io_pread_all(fd, buf, sizeof(buf), 0);
 	if (fd >= 0)
 		io_close(fd);
 	if (rc < 0 || segment_header_check(buf, sizeof(buf), &header) < 0)
-		return;
+		return 0;
 	if (memcmp(header.pool_uuid, proof->check->config->uuid, 16) != 0 ||
-	    header.tier_id != proof->tier || header.id != id) {
-		proof->contradiction = true;
-		return;
-	}
+	    header.tier_id != proof->tier || header.id != id)
+		return CONTRADICTION;
 	if (meta_get(proof->check->meta, key, key_1(key, KEY_SEGMENT, id), value, sizeof(value),
 		     &len) < 0 ||
 	    segment_record_decode(value, len, &record) < 0 || record.tier != proof->tier ||
 	    record.mirrored) /* it may be in any of several places */
-		return;
+		return 0;
 	if (proof->segments && record.place != proof->place)
-		proof->contradiction = true;
+		return CONTRADICTION;
 	proof->place = record.place;
 	proof->segments++;
+	return 0;
 }
 
-static void proof_folder(struct proof *proof, const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		char file[4096];
-		uint64_t id;
-		int used = 0;
-
-		if (sscanf(entry->d_name, "%16" SCNx64 ".seg%n", &id, &used) != 1 || used != 20 ||
-		    entry->d_name[used])
-			continue;
-		if (snprintf(file, sizeof(file), "%s/%s", path, entry->d_name) < (int)sizeof(file))
-			proof_add(proof, file, id);
-	}
-	if (dir)
-		closedir(dir);
-}
-
-/* A tier of one directory has no other place for it to be. */
+/* What cannot be listed might contradict. */
 static bool place_known(struct check *check, uint32_t tier, const char *path, uint16_t *place)
 {
-	struct proof proof = {.check = check, .tier = tier};
+	struct proof proof = {.check = check, .tier = tier, .path = path};
 
-	for (unsigned folder = 0; folder < 256 && !proof.contradiction; folder++) {
-		char name[4096];
-
-		if (snprintf(name, sizeof(name), "%s/segments/%02x", path, folder) <
-		    (int)sizeof(name))
-			proof_folder(&proof, name);
-	}
-	if (proof.contradiction || !proof.segments || proof.place >= TIER_PLACES_MAX)
+	if (segment_files_each(path, proof_add, &proof) != 0 || !proof.segments ||
+	    proof.place >= TIER_PLACES_MAX)
 		return false;
 	*place = proof.place;
 	return true;

@@ -2,24 +2,19 @@
 /* The tiers' files as a check sees them: opened for reading, whatever else may be wrong. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 
 #include "tiers/check/check_impl.h"
 #include "tiers/io.h"
+#include "tiers/segment_file.h"
 
 int check_segment_path(struct check *check, uint8_t tier, uint16_t place, uint64_t id, char *buf,
 		       size_t cap)
 {
 	const char *root = NULL;
-	int len;
 
 	if (tier < check->config->ntiers && place < TIER_PLACES_MAX)
 		root = check->places[tier][place];
-	if (!root)
-		return -ENODEV;
-	len = snprintf(buf, cap, "%s/segments/%02x/%016llx.seg", root, (unsigned)(id & 0xff),
-		       (unsigned long long)id);
-	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
+	return root ? segment_file_path(buf, cap, root, id) : -ENODEV;
 }
 
 int check_segment_open(struct check *check, uint8_t tier, uint16_t place, uint64_t id, int *fd,

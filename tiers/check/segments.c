@@ -3,19 +3,17 @@
  * Segments: the frames as they lie (sorted by segment and offset), beside them the records of their
  * places and of the segments, and at last the files. Three walks in one order.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tiers/check/check_impl.h"
 #include "tiers/clock.h"
 #include "tiers/io.h"
 #include "tiers/segment.h"
+#include "tiers/segment_file.h"
 
 struct laid {
 	uint64_t segment, off, frame; /* segment UINT64_MAX: no more */
@@ -125,6 +123,7 @@ static int frame_move(struct check *check, const struct laid *laid, const struct
 	uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
 	struct frame_record record;
 	size_t len;
+	int rc;
 
 	if (!check_report(check, CHECK_FRAME_PLACE, true, 0,
 			  "frame %llu is said to be in tier number %u, directory %u; its segment "
@@ -133,9 +132,11 @@ static int frame_move(struct check *check, const struct laid *laid, const struct
 			  (unsigned long long)one->id, one->record.tier, one->record.place + 1u))
 		return 0;
 	key_1(key, KEY_FRAME, laid->frame);
-	if (meta_get(check->meta, key, sizeof(key), value, sizeof(value), &len) < 0 ||
-	    frame_record_decode(value, len, &record) < 0)
-		return 0;
+	rc = meta_get(check->meta, key, sizeof(key), value, sizeof(value), &len);
+	if (rc == 0)
+		rc = frame_record_decode(value, len, &record);
+	if (rc < 0)
+		return rc;
 	record.tier = one->record.tier;
 	record.place = one->record.place;
 	frame_record_encode(&record, value);
@@ -253,7 +254,7 @@ static int write_header(struct check *check, void *arg)
 	struct segment_header header = {
 		.tier_id = fix->tier, .id = fix->id, .created_ns = (uint64_t)clock_wall_ns()};
 	uint8_t buf[SEGMENT_HEADER_LEN];
-	char path[4096];
+	char path[PATH_MAX];
 	int fd, rc = check_segment_path(check, fix->tier, fix->place, fix->id, path, sizeof(path));
 
 	if (rc < 0)
@@ -340,14 +341,12 @@ static int file_place(struct check *check, struct one *one)
 
 static int file_check(struct check *check, struct one *one)
 {
-	char path[4096] = "";
+	char path[PATH_MAX] = "";
 	uint64_t len = 0;
 	int fd, rc = check_segment_open(check, one->record.tier, one->record.place, one->id, &fd,
 					&len);
 
 	if (rc < 0) {
-		int error = rc;
-
 		if (check->places_unsure)
 			return 0;
 		check_report(check, CHECK_FILE_MISSING, false, 0,
@@ -355,7 +354,7 @@ static int file_check(struct check *check, struct one *one)
 			     "in %llu frames) cannot be read: %s",
 			     (unsigned long long)one->id, one->record.tier, one->record.place + 1u,
 			     (unsigned long long)one->sums.logical, (unsigned long long)one->frames,
-			     strerror(-error));
+			     strerror(-rc));
 		return 0;
 	}
 	check_segment_path(check, one->record.tier, one->record.place, one->id, path, sizeof(path));
@@ -374,48 +373,35 @@ static int remove_stray(struct check *check, void *arg)
 	return io_remove(arg);
 }
 
-/* Beside a pool that was not closed in order, such files are ordinary: the mount removes them. */
-static int stray(struct check *check, const char *path, uint64_t id)
-{
-	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
-	size_t len;
-	char *copy;
-	int rc =
-		meta_get(check->meta, key, key_1(key, KEY_SEGMENT, id), value, sizeof(value), &len);
+struct stray_files { /* of a directory */
+	struct check *check;
+	const char *root;
+};
 
+static int stray(void *arg, uint64_t id, int folder, const char *name)
+{
+	const struct stray_files *files = arg;
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
+	char path[PATH_MAX], *copy;
+	size_t len;
+	int rc = meta_get(files->check->meta, key, key_1(key, KEY_SEGMENT, id), value,
+			  sizeof(value), &len);
+
+	(void)folder;
+	(void)name;
 	if (rc != -ENOENT)
 		return rc == -ERANGE ? 0 : rc;
-	if (!check_report_at(check, CHECK_FILE_STRAY, true, path,
+	rc = segment_file_path(path, sizeof(path), files->root, id);
+	if (rc < 0)
+		return rc;
+	if (!check_report_at(files->check, CHECK_FILE_STRAY, true, path,
 			     "no record speaks of this segment"))
 		return 0;
 	copy = strdup(path);
-	return copy ? check_mend_medium(check, remove_stray, copy) : -ENOMEM;
+	return copy ? check_mend_medium(files->check, remove_stray, copy) : -ENOMEM;
 }
 
-static int stray_folder(struct check *check, const char *root, unsigned folder)
-{
-	char path[4096], file[4200];
-	struct dirent *entry;
-	DIR *dir;
-	int rc = 0;
-
-	snprintf(path, sizeof(path), "%s/segments/%02x", root, folder);
-	dir = opendir(path);
-	while (dir && rc == 0 && (entry = readdir(dir))) {
-		uint64_t id;
-		int used = 0;
-
-		if (sscanf(entry->d_name, "%16" SCNx64 ".seg%n", &id, &used) != 1 || used != 20 ||
-		    entry->d_name[used] || (id & 0xff) != folder)
-			continue;
-		snprintf(file, sizeof(file), "%s/%.20s", path, entry->d_name);
-		rc = stray(check, file, id);
-	}
-	if (dir)
-		closedir(dir);
-	return rc;
-}
-
+/* Beside a pool that was not closed in order, such files are ordinary: the mount removes them. */
 static int check_strays(struct check *check)
 {
 	int rc = 0;
@@ -423,10 +409,12 @@ static int check_strays(struct check *check)
 	if (check->result->unclean || check->round > 1)
 		return 0;
 	for (uint32_t t = 1; t < check->config->ntiers; t++)
-		for (uint32_t p = 0; p < TIER_PLACES_MAX; p++)
-			for (unsigned folder = 0; rc == 0 && check->places[t][p] && folder < 256;
-			     folder++)
-				rc = stray_folder(check, check->places[t][p], folder);
+		for (uint32_t p = 0; p < TIER_PLACES_MAX && rc == 0; p++) {
+			struct stray_files files = {check, check->places[t][p]};
+
+			if (files.root)
+				rc = segment_files_each(files.root, stray, &files);
+		}
 	return rc;
 }
 

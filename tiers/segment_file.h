@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a directory of a tier keeps its segments: ROOT/segments/XX/XXXXXXXXXXXXXXXX.seg, XX being
+ * the number's low byte (terrace-format(5), DIRECTORY TIERS). For the tier itself, and for those
+ * that look at its files without it. Any thread.
+ */
+#ifndef TERRACE_TIERS_SEGMENT_FILE_H
+#define TERRACE_TIERS_SEGMENT_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* -ENAMETOOLONG. */
+int segment_file_path(char *buf, size_t cap, const char *root, uint64_t id);
+/*
+ * Calls each() for every name of a segment in a directory, in no order; folder: where the name is,
+ * open. Files that are not ours by name are passed over. Ends on non-zero, which is returned.
+ * Errors of the listing: negative errno, logged.
+ */
+int segment_files_each(const char *root,
+		       int (*each)(void *arg, uint64_t id, int folder, const char *name),
+		       void *arg);
+/* Removes the empty folders in ROOT/segments, and that. */
+void segment_folders_remove(const char *root);
+
+#endif
