@@ -50,7 +50,7 @@ int fs_check_name_drop(struct fs_check *fsc, uint64_t folder, uint64_t cookie);
 /* The cookie of a name that leads to the inode: the hint, if it does; -ENOENT. */
 int fs_check_name_find(struct fs_check *fsc, uint64_t folder, uint64_t id, uint64_t hint,
 		       uint64_t *cookie);
-/* The name at a cookie, printable; "" when there is none. */
+/* The name at a cookie as it is; "" when there is none. */
 void fs_check_name_text(struct fs_check *fsc, uint64_t folder, uint64_t cookie, char *buf,
 			size_t cap);
 /* Gives an inode without a name one in /lost+found, which is made at need; stores the inode. */

@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,8 +14,6 @@
 #include "fs/check_impl.h"
 #include "fs/xattr.h"
 #include "tiers/object.h"
-
-#define VALUE_HEAD 9u
 
 struct walk { /* of the keys of one type, by inode */
 	struct meta_cursor *cursor;
@@ -90,7 +89,7 @@ static void name_where(struct inodes *inodes, const struct name *name, char *buf
 static int name_drop(struct inodes *inodes, const struct name *name, enum check_code code,
 		     const char *what)
 {
-	char where[4096];
+	char where[PATH_MAX];
 	int rc;
 
 	name_where(inodes, name, where, sizeof(where));
@@ -113,7 +112,7 @@ static int name_dangling(struct inodes *inodes, const struct name *name)
 static int name_type(struct inodes *inodes, const struct name *name, uint8_t type)
 {
 	struct dir dir = fs_check_dir(inodes->fsc, name->folder);
-	char where[4096], text[DIR_NAME_MAX];
+	char where[PATH_MAX], text[DIR_NAME_MAX];
 	struct dir_entry entry;
 
 	if (dir_at(&dir, name->cookie, text, &entry) < 0 || entry.id != name->id)

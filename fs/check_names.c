@@ -5,15 +5,15 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/check_impl.h"
+#include "tiers/escape.h"
 #include "tiers/object.h"
 
-#define VALUE_HEAD 9u
-#define GROUP_MAX  (DIR_GROUP_MASK + 1)
+#define GROUP_MAX (DIR_GROUP_MASK + 1)
 
 struct entry { /* a name as it is kept */
 	uint64_t folder, cookie, id;
@@ -33,30 +33,30 @@ struct names {
 	char text[GROUP_MAX][DIR_NAME_MAX];
 };
 
-static bool is_name(const char *name, size_t len)
+/* A problem of a name, told of at its folder. */
+static bool report(struct names *names, enum check_code code, bool mendable,
+		   const struct entry *entry, const char *what)
 {
-	if (!len || len > DIR_NAME_MAX || memchr(name, '/', len) || memchr(name, '\0', len))
-		return false;
-	return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
-}
+	size_t len = entry->len < DIR_NAME_MAX ? entry->len : DIR_NAME_MAX;
+	char where[PATH_MAX], name[DIR_NAME_MAX + 1], text[ESCAPED_CAP(DIR_NAME_MAX)];
 
-static void where_of(struct names *names, uint64_t folder, char *buf, size_t cap)
-{
-	fs_check_path(names->fsc, folder, buf, cap);
+	memcpy(name, entry->name, len);
+	name[len] = '\0';
+	fs_check_path(names->fsc, entry->folder, where, sizeof(where));
+	return check_report_at(
+		names->fsc->check, code, mendable, where, "the name '%s' (inode %llu) %s",
+		escape_name(name, text, sizeof(text)), (unsigned long long)entry->id, what);
 }
 
 static int drop(struct names *names, enum check_code code, const struct entry *entry,
 		const char *what)
 {
-	char where[4096];
+	int rc;
 
-	where_of(names, entry->folder, where, sizeof(where));
-	if (!check_report_at(names->fsc->check, code, true, where,
-			     "the name '%.*s' (inode %llu) %s", (int)entry->len, entry->name,
-			     (unsigned long long)entry->id, what))
+	if (!report(names, code, true, entry, what))
 		return 0;
-	fs_check_name_drop(names->fsc, entry->folder, entry->cookie);
-	return check_mend(names->fsc->check);
+	rc = fs_check_name_drop(names->fsc, entry->folder, entry->cookie);
+	return rc < 0 ? rc : check_mend(names->fsc->check);
 }
 
 /* It is where a look-up does not go. */
@@ -65,17 +65,14 @@ static int misplaced(struct names *names, const struct entry *entry)
 	struct dir dir = fs_check_dir(names->fsc, entry->folder);
 	struct dir_name name = {entry->name, entry->len};
 	struct dir_slot slot;
-	char where[4096];
 	int rc = dir_find(&dir, &name, &slot);
 
 	if (rc == 0)
 		return drop(names, CHECK_NAME_TWICE, entry, "is in the folder twice");
 	if (rc != -ENOENT)
 		return rc;
-	where_of(names, entry->folder, where, sizeof(where));
-	if (!check_report_at(names->fsc->check, CHECK_NAME_COOKIE, slot.vacant != 0, where,
-			     "the name '%.*s' (inode %llu) is not where it is looked for",
-			     (int)entry->len, entry->name, (unsigned long long)entry->id))
+	if (!report(names, CHECK_NAME_COOKIE, slot.vacant != 0, entry,
+		    "is not where it is looked for"))
 		return 0;
 	rc = fs_check_name_drop(names->fsc, entry->folder, entry->cookie);
 	if (rc < 0)
@@ -87,13 +84,8 @@ static int misplaced(struct names *names, const struct entry *entry)
 
 static int fill_gap(struct names *names, const struct entry *entry, unsigned number)
 {
-	char where[4096];
-
-	where_of(names, entry->folder, where, sizeof(where));
-	if (!check_report_at(names->fsc->check, CHECK_NAME_GAP, true, where,
-			     "nothing leads to the name '%.*s' (inode %llu): an entry before it "
-			     "is missing",
-			     (int)entry->len, entry->name, (unsigned long long)entry->id))
+	if (!report(names, CHECK_NAME_GAP, true, entry,
+		    "is not reached: an entry before it is missing"))
 		return 0;
 	for (unsigned i = names->next; i < number; i++)
 		fs_check_name_put(names->fsc, entry->folder, names->group + i, 0, 0, "", 0);
@@ -167,7 +159,7 @@ static int entry_check(struct names *names, const struct entry *entry)
 	names->vacant = !entry->id && !entry->len;
 	if (rc < 0 || names->vacant)
 		return rc;
-	if (!entry->id || !is_name(entry->name, entry->len))
+	if (!entry->id || !dir_name_valid(entry->name, entry->len))
 		return drop(names, CHECK_NAME, entry, "is no name");
 	if (seen_before(names, entry))
 		return drop(names, CHECK_NAME_TWICE, entry, "is in the folder twice");
@@ -198,14 +190,14 @@ static int item_check(struct names *names, const struct meta_item *item)
 	}
 	names->folder = folder;
 	names->group = group;
-	if (item->len < VALUE_HEAD) {
+	if (item->len < DIR_VALUE_HEAD) {
 		names->next = (unsigned)(cookie & DIR_GROUP_MASK) + 1;
 		return drop(names, CHECK_NAME, &entry, "cannot be read");
 	}
 	entry.id = get_le64(item->value);
 	entry.type = item->value[8];
-	entry.name = (const char *)item->value + VALUE_HEAD;
-	entry.len = item->len - VALUE_HEAD;
+	entry.name = (const char *)item->value + DIR_VALUE_HEAD;
+	entry.len = item->len - DIR_VALUE_HEAD;
 	return entry_check(names, &entry);
 }
 

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Inodes and names as a check reads and stages them: there is no pool under it, only its records.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fs/check.h"
 #include "fs/check_impl.h"
 
-#define VALUE_HEAD 9u /* of a name: inode, type */
-#define LOST_NAME  "lost+found"
-#define DEPTH_MAX  4096u
+#define LOST_NAME "lost+found"
+#define DEPTH_MAX 4096u
 
 struct dir fs_check_dir(const struct fs_check *fsc, uint64_t id)
 {
@@ -64,23 +63,24 @@ void fs_check_attr_new(const struct fs_check *fsc, uint32_t mode, struct attr *o
 void fs_check_name_put(struct fs_check *fsc, uint64_t folder, uint64_t cookie, uint64_t id,
 		       uint8_t type, const char *name, size_t len)
 {
-	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + DIR_NAME_MAX];
+	uint8_t key[KEY_LEN_2], value[DIR_VALUE_HEAD + DIR_NAME_MAX];
 
 	put_le64(value, id);
 	value[8] = type;
-	memcpy(value + VALUE_HEAD, name, len);
-	check_put(fsc->check, key, key_2(key, KEY_DENTRY, folder, cookie), value, VALUE_HEAD + len);
+	memcpy(value + DIR_VALUE_HEAD, name, len);
+	check_put(fsc->check, key, key_2(key, KEY_DENTRY, folder, cookie), value,
+		  DIR_VALUE_HEAD + len);
 }
 
 /* -ENOENT; *id 0: a place that is kept for others of the group. */
 static int name_get(struct fs_check *fsc, uint64_t folder, uint64_t cookie, uint64_t *id)
 {
-	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + DIR_NAME_MAX];
+	uint8_t key[KEY_LEN_2], value[DIR_VALUE_HEAD + DIR_NAME_MAX];
 	size_t len;
 	int rc = meta_get(fsc->meta, key, key_2(key, KEY_DENTRY, folder, cookie), value,
 			  sizeof(value), &len);
 
-	*id = rc == 0 && len >= VALUE_HEAD ? get_le64(value) : 1;
+	*id = rc == 0 && len >= DIR_VALUE_HEAD ? get_le64(value) : 1;
 	return rc == -ERANGE ? 0 : rc;
 }
 
@@ -111,13 +111,10 @@ void fs_check_name_text(struct fs_check *fsc, uint64_t folder, uint64_t cookie, 
 {
 	struct dir dir = fs_check_dir(fsc, folder);
 	char name[DIR_NAME_MAX];
-	struct dir_entry entry;
-	size_t n = 0;
+	struct dir_entry entry = {.name_len = 0};
+	int len = dir_at(&dir, cookie, name, &entry) == 0 ? (int)entry.name_len : 0;
 
-	if (dir_at(&dir, cookie, name, &entry) == 0)
-		for (; n < entry.name_len && n + 1 < cap; n++)
-			buf[n] = iscntrl((unsigned char)name[n]) ? '?' : name[n];
-	buf[n] = '\0';
+	snprintf(buf, cap, "%.*s", len, name);
 }
 
 /* Paths ------------------------------------------------------------------------------------------
@@ -170,7 +167,7 @@ static bool name_of(struct fs_check *fsc, uint64_t id, uint64_t *parent, char *b
 void fs_check_path(void *arg, uint64_t id, char *buf, size_t cap)
 {
 	struct fs_check *fsc = arg;
-	char path[4096], name[DIR_NAME_MAX + 1];
+	char path[PATH_MAX], name[DIR_NAME_MAX + 1];
 	size_t at = sizeof(path) - 1;
 	uint64_t here = id;
 

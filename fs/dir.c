@@ -15,18 +15,10 @@
 #include "tiers/meta.h"
 #include "tiers/txn.h"
 
-#define KEY_LEN	     17u
-#define VALUE_HEAD   9u /* inode, type */
+#define VALUE_HEAD   DIR_VALUE_HEAD
 #define VALUE_MAX    (VALUE_HEAD + DIR_NAME_MAX)
 #define GROUP_MASK   DIR_GROUP_MASK
 #define COOKIE_FIRST 0x100u
-
-static void key_put(uint8_t key[static KEY_LEN], uint64_t dir, uint64_t cookie)
-{
-	key[0] = KEY_DENTRY;
-	put_be64(key + 1, dir);
-	put_be64(key + 9, cookie);
-}
 
 /* 63 bits, as off_t is signed. */
 uint64_t dir_cookie(const struct dir *dir, const struct dir_name *name)
@@ -50,29 +42,31 @@ int dir_name_init(struct dir_name *out, const char *text)
 	return 0;
 }
 
-/* A tombstone, or an inode with a name as dir_name_init() takes it: whoever walks a folder has room
- * for no more. */
+bool dir_name_valid(const char *name, size_t len)
+{
+	return len && len <= DIR_NAME_MAX && !memchr(name, '/', len) && !memchr(name, 0, len) &&
+	       !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
+}
+
+/* A tombstone, or an inode with a name: whoever walks a folder has room for no more. */
 static bool value_is_entry(const uint8_t *value, size_t len)
 {
 	size_t name_len = len - VALUE_HEAD;
 
 	if (len < VALUE_HEAD)
 		return false;
-	if (!get_le64(value))
-		return name_len == 0;
-	return name_len >= 1 && name_len <= DIR_NAME_MAX &&
-	       !memchr(value + VALUE_HEAD, 0, name_len) &&
-	       !memchr(value + VALUE_HEAD, '/', name_len);
+	return get_le64(value) ? dir_name_valid((const char *)value + VALUE_HEAD, name_len)
+			       : name_len == 0;
 }
 
 /* The value at a cookie: -ENOENT, or 0 with *len >= VALUE_HEAD. */
 static int slot_get(const struct dir *dir, uint64_t cookie, uint8_t value[static VALUE_MAX],
 		    size_t *len)
 {
-	uint8_t key[KEY_LEN];
+	uint8_t key[KEY_LEN_2];
 	int r;
 
-	key_put(key, dir->id, cookie);
+	key_2(key, KEY_DENTRY, dir->id, cookie);
 	r = meta_get(dir->meta, key, sizeof(key), value, VALUE_MAX, len);
 	if (!r && !value_is_entry(value, *len))
 		r = -EUCLEAN;
@@ -132,9 +126,9 @@ int dir_at(const struct dir *dir, uint64_t cookie, char buf[static DIR_NAME_MAX]
 static int entry_put(struct txn *txn, const struct dir *dir, uint64_t cookie,
 		     const struct dir_name *name, uint64_t id, uint8_t type)
 {
-	uint8_t key[KEY_LEN], value[VALUE_MAX];
+	uint8_t key[KEY_LEN_2], value[VALUE_MAX];
 
-	key_put(key, dir->id, cookie);
+	key_2(key, KEY_DENTRY, dir->id, cookie);
 	put_le64(value, id);
 	value[8] = type;
 	memcpy(value + VALUE_HEAD, name->text, name->len);
@@ -158,7 +152,7 @@ int dir_replace(struct txn *txn, const struct dir *dir, const struct dir_slot *s
 int dir_remove(struct txn *txn, const struct dir *dir, const struct dir_slot *slot)
 {
 	static const struct dir_name tombstone = {.text = "", .len = 0};
-	uint8_t key[KEY_LEN], value[VALUE_MAX];
+	uint8_t key[KEY_LEN_2], value[VALUE_MAX];
 	uint64_t cookie = slot->cookie;
 	size_t len;
 	int r = -ENOENT;
@@ -171,7 +165,7 @@ int dir_remove(struct txn *txn, const struct dir *dir, const struct dir_slot *sl
 		return r;
 	/* The last of its group: it goes, and so do tombstones before it. */
 	for (;;) {
-		key_put(key, dir->id, cookie);
+		key_2(key, KEY_DENTRY, dir->id, cookie);
 		r = txn_del(txn, key, sizeof(key));
 		if (r || !(cookie & GROUP_MASK))
 			return r;
@@ -190,10 +184,10 @@ int dir_is_empty(const struct dir *dir)
 {
 	struct meta_cursor *cursor;
 	struct meta_item item;
-	uint8_t prefix[KEY_LEN];
+	uint8_t prefix[KEY_LEN_2];
 	int r;
 
-	key_put(prefix, dir->id, 0);
+	key_2(prefix, KEY_DENTRY, dir->id, 0);
 	r = meta_cursor_open(dir->meta, prefix, 9, NULL, 0, &cursor);
 	if (r)
 		return r;
@@ -207,17 +201,17 @@ int dir_walk(const struct dir *dir, uint64_t after,
 {
 	struct meta_cursor *cursor;
 	struct meta_item item;
-	uint8_t start[KEY_LEN];
+	uint8_t start[KEY_LEN_2];
 	int r;
 
-	key_put(start, dir->id, after + 1);
+	key_2(start, KEY_DENTRY, dir->id, after + 1);
 	r = meta_cursor_open(dir->meta, start, 9, start, sizeof(start), &cursor);
 	if (r)
 		return r;
 	while (!(r = meta_cursor_next(cursor, &item))) {
 		struct dir_entry entry;
 
-		if (item.key_len != KEY_LEN || !value_is_entry(item.value, item.len)) {
+		if (item.key_len != KEY_LEN_2 || !value_is_entry(item.value, item.len)) {
 			r = -EUCLEAN;
 			break;
 		}

@@ -27,9 +27,10 @@
 struct meta;
 struct txn;
 
-#define DIR_NAME_MAX 255u
-#define DIR_SELF     1u /* cookies of "." and ".." */
-#define DIR_PARENT   2u
+#define DIR_NAME_MAX   255u
+#define DIR_VALUE_HEAD 9u /* inode, type: before the name */
+#define DIR_SELF       1u /* cookies of "." and ".." */
+#define DIR_PARENT     2u
 
 struct dir {
 	struct meta *meta;
@@ -53,6 +54,8 @@ struct dir_name {
 
 /* -ENAMETOOLONG, -ENOENT for an empty name. */
 int dir_name_init(struct dir_name *out, const char *text);
+/* May a folder hold it? What comes from a medium may be anything. */
+bool dir_name_valid(const char *name, size_t len);
 
 /* The first cookie of the group that the name belongs to, and the group's mask. */
 uint64_t dir_cookie(const struct dir *dir, const struct dir_name *name);

@@ -59,9 +59,12 @@ static void name_cut(struct edit *edit, uint64_t cookie, uint8_t *value, size_t 
 	dentry_put(edit, ROOT, cookie, value, 3);
 }
 
+/* Also with what no terminal should get, and no UTF-8. */
 static void name_slash(struct edit *edit, uint64_t cookie, uint8_t *value, size_t len)
 {
+	value[9] = '\033';
 	value[10] = '/';
+	value[11] = 0xff;
 	dentry_put(edit, ROOT, cookie, value, len);
 }
 

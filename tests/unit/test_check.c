@@ -33,6 +33,8 @@ static void note(void *arg, const struct check_problem *problem)
 	found->codes[problem->code] = true;
 	found->problems++;
 	assert_true(*problem->what && *problem->consequence);
+	for (const char *p = problem->what; *p; p++) /* names in it are escaped */
+		assert_true(*p >= ' ' && *p < 127);
 	snprintf(found->text + used, sizeof(found->text) - used, "  C%03d %s: %s\n", problem->code,
 		 problem->where, problem->what);
 }

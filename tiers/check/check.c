@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,7 @@ static bool report(struct check *check, enum check_code code, bool mendable, con
 bool check_report(struct check *check, enum check_code code, bool mendable, uint64_t object,
 		  const char *format, ...)
 {
-	char path[4096] = "";
+	char path[PATH_MAX] = "";
 	va_list args;
 	bool mend;
 
@@ -149,7 +150,7 @@ int check_mend_medium(struct check *check, int (*run)(struct check *check, void 
 
 static int lock_shared(struct check *check)
 {
-	char path[4096];
+	char path[PATH_MAX];
 
 	if (snprintf(path, sizeof(path), "%s/metadata.lock", check->config->meta_path) >=
 	    (int)sizeof(path))
@@ -289,7 +290,7 @@ static bool ram_holds(const struct check *check)
 	bool found = false;
 
 	for (unsigned i = 0; i < 2 && !found; i++) {
-		char path[4096];
+		char path[PATH_MAX];
 
 		snprintf(path, sizeof(path), "%s/%s", check->ram_dir, names[i]);
 		found = access(path, F_OK) == 0;

@@ -29,10 +29,10 @@
 struct check;
 struct meta;
 
-struct check_problem {
+struct check_problem { /* valid during the call that tells of it */
 	enum check_code code;
-	const char *where; /* path of a file, of a directory of the machine, or "" */
-	const char *what;
+	const char *where; /* path of a file, of a directory of the machine, or ""; any bytes */
+	const char *what;  /* names in it are escaped (tiers/escape.h) */
 	const char *consequence;
 	const char *repair; /* NULL: cannot be mended */
 };
@@ -55,7 +55,8 @@ struct check_result {
 };
 
 /* Tells of what keeps the pool from being read; then *out is NULL and 0 is returned. -EBUSY: it is
- * mounted and a repair was asked for. Other errors: cannot be looked at, with a line logged. */
+ * mounted and a repair was asked for. Other errors: cannot be looked at, with a line logged. The
+ * configuration and *result, which counts as it goes, stay the caller's until check_close(). */
 int check_open(struct check **out, const struct check_options *options,
 	       struct check_result *result);
 void check_close(struct check *check);
