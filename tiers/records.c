@@ -196,6 +196,39 @@ int segment_record_decode(const uint8_t *buf, size_t len, struct segment_record 
 	return 0;
 }
 
+enum { SYNCED_AT_KIND = 0, SYNCED_AT_OFF = 8, SYNCED_AT_BYTES = 16, SYNCED_CUT_LEN = 24 };
+
+size_t synced_record_encode(const struct synced_record *record, uint8_t *buf)
+{
+	put_le64(buf + SYNCED_AT_KIND, record->kind);
+	put_le64(buf + SYNCED_AT_OFF, record->off);
+	if (record->kind != SYNCED_WRITE) {
+		put_le64(buf + SYNCED_AT_BYTES, record->len);
+		return SYNCED_CUT_LEN;
+	}
+	memcpy(buf + SYNCED_AT_BYTES, record->bytes, record->len);
+	return SYNCED_AT_BYTES + record->len;
+}
+
+int synced_record_decode(const uint8_t *buf, size_t len, struct synced_record *out)
+{
+	uint64_t kind = len > SYNCED_AT_BYTES ? get_le64(buf + SYNCED_AT_KIND) : 0;
+
+	if (!kind || (kind != SYNCED_WRITE && len != SYNCED_CUT_LEN))
+		return -EUCLEAN;
+	if (kind > SYNCED_SIZE)
+		return -ENOTSUP;
+	*out = (struct synced_record){.kind = (enum synced_kind)kind,
+				      .off = get_le64(buf + SYNCED_AT_OFF)};
+	if (kind == SYNCED_WRITE) {
+		out->bytes = buf + SYNCED_AT_BYTES;
+		out->len = len - SYNCED_AT_BYTES;
+	} else {
+		out->len = get_le64(buf + SYNCED_AT_BYTES);
+	}
+	return 0;
+}
+
 void pool_counts_encode(const struct pool_counts *counts, uint8_t *buf)
 {
 	put_le64(buf, RECORD_VERSION);

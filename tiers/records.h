@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The values behind the keys of the data half: objects, extents, frames, segments. Bytes as in
- * terrace-format(5), METADATA KEYS. Pure; decoders take any bytes and answer -EUCLEAN to what is
- * not a record, -ENOTSUP to a newer version.
+ * The values behind the keys of the data half: objects, extents, frames, segments, synchronous
+ * writes. Bytes as in terrace-format(5), METADATA KEYS. Pure; decoders take any bytes and answer
+ * -EUCLEAN to what is not a record, -ENOTSUP to a newer version.
  */
 #ifndef TERRACE_TIERS_RECORDS_H
 #define TERRACE_TIERS_RECORDS_H
@@ -98,6 +98,18 @@ struct segment_record {
 /* Returns the length: the longer form, which older programs refuse, only where it is needed. */
 size_t segment_record_encode(const struct segment_record *record, uint8_t *buf);
 int segment_record_decode(const uint8_t *buf, size_t len, struct segment_record *out);
+
+/* A synchronous write that is in the store itself (tiers/synced.h), or a cut between such. */
+enum synced_kind { SYNCED_WRITE = 1, SYNCED_HOLE = 2, SYNCED_SIZE = 3 };
+struct synced_record {
+	enum synced_kind kind;
+	uint64_t off;	      /* SYNCED_SIZE: the size */
+	uint64_t len;	      /* of a write at least 1; SYNCED_SIZE: not used */
+	const uint8_t *bytes; /* SYNCED_WRITE: decoded, they are the value's */
+};
+#define RECORD_SYNCED_MAX(len) (24u + (len)) /* of a write of len bytes */
+size_t synced_record_encode(const struct synced_record *record, uint8_t *buf);
+int synced_record_decode(const uint8_t *buf, size_t len, struct synced_record *out);
 
 /* KEY_POOL "counts". */
 struct pool_counts {

@@ -8,13 +8,11 @@
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
-#define BYTES_MAX   (32u << 10)	 /* more at a time is better off in a frame */
-#define RECORDS_MAX 1024u	 /* of one object */
-#define VALUE_HEAD  16u		 /* kind(8) off(8), then the bytes, or len(8) */
+#define BYTES_MAX   (32u << 10) /* more at a time is better off in a frame */
+#define RECORDS_MAX 1024u	/* of one object */
+#define VALUE_MAX   RECORD_SYNCED_MAX(BYTES_MAX)
 #define RESCUE_MAX  (8u << 20)	 /* of one object */
 #define RESCUE_STEP (512u << 10) /* bytes a transaction */
-
-enum record_kind { RECORD_WRITE = 1, RECORD_PUNCH = 2, RECORD_SIZE = 3 };
 
 bool synced_any(const struct object *object)
 {
@@ -47,14 +45,18 @@ void synced_note(struct object *object, uint64_t off, uint64_t len)
 }
 
 static void put_record(struct txn *txn, struct object *object, uint64_t number,
-		       enum record_kind kind, uint64_t off, const void *bytes, size_t len)
+		       const struct synced_record *record)
 {
-	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + BYTES_MAX];
+	uint8_t key[KEY_LEN_2], value[VALUE_MAX];
 
-	put_le64(value, kind);
-	put_le64(value + 8, off);
-	memcpy(value + VALUE_HEAD, bytes, len);
-	txn_put(txn, key, key_2(key, KEY_SYNCED, object->id, number), value, VALUE_HEAD + len);
+	txn_put(txn, key, key_2(key, KEY_SYNCED, object->id, number), value,
+		synced_record_encode(record, value));
+}
+
+static void put_write(struct txn *txn, struct object *object, uint64_t number, uint64_t off,
+		      const uint8_t *bytes, uint64_t len)
+{
+	put_record(txn, object, number, &(struct synced_record){SYNCED_WRITE, off, len, bytes});
 }
 
 /* One pending range: what the log has of it now. Returns the number of records staged. */
@@ -68,8 +70,8 @@ static uint64_t stage_range(struct txn *txn, struct object *object, uint64_t num
 		uint64_t from = range->off > off ? range->off : off;
 		uint64_t to = range->off + range->len < end ? range->off + range->len : end;
 
-		put_record(txn, object, number++, RECORD_WRITE, from,
-			   range->data + (from - range->off), to - from);
+		put_write(txn, object, number++, from, range->data + (from - range->off),
+			  to - from);
 		if (to > *highest)
 			*highest = to;
 	}
@@ -133,8 +135,7 @@ static int rescue_step(struct object *object, uint64_t *from, uint64_t *number)
 		uint64_t len = range->off + range->len - off;
 
 		len = len < BYTES_MAX ? len : BYTES_MAX;
-		put_record(txn, object, next++, RECORD_WRITE, off, range->data + (off - range->off),
-			   len);
+		put_write(txn, object, next++, off, range->data + (off - range->off), len);
 		bytes += len;
 		*from = off + len;
 		if (*from == range->off + range->len)
@@ -238,13 +239,12 @@ void synced_stale(struct object *object)
 
 bool synced_mark(struct txn *txn, struct object *object, bool size, uint64_t off, uint64_t len)
 {
-	uint8_t bytes[8];
+	struct synced_record record = {
+		.kind = size ? SYNCED_SIZE : SYNCED_HOLE, .off = off, .len = len};
 
 	if (!synced_any(object))
 		return false;
-	put_le64(bytes, len);
-	put_record(txn, object, object->synced.next, size ? RECORD_SIZE : RECORD_PUNCH, off, bytes,
-		   sizeof(bytes));
+	put_record(txn, object, object->synced.next, &record);
 	return true;
 }
 
@@ -307,24 +307,20 @@ static bool in_log(const struct object *object, uint64_t off, uint64_t end)
 
 /* Takes what a record tells out of `left`, which newer records have not told. False: the log has
  * something else, so it is newer, or frames do. */
-static bool tell(const struct object *object, struct dirty_map *left, const uint8_t *value,
-		 size_t len)
+static bool tell(const struct object *object, struct dirty_map *left,
+		 const struct synced_record *record)
 {
-	const uint8_t *bytes = value + VALUE_HEAD;
-	uint64_t off, end;
+	uint64_t off = record->off, end = off + record->len;
 
-	if (len < VALUE_HEAD || get_le64(value) != RECORD_WRITE)
-		return false;
-	off = get_le64(value + 8);
-	end = off + (len - VALUE_HEAD);
-	if (!in_log(object, off, end))
+	if (record->kind != SYNCED_WRITE || !in_log(object, off, end))
 		return false;
 	for (struct dirty_range *range = dirty_find(left, off); range && range->off < end;
 	     range = dirty_next(range)) {
 		uint64_t from = range->off > off ? range->off : off;
 		uint64_t to = range->off + range->len < end ? range->off + range->len : end;
 
-		if (memcmp(range->data + (from - range->off), bytes + (from - off), to - from) != 0)
+		if (memcmp(range->data + (from - range->off), record->bytes + (from - off),
+			   to - from) != 0)
 			return false;
 	}
 	if (dirty_prepare(left) < 0)
@@ -333,48 +329,48 @@ static bool tell(const struct object *object, struct dirty_map *left, const uint
 	return true;
 }
 
+/* Its bytes are those of `value`. */
+static int get_record(struct pool *pool, uint64_t object, uint64_t number,
+		      uint8_t value[static VALUE_MAX], struct synced_record *out)
+{
+	uint8_t key[KEY_LEN_2];
+	size_t len;
+	int rc = meta_get(pool->meta, key, key_2(key, KEY_SYNCED, object, number), value, VALUE_MAX,
+			  &len);
+
+	return rc < 0 ? rc : synced_record_decode(value, len, out);
+}
+
 /* Newest first. Whatever is not plain (cuts, parts that are in frames by now) counts as not told:
  * then a flush deletes the records, as always. */
 static bool tell_all(const struct object *object, uint64_t *end)
 {
-	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + BYTES_MAX];
+	struct synced_record record;
+	uint8_t value[VALUE_MAX];
 	struct dirty_map left;
 	bool told;
 
 	dirty_init(&left);
 	told = dirty_copy(&object->dirty, &left) == 0;
 	for (uint64_t i = object->synced.next; told && i-- > object->synced.first;) {
-		size_t len;
-
-		told = meta_get(object->pool->meta, key, key_2(key, KEY_SYNCED, object->id, i),
-				value, sizeof(value), &len) == 0 &&
-		       tell(object, &left, value, len);
-		if (told && get_le64(value + 8) + len - VALUE_HEAD > *end)
-			*end = get_le64(value + 8) + len - VALUE_HEAD;
+		told = get_record(object->pool, object->id, i, value, &record) == 0 &&
+		       tell(object, &left, &record);
+		if (told && record.off + record.len > *end)
+			*end = record.off + record.len;
 	}
 	told = told && dirty_empty(&left);
 	dirty_release(&left, &no_sink);
 	return told;
 }
 
-static int replay_record(struct object *object, const uint8_t *value, size_t len)
+static int replay_record(struct object *object, const struct synced_record *record)
 {
-	uint64_t kind, off;
-
-	if (len < VALUE_HEAD)
-		return -EUCLEAN;
-	kind = get_le64(value);
-	off = get_le64(value + 8);
-	if (kind == RECORD_WRITE)
-		return object_write(object, value + VALUE_HEAD, len - VALUE_HEAD, off);
-	if (len != VALUE_HEAD + 8)
-		return -EUCLEAN;
-	if (kind == RECORD_PUNCH)
-		return object_punch(object, get_le64(value + VALUE_HEAD), off);
-	if (kind != RECORD_SIZE)
-		return -ENOTSUP;
+	if (record->kind == SYNCED_WRITE)
+		return object_write(object, record->bytes, record->len, record->off);
+	if (record->kind == SYNCED_HOLE)
+		return object_punch(object, record->len, record->off);
 	/* A cut never grows: what was cut may have been longer by writes that nobody had synced. */
-	return off < object_size(object) ? object_truncate(object, off) : 0;
+	return record->off < object_size(object) ? object_truncate(object, record->off) : 0;
 }
 
 /* Records of an object that is gone. */
@@ -397,9 +393,9 @@ static int delete_left(struct pool *pool, uint64_t id, uint64_t first, uint64_t 
 static int recover_object(struct pool *pool, uint64_t id, uint64_t first, uint64_t next,
 			  bool replay)
 {
-	uint8_t key[KEY_LEN_2], value[VALUE_HEAD + BYTES_MAX];
+	struct synced_record record;
+	uint8_t value[VALUE_MAX];
 	struct object *object;
-	size_t len;
 	int rc = object_get(pool, id, &object);
 
 	if (rc == -ENOENT)
@@ -407,10 +403,9 @@ static int recover_object(struct pool *pool, uint64_t id, uint64_t first, uint64
 	if (rc < 0)
 		return rc;
 	for (uint64_t i = first; replay && rc == 0 && i < next; i++) {
-		rc = meta_get(pool->meta, key, key_2(key, KEY_SYNCED, id, i), value, sizeof(value),
-			      &len);
+		rc = get_record(pool, id, i, value, &record);
 		if (rc == 0)
-			rc = replay_record(object, value, len);
+			rc = replay_record(object, &record);
 	}
 	pthread_rwlock_wrlock(&object->data_lock);
 	if (!synced_any(object)) { /* else synced_recall() has found them */
@@ -460,7 +455,7 @@ static int find_object(struct pool *pool, uint64_t *id, uint64_t last, uint64_t 
 		any = true;
 	}
 	meta_cursor_close(cursor);
-	return any && rc != -EUCLEAN ? 0 : rc;
+	return any && rc == -ENOENT ? 0 : rc; /* of a part of them nothing may be concluded */
 }
 
 int synced_recall(struct object *object)

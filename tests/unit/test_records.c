@@ -185,12 +185,46 @@ static void counts(void **state)
 	assert_int_equal(pool_counts_decode(buf, sizeof(buf), &out), -ENOTSUP);
 }
 
+/* terrace-format(5): kind, offset, then bytes or a length. */
+static void synced(void **state)
+{
+	static const struct synced_record in[] = {{SYNCED_WRITE, 7, 5, (const uint8_t *)"bytes"},
+						  {SYNCED_HOLE, 4096, 8192, NULL},
+						  {SYNCED_SIZE, 12, 0, NULL}};
+	uint8_t buf[RECORD_SYNCED_MAX(5)];
+	struct synced_record out;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		size_t len = synced_record_encode(&in[i], buf);
+
+		assert_int_equal(len, i ? 24 : 21);
+		assert_int_equal(get_le64(buf), i + 1);
+		assert_int_equal(get_le64(buf + 8), in[i].off);
+		assert_int_equal(synced_record_decode(buf, len, &out), 0);
+		assert_int_equal(out.kind, in[i].kind);
+		assert_int_equal(out.off, in[i].off);
+		assert_int_equal(out.len, in[i].len);
+		assert_int_equal(synced_record_decode(buf, i ? len - 1 : 16, &out), -EUCLEAN);
+		if (i)
+			assert_int_equal(synced_record_decode(buf, len + 1, &out), -EUCLEAN);
+		else
+			assert_memory_equal(out.bytes, "bytes", 5);
+	}
+	put_le64(buf, 4);
+	assert_int_equal(synced_record_decode(buf, 24, &out), -ENOTSUP);
+	put_le64(buf, 0);
+	assert_int_equal(synced_record_decode(buf, 24, &out), -EUCLEAN);
+	assert_int_equal(synced_record_decode(buf, 0, &out), -EUCLEAN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects),  cmocka_unit_test(extents),
 		cmocka_unit_test(frames),   cmocka_unit_test(longest_frame),
 		cmocka_unit_test(segments), cmocka_unit_test(counts),
+		cmocka_unit_test(synced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,13 +228,6 @@ struct synced_walk {
 	bool moving;	       /* a gap was found: all later ones move down */
 };
 
-static bool synced_readable(const struct meta_item *item)
-{
-	uint64_t kind = item->len >= 16 ? get_le64(item->value) : 0;
-
-	return kind == 1 ? item->len > 16 : (kind == 2 || kind == 3) && item->len == 24;
-}
-
 static int synced_begin(struct check *check, struct synced_walk *at, uint64_t id, uint64_t number)
 {
 	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
@@ -248,12 +241,13 @@ static int synced_begin(struct check *check, struct synced_walk *at, uint64_t id
 static int synced_step(struct check *check, struct synced_walk *at, const struct meta_item *item)
 {
 	uint64_t id = get_be64(item->key + 1), number = get_be64(item->key + KEY_LEN_1);
+	struct synced_record record;
 	uint8_t key[KEY_LEN_2];
 	int rc = at->object == id ? 0 : synced_begin(check, at, id, number);
 
 	if (rc < 0)
 		return rc;
-	if (!at->there || !synced_readable(item)) {
+	if (!at->there || synced_record_decode(item->value, item->len, &record) < 0) {
 		if (!check_report(check, at->there ? CHECK_SYNCED : CHECK_SYNCED_ALONE, true,
 				  at->there ? id : 0,
 				  at->there ? "synchronous write %llu cannot be read (object %llu)"
