@@ -10,7 +10,9 @@
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/paths.h"
+#include "fs/text.h"
 #include "tiers/damage.h"
+#include "tiers/lost.h"
 #include "tiers/pool.h"
 #include "tiers/replicate.h"
 #include "tiers/scrub.h"
@@ -84,20 +86,41 @@ int control_damaged(struct fs *fs, char **out)
 	return r;
 }
 
+struct lost_list {
+	const struct pool_config *config;
+	json_t *paths;
+};
+
+static int add_lost(void *arg, uint32_t tier, const char *path, bool went)
+{
+	struct lost_list *list = arg;
+
+	return json_array_append_new(list->paths,
+				     json_pack("{ss so sb}", "tier", list->config->tiers[tier].name,
+					       "path", json_name(path), "went", went));
+}
+
+static json_t *replicas_json(struct fs *fs)
+{
+	struct lost_list list = {.config = pool_config(fs->pool), .paths = json_array()};
+	struct copies_stats copies;
+
+	pool_copies(fs->pool, &copies);
+	lost_each(fs->pool, add_lost, &list);
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "missing_segments",
+			 number(copies.under), "missing_bytes", number(copies.under_bytes),
+			 "stuck_bytes", number(copies.stuck_bytes), "extra_bytes",
+			 number(copies.extra_bytes), "bad_frames", number(copies.bad), "fallbacks",
+			 number(copies.fallbacks), "copied_bytes", number(copies.copied_bytes),
+			 "lost_places", number(copies.lost_places), "lost", list.paths);
+}
+
 void control_damage_json(struct fs *fs, json_t *stats)
 {
 	struct scrub_status status;
-	struct copies_stats copies;
 
 	pool_scrub_status(fs->pool, &status);
-	pool_copies(fs->pool, &copies);
-	json_object_set_new(
-		stats, "replicas",
-		json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "missing_segments", number(copies.under),
-			  "missing_bytes", number(copies.under_bytes), "extra_bytes",
-			  number(copies.extra_bytes), "bad_frames", number(copies.bad), "fallbacks",
-			  number(copies.fallbacks), "copied_bytes", number(copies.copied_bytes),
-			  "lost_places", number(copies.lost_places)));
+	json_object_set_new(stats, "replicas", replicas_json(fs));
 	json_object_set_new(stats, "damaged", number(damage_count(fs->pool)));
 	json_object_set_new(stats, "scrub",
 			    json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "under_way",

@@ -128,10 +128,39 @@ static void print_copies(FILE *out, const json_t *stats)
 }
 
 /* What holds moves back, a line each; nothing when all goes well. */
+/* Directories that are not there, and what lies in too few. */
+static void print_replicas(FILE *out, const json_t *replicas, bool plain)
+{
+	uint64_t missing = number_of(replicas, "missing_bytes");
+	uint64_t stuck = number_of(replicas, "stuck_bytes");
+	char text[TEXT_CELL + 8];
+	const json_t *lost;
+	size_t i;
+
+	json_array_foreach(json_object_get(replicas, "lost"), i, lost)
+	{
+		fprintf(out, "%s: ", text_of(lost, "tier"));
+		print_name(out, text_of(lost, "path"));
+		fputs(json_is_true(json_object_get(lost, "went"))
+			      ? " is not there: mount its disk; if it was deleted, `terrace run` "
+				"makes it again\n"
+			      : " is not there: mount its disk, or take it out with `terrace "
+				"config remove`\n",
+		      out);
+	}
+	if (stuck)
+		fprintf(out,
+			"replicas: %s lie in too few directories, and there are no others: put "
+			"one back, or `terrace config add`\n",
+			text_size(stuck, plain, text));
+	if (missing > stuck)
+		fprintf(out, "replicas: %s lie in too few directories; `terrace run` copies them\n",
+			text_size(missing - stuck, plain, text));
+}
+
 static void print_notes(FILE *out, const json_t *stats, bool plain)
 {
 	const json_t *engine = json_object_get(stats, "engine"), *tier;
-	const json_t *copies = json_object_get(stats, "replicas");
 	uint64_t parked = number_of(engine, "parked");
 	char text[TEXT_CELL + 8];
 	size_t i;
@@ -149,13 +178,7 @@ static void print_notes(FILE *out, const json_t *stats, bool plain)
 			fprintf(out, "%s: the write budget of today is used up\n",
 				text_of(tier, "name"));
 	}
-	if (number_of(copies, "lost_places"))
-		fprintf(out,
-			"%llu directories are not there: mount their disks, or `terrace run`\n",
-			(unsigned long long)number_of(copies, "lost_places"));
-	if (number_of(copies, "missing_segments"))
-		fprintf(out, "replicas: %s lie in too few directories; `terrace run` copies them\n",
-			text_size(number_of(copies, "missing_bytes"), plain, text));
+	print_replicas(out, json_object_get(stats, "replicas"), plain);
 	if (number_of(stats, "damaged"))
 		fprintf(out, "damaged: %llu frames; `terrace damaged` lists the files\n",
 			(unsigned long long)number_of(stats, "damaged"));

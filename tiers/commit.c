@@ -438,7 +438,7 @@ static void give_segment(struct pool *pool, const struct freed *item)
 
 		file.place = (uint32_t)__builtin_ctzll(places);
 		one = tier_segment_remove(pool->tiers[item->tier].tier, file);
-		if (one < 0 && one != -ENOENT)
+		if (one < 0 && one != -ENOENT && one != -ENODEV)
 			rc = one;
 	}
 	if (rc < 0 || item->copy)

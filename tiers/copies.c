@@ -19,6 +19,11 @@ int copies_new(struct copies **out)
 	*out = copies;
 	if (!copies)
 		return -ENOMEM;
+	if (lost_new(&copies->lost) < 0) {
+		free(copies);
+		*out = NULL;
+		return -ENOMEM;
+	}
 	pthread_mutex_init(&copies->pass, NULL);
 	pthread_mutex_init(&copies->lock, NULL);
 	idmap_init(&copies->bad);
@@ -29,6 +34,7 @@ void copies_free(struct copies *copies)
 {
 	if (!copies)
 		return;
+	lost_free(copies->lost);
 	idmap_release(&copies->bad);
 	pthread_mutex_destroy(&copies->lock);
 	pthread_mutex_destroy(&copies->pass);
@@ -180,13 +186,13 @@ void pool_copies(struct pool *pool, struct copies_stats *out)
 	pool_tunables(pool, &tunables);
 	*out = (struct copies_stats){.fallbacks = copies->fallbacks,
 				     .copied_bytes = copies->copied};
-	for (uint32_t t = 1; t < pool->config.ntiers; t++)
-		out->lost_places += (unsigned)__builtin_popcountll(copies->lost[t]);
+	out->lost_places = lost_count(pool);
 	pthread_mutex_lock(&pool->commit_lock);
 	while ((segment = idmap_each(&pool->segments, &at))) {
 		uint64_t homes = homes_get(pool->homes, segment->id, segment->record.place);
 		unsigned have = (unsigned)__builtin_popcountll(homes);
 		uint64_t stored = segment_stored(segment);
+		const struct tier *tier = pool->tiers[segment->record.tier].tier;
 
 		if (segment->removing)
 			continue;
@@ -195,6 +201,8 @@ void pool_copies(struct pool *pool, struct copies_stats *out)
 			continue;
 		out->under++;
 		out->under_bytes += stored;
+		if (!(tier->present & ~tier->closed & ~homes))
+			out->stuck_bytes += stored;
 	}
 	pthread_mutex_unlock(&pool->commit_lock);
 	pthread_mutex_lock(&copies->lock);

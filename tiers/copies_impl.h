@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "tiers/lost.h"
 #include "tiers/pool_impl.h"
 #include "tiers/replicate.h"
 
@@ -14,10 +15,12 @@ struct copies {
 	pthread_mutex_t lock; /* a leaf; guards bad */
 	struct idmap bad;     /* frames with a bad copy; values mean nothing */
 	_Atomic uint64_t fallbacks, copied;
-	_Atomic uint64_t lost[CONFIG_TIERS_MAX]; /* bit per place: it is not there */
+	struct lost *lost; /* lost.h */
 	_Atomic uint64_t failed_ns[CONFIG_TIERS_MAX][TIER_PLACES_MAX];
 };
 
+/* A copy of the segment as it is now; false: it is not there, or about to go. */
+bool segment_look_up(struct pool *pool, uint64_t id, struct segment *out);
 /* Places that the segment should be in. */
 unsigned copies_wanted(struct pool *pool, const struct tunables *tunables, uint64_t segment,
 		       uint32_t tier);

@@ -21,6 +21,7 @@
 #include "tiers/config_keys.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
+#include "tiers/lost.h"
 #include "tiers/meta_copy.h"
 #include "tiers/pool_impl.h"
 
@@ -280,7 +281,8 @@ static int add_locked(struct pool *pool, uint32_t t, const char *path, char *mes
 	int rc = prepare_edit(pool, name, path, true, &edit, message, cap);
 
 	while (place < TIER_PLACES_MAX &&
-	       (tier_has_place(tier, place) || referred_to(pool, t, place)))
+	       (tier_has_place(tier, place) || referred_to(pool, t, place) ||
+		lost_keeps(pool, t, place)))
 		place++;
 	if (rc == 0 && place == TIER_PLACES_MAX)
 		rc = say(-EINVAL, message, cap, "tier %s has %u directories, which is the most",
@@ -436,18 +438,37 @@ static int remove_locked(struct pool *pool, uint32_t t, uint32_t place, char *me
 	return 0;
 }
 
+/* One that was missing when the pool was opened: only the configuration has it. */
+static int remove_missing_locked(struct pool *pool, uint32_t t, const char *path, char *message,
+				 size_t cap)
+{
+	struct edit edit;
+	bool changed;
+	int rc = prepare_edit(pool, pool->config.tiers[t].name, path, false, &edit, message, cap);
+
+	if (rc == 0)
+		rc = make_edit(&edit, &changed, message, cap);
+	free(edit.text);
+	if (rc == 0 && lost_forget(pool, t, path))
+		place_event(pool, (int)t, -1, path);
+	return rc;
+}
+
 int pool_place_remove(struct pool *pool, uint32_t t, const char *path, char *message, size_t cap)
 {
 	uint32_t tier, place;
+	bool missing;
 	int rc;
 
 	if (!t || t >= pool->config.ntiers)
 		return say(-EINVAL, message, cap, "no such tier of directories");
-	if (pool_place_find(pool, path, &tier, &place) < 0 || tier != t)
+	missing = lost_is_missing(pool, t, path);
+	if (!missing && (pool_place_find(pool, path, &tier, &place) < 0 || tier != t))
 		return say(-ENOENT, message, cap, "%s: is no directory of tier %s", path,
 			   pool->config.tiers[t].name);
 	config_edit_lock();
-	rc = remove_locked(pool, t, place, message, cap);
+	rc = missing ? remove_missing_locked(pool, t, path, message, cap)
+		     : remove_locked(pool, t, place, message, cap);
 	config_edit_unlock();
 	return rc;
 }
@@ -457,7 +478,7 @@ bool pool_places_match(struct pool *pool, uint32_t t, const struct config_tier *
 	struct tier *tier = t && t < pool->config.ntiers ? pool->tiers[t].tier : NULL;
 	uint32_t i;
 
-	if (!tier || count_places(tier) != config->npaths)
+	if (!tier || count_places(tier) + lost_without_place(pool, t) != config->npaths)
 		return false;
 	for (i = 0; i < tier->nplaces; i++) {
 		const char *path = tier_place_path(tier, i);

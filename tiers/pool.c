@@ -23,6 +23,7 @@
 #include "tiers/flush.h"
 #include "tiers/folder.h"
 #include "tiers/log.h"
+#include "tiers/lost.h"
 #include "tiers/pool_impl.h"
 #include "tiers/session.h"
 #include "tiers/ram_tier.h"
@@ -80,16 +81,30 @@ static int next_segment(void *arg, uint64_t *id)
 	return 0;
 }
 
+/* Where there are several copies, it opens without a directory that is not there. */
+static int open_directories(struct pool *pool, uint32_t t)
+{
+	const struct config_tier *config = &pool->config.tiers[t];
+	struct tier_dir_options options;
+	uint64_t missing = 0;
+	int rc;
+
+	pool_tier_options(&pool->config, t, &options);
+	if (config->replicas > 1)
+		options.missing = &missing;
+	rc = tier_dir_open(&pool->tiers[t].tier, &options);
+	for (; rc == 0 && missing; missing &= missing - 1)
+		rc = lost_missing(pool, t, config->paths[__builtin_ctzll(missing)]);
+	return rc;
+}
+
 static int open_tiers(struct pool *pool)
 {
 	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
 		const struct config_tier *config = &pool->config.tiers[t];
-		struct tier_dir_options options;
 		struct appender_options append;
-		int rc;
+		int rc = open_directories(pool, t);
 
-		pool_tier_options(&pool->config, t, &options);
-		rc = tier_dir_open(&pool->tiers[t].tier, &options);
 		if (rc < 0)
 			return rc;
 		append = (struct appender_options){.tier = pool->tiers[t].tier,

@@ -11,6 +11,7 @@
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
+#include "tiers/lost.h"
 #include "tiers/pool_impl.h"
 
 #define GAP_ALIGN  4096u
@@ -72,10 +73,12 @@ static int check_places(struct pool *pool)
 	while ((segment = idmap_each(&pool->segments, &at))) {
 		const struct segment_record *record = &segment->record;
 
+		lost_keep(pool, record->tier, record->homes);
 		if (pool->tiers[record->tier].tier->present & record->homes)
 			continue;
-		log_error("%s: directory %u of tier %s is missing, and data is in it: put its "
-			  "path back (`terrace evacuate` and `terrace config remove` take one out)",
+		log_error("%s: directory %u of tier %s is missing, and data is in it and nowhere "
+			  "else: mount its disk, or put its path back (`terrace evacuate` and "
+			  "`terrace config remove` take one out)",
 			  pool->config.file, record->place + 1,
 			  pool->config.tiers[record->tier].name);
 		return -ENOENT;

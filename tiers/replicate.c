@@ -10,24 +10,17 @@
 #include "tiers/replicate.h"
 
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tiers/clock.h"
 #include "tiers/copies_impl.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/engine/slow.h"
 #include "tiers/framestore.h"
-#include "tiers/log.h"
-#include "tiers/places.h"
-#include "tiers/tier_label.h"
+#include "tiers/lost.h"
 
 #define BAD_MAX	    65536u
 #define RUN_FRAMES  256u
@@ -80,8 +73,7 @@ static int list_ids(struct pass *pass)
 	return pass->ids ? 0 : -ENOMEM;
 }
 
-/* A copy of the segment as it is now. */
-static bool look_up(struct pool *pool, uint64_t id, struct segment *out)
+bool segment_look_up(struct pool *pool, uint64_t id, struct segment *out)
 {
 	struct segment *segment;
 	bool found;
@@ -93,161 +85,6 @@ static bool look_up(struct pool *pool, uint64_t id, struct segment *out)
 		*out = *segment;
 	pthread_mutex_unlock(&pool->commit_lock);
 	return found;
-}
-
-/* Directories ---------------------------------------------------------------------------------- */
-
-static bool label_is_there(const char *path)
-{
-	char name[PATH_MAX];
-
-	if (snprintf(name, sizeof(name), "%s/" TIER_LABEL_NAME, path) >= (int)sizeof(name))
-		return true;
-	return access(name, F_OK) == 0 || errno == EACCES || errno == ENOMEM;
-}
-
-static void tell_place(struct pool *pool, uint32_t t, const char *path, const char *what)
-{
-	struct event event = {.kind = EVENT_PLACE, .from = (int)t, .to = -1};
-
-	snprintf(event.text, sizeof(event.text), "%s", path);
-	events_add(pool->events, &event);
-	log_warning("tier %s: %s %s", pool->config.tiers[t].name, path, what);
-}
-
-/* Was it deleted, and not unmounted? Then it is where its parent is: on the medium it was on. */
-static bool was_deleted(struct pool *pool, uint32_t t, uint32_t place, const char *path)
-{
-	char *copy = strdup(path);
-	struct tier_space space = {0};
-	struct stat st;
-	bool same;
-
-	(void)tier_space(pool->tiers[t].tier, place, &space); /* its device is known all the same */
-	same = copy && stat(dirname(copy), &st) == 0 && st.st_dev == space.device;
-
-	if (same && stat(path, &st) == 0)
-		same = S_ISDIR(st.st_mode) && st.st_dev == space.device;
-	free(copy);
-	return same;
-}
-
-/* Makes it again, empty. All that it had was dropped before. */
-static int remake(struct pass *pass, uint32_t t, uint32_t place)
-{
-	struct pool *pool = pass->pool;
-	struct tier *tier = pool->tiers[t].tier;
-	char *path = strdup(tier_place_path(tier, place));
-	int rc = path ? 0 : -ENOMEM;
-
-	if (rc == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
-		rc = -errno;
-	if (rc == 0) {
-		tier_place_remove(tier, place);
-		rc = tier_place_add(tier, path, place);
-	}
-	if (rc == 0) {
-		pool->copies->lost[t] &= ~((uint64_t)1 << place);
-		pool_place_open(pool, t, place);
-		tell_place(pool, t, path, "had been deleted and has been made again");
-	} else if (path) {
-		log_error("tier %s: %s had been deleted and cannot be made again: %s", tier->name,
-			  path, strerror(-rc));
-	}
-	free(path);
-	return rc;
-}
-
-static void drop_all_in(struct pass *pass, uint32_t t, uint32_t place)
-{
-	struct segment segment;
-
-	for (size_t i = 0; i < pass->nids; i++)
-		if (look_up(pass->pool, pass->ids[i], &segment) && segment.record.tier == t)
-			homes_drop(pass->pool->homes, segment.id, place);
-}
-
-static void look_at_place(struct pass *pass, uint32_t t, uint32_t place, const char *path)
-{
-	struct pool *pool = pass->pool;
-	uint64_t bit = (uint64_t)1 << place;
-	bool there = label_is_there(path), was_lost = pool->copies->lost[t] & bit;
-
-	if (there && was_lost) {
-		pool->copies->lost[t] &= ~bit;
-		pool_place_open(pool, t, place);
-		tell_place(pool, t, path, "is there again");
-	}
-	if (there)
-		return;
-	if (!was_lost) {
-		pool->copies->lost[t] |= bit;
-		appender_place_close(pool->tiers[t].appender, place);
-		space_refresh(pool->space);
-		tell_place(pool, t, path,
-			   "is not there any more (no " TIER_LABEL_NAME
-			   "): nothing is written to it");
-	}
-	drop_all_in(pass, t, place);
-}
-
-static int each_seen(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk)
-{
-	(void)len;
-	(void)disk;
-	return idmap_put(arg, seg.id, arg);
-}
-
-/* Segments that were listed before, and have no file there now. */
-static int look_for_files(struct pass *pass, uint32_t t, uint32_t place)
-{
-	struct pool *pool = pass->pool;
-	struct segment segment;
-	struct idmap seen;
-	int rc;
-
-	idmap_init(&seen);
-	rc = tier_list(pool->tiers[t].tier, place, each_seen, &seen);
-	for (size_t i = 0; rc == 0 && i < pass->nids; i++)
-		if (!idmap_get(&seen, pass->ids[i]) && look_up(pool, pass->ids[i], &segment) &&
-		    segment.record.tier == t)
-			homes_drop(pool->homes, segment.id, place);
-	idmap_release(&seen);
-	return rc;
-}
-
-static void look_at_places(struct pass *pass)
-{
-	struct pool *pool = pass->pool;
-
-	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
-		struct tier *tier = pool->tiers[t].tier;
-
-		for (uint32_t place = 0; place < tier->nplaces; place++) {
-			const char *path = tier_place_path(tier, place);
-
-			if (!path)
-				continue;
-			look_at_place(pass, t, place, path);
-			if (pass->asked && !(pool->copies->lost[t] >> place & 1))
-				failed(pass, look_for_files(pass, t, place));
-		}
-	}
-}
-
-static void remake_places(struct pass *pass)
-{
-	struct pool *pool = pass->pool;
-
-	for (uint32_t t = 1; pass->asked && t < pool->config.ntiers; t++) {
-		for (uint64_t lost = pool->copies->lost[t]; lost; lost &= lost - 1) {
-			uint32_t place = (uint32_t)__builtin_ctzll(lost);
-			const char *path = tier_place_path(pool->tiers[t].tier, place);
-
-			if (path && was_deleted(pool, t, place, path))
-				failed(pass, remake(pass, t, place));
-		}
-	}
 }
 
 /* Records that follow -------------------------------------------------------------------------- */
@@ -556,7 +393,7 @@ static int replicate_one(struct pass *pass, uint64_t id)
 	unsigned want;
 	int to, rc = 0;
 
-	while (rc == 0 && look_up(pool, id, &segment)) {
+	while (rc == 0 && segment_look_up(pool, id, &segment)) {
 		homes = homes_get(pool->homes, id, segment.record.place);
 		want = copies_wanted(pool, &pass->tunables, id, segment.record.tier);
 		if ((unsigned)__builtin_popcountll(homes) >= want || !segment_stored(&segment) ||
@@ -583,7 +420,7 @@ static bool prepare(struct pass *pass)
 	for (size_t i = 0; i < pass->nids; i++) {
 		unsigned have, want;
 
-		if (!look_up(pool, pass->ids[i], &segment) || !segment_stored(&segment))
+		if (!segment_look_up(pool, pass->ids[i], &segment) || !segment_stored(&segment))
 			continue;
 		have = (unsigned)__builtin_popcountll(
 			homes_get(pool->homes, segment.id, segment.record.place));
@@ -658,10 +495,12 @@ static int run_pass(struct pass *pass)
 	if (rc < 0)
 		return rc;
 	pool_tunables(pass->pool, &pass->tunables);
-	look_at_places(pass);
+	lost_look(pass->pool, pass->ids, pass->nids);
+	if (pass->asked)
+		failed(pass, lost_files(pass->pool, pass->ids, pass->nids));
 	rc = record_homes(pass);
-	if (rc == 0)
-		remake_places(pass);
+	if (rc == 0 && pass->asked)
+		failed(pass, lost_remake(pass->pool));
 	if (rc == 0 && prepare(pass)) {
 		rc = settle(pass->pool);
 		for (size_t i = 0; rc == 0 && i < pass->nids; i++) {

@@ -40,6 +40,7 @@ void copies_bad(struct pool *pool, uint64_t frame, const struct frame_record *re
 struct copies_stats {
 	uint64_t under;	       /* segments in fewer places than they should be */
 	uint64_t under_bytes;  /* stored in them */
+	uint64_t stuck_bytes;  /* ... for which there is no other directory */
 	uint64_t extra_bytes;  /* stored in copies beyond the first */
 	uint64_t bad;	       /* frames that wait to be mended */
 	uint64_t fallbacks;    /* reads that another place had to answer; since the mount */

@@ -309,18 +309,20 @@ out:
 
 /*
  * Where the copies of a segment that lies in `first` go: where most is free, and rather on a medium
- * that has none yet. With the lock.
+ * that has none yet; among equals the next one, so that all get as many. With the lock.
  */
 static uint64_t places_choose_locked(struct appender *appender, const struct tier_space *spaces,
 				     uint32_t first, size_t len, unsigned copies)
 {
 	uint64_t chosen = (uint64_t)1 << first, now = copies > 1 ? clock_mono_ns() : 0;
+	uint32_t nplaces = appender->options.tier->nplaces;
 
 	while (copies-- > 1) {
 		int best = -1;
 		bool best_apart = false;
 
-		for (uint32_t i = 0; i < TIER_PLACES_MAX; i++) {
+		for (uint32_t after = 1; after < nplaces; after++) {
+			uint32_t i = (first + after) % nplaces;
 			bool apart = true;
 
 			if (chosen >> i & 1 || !place_usable(appender, i) ||

@@ -138,6 +138,11 @@ int tier_place_add(struct tier *tier, const char *path, uint32_t place)
 	return error;
 }
 
+int tier_place_return(struct tier *tier, const char *path, uint32_t *place)
+{
+	return tier->ops->place_return(tier, path, place);
+}
+
 int tier_place_remove(struct tier *tier, uint32_t place)
 {
 	int error;

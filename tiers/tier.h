@@ -71,6 +71,7 @@ struct tier_ops {
 		    void *arg);
 	int (*space)(struct tier *tier, uint32_t place, struct tier_space *out);
 	int (*place_add)(struct tier *tier, const char *path, uint32_t place);
+	int (*place_return)(struct tier *tier, const char *path, uint32_t *place);
 	int (*place_remove)(struct tier *tier, uint32_t place);
 	const char *(*place_path)(struct tier *tier, uint32_t place);
 };
@@ -106,6 +107,12 @@ void tier_place_announce(struct tier *tier, uint32_t place);
  * the medium cannot. What was made is taken back on error.
  */
 int tier_place_add(struct tier *tier, const char *path, uint32_t place);
+/*
+ * Takes a directory into use, closed, that was a place of this tier before, with what is in it; its
+ * label says which. -EEXIST that one is in use, -ENOTUNIQ it is another pool's or tier's, -ENODATA
+ * no label, -ENOENT.
+ */
+int tier_place_return(struct tier *tier, const char *path, uint32_t *place);
 /* Takes a place out of use and removes its label and its empty folders. The caller answers for its
  * being closed and empty. An error says what could not be removed; the place is gone all the same.
  */
@@ -155,6 +162,8 @@ struct tier_dir_options {
 	uint32_t tier_id;	  /* stored in the label; 0..63 */
 	const char *const *paths; /* one place each; must exist */
 	uint32_t npaths;
+	/* Bit per path that is not there and left out, as long as others are; NULL: all must be. */
+	uint64_t *missing;
 	uint64_t quota_bytes;	/* for all places together; 0 = the media */
 	uint32_t quota_percent; /* 1..99: of the media that the places are on; then quota_bytes is 0
 				 */

@@ -385,16 +385,44 @@ static int place_open(struct dir_tier *dir, uint32_t index, const char *path)
 	return error;
 }
 
-/* Which place each path is: from their labels. */
+/* The directory is not there, or what it is on. */
+static bool is_gone(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -ENODATA || error == -ENODEV ||
+	       error == -ENXIO || error == -ESTALE || error == -EIO;
+}
+
+/* Paths that may be left out, and must be; not if none would be left. */
+static uint64_t places_missing(const struct tier_dir_options *options)
+{
+	uint64_t missing = 0;
+	struct tier_label label;
+	uint32_t i;
+
+	for (i = 0; options->missing && i < options->npaths; i++)
+		if (is_gone(tier_label_look(options->paths[i], options->pool_uuid, options->tier_id,
+					    &label)))
+			missing |= (uint64_t)1 << i;
+	return (uint32_t)__builtin_popcountll(missing) < options->npaths ? missing : 0;
+}
+
+/* Which place each path is: from their labels. UINT32_MAX: it is missing. */
 static int places_find(const struct tier_dir_options *options, uint32_t *indexes)
 {
+	uint64_t missing = places_missing(options);
 	uint32_t i, k;
 
+	if (options->missing)
+		*options->missing = missing;
 	for (i = 0; i < options->npaths; i++) {
 		struct tier_label label;
-		int error = tier_label_check(options->paths[i], options->pool_uuid,
-					     options->tier_id, &label);
+		int error;
 
+		indexes[i] = UINT32_MAX;
+		if (missing >> i & 1)
+			continue;
+		error = tier_label_check(options->paths[i], options->pool_uuid, options->tier_id,
+					 &label);
 		if (error)
 			return error;
 		indexes[i] = label.place;
@@ -411,6 +439,7 @@ static int places_find(const struct tier_dir_options *options, uint32_t *indexes
 }
 
 static int dir_place_add(struct tier *tier, const char *path, uint32_t index);
+static int dir_place_return(struct tier *tier, const char *path, uint32_t *index);
 static int dir_place_remove(struct tier *tier, uint32_t index);
 
 static const struct tier_ops dir_ops = {
@@ -425,6 +454,7 @@ static const struct tier_ops dir_ops = {
 	.list = dir_list,
 	.space = dir_space,
 	.place_add = dir_place_add,
+	.place_return = dir_place_return,
 	.place_remove = dir_place_remove,
 	.place_path = dir_place_path,
 };
@@ -469,7 +499,8 @@ int tier_dir_open(struct tier **out, const struct tier_dir_options *options)
 	if (!error)
 		error = bulkio_new(&dir->bulk);
 	for (i = 0; i < options->npaths && !error; i++)
-		error = place_open(dir, indexes[i], options->paths[i]);
+		if (indexes[i] != UINT32_MAX)
+			error = place_open(dir, indexes[i], options->paths[i]);
 	if (error) {
 		dir_close(&dir->base);
 		return error;
@@ -592,6 +623,32 @@ static int dir_place_add(struct tier *tier, const char *path, uint32_t index)
 	}
 	if (!error)
 		quota_update(dir);
+	pthread_mutex_unlock(&dir->places_lock);
+	return error;
+}
+
+static int dir_place_return(struct tier *tier, const char *path, uint32_t *index)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct tier_label label;
+	uint64_t bit;
+	int error;
+
+	pthread_mutex_lock(&dir->places_lock);
+	error = tier_label_look(path, dir->pool_uuid, dir->tier_id, &label);
+	if (!error && tier_has_place(tier, label.place))
+		error = -EEXIST;
+	if (error)
+		goto out;
+	bit = (uint64_t)1 << label.place;
+	atomic_fetch_or(&tier->closed, bit);
+	error = place_open(dir, label.place, path);
+	if (error)
+		atomic_fetch_and(&tier->closed, ~bit);
+	else
+		quota_update(dir);
+	*index = label.place;
+out:
 	pthread_mutex_unlock(&dir->places_lock);
 	return error;
 }

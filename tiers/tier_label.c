@@ -239,6 +239,17 @@ int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_i
 	return -ENOTUNIQ;
 }
 
+int tier_label_look(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
+		    struct tier_label *out)
+{
+	int error = label_load(path, out);
+
+	if (!error && (memcmp(out->pool_uuid, pool_uuid, sizeof(out->pool_uuid)) != 0 ||
+		       out->tier_id != tier_id || out->place >= TIER_PLACES_MAX))
+		error = -ENOTUNIQ;
+	return error;
+}
+
 int tier_label_free(const char *path, const uint8_t *pool_uuid, uint32_t tier_id)
 {
 	struct tier_label label;

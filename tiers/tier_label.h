@@ -37,6 +37,9 @@ int tier_label_absent(const char *path);
 /* As tier_label_read(), and it is that of a place of this pool and tier; else -ENOTUNIQ. */
 int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
 		     struct tier_label *out);
+/* The same without a word. */
+int tier_label_look(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
+		    struct tier_label *out);
 /* As tier_label_absent(), but what is left of a place of this same pool and tier does not count. */
 int tier_label_free(const char *path, const uint8_t *pool_uuid, uint32_t tier_id);
 

@@ -19,7 +19,7 @@ mirrored() {
 		fail "not in two directories: $(cat "$T/out")"
 }
 compare() {
-	diff -r --no-dereference /usr/include/linux "$M/linux" >"$T/out" 2>&1 || fail "the tree: $(head -3 "$T/out")"
+	diff -r --no-dereference /usr/include/linux/netfilter "$M/linux" >"$T/out" 2>&1 || fail "the tree: $(head -3 "$T/out")"
 	cmp "$T/content" "$M/big" || fail "$1"
 }
 
@@ -27,9 +27,9 @@ mkdir -p "$T/d1" "$T/d2" "$T/d3"
 pool_new "ram:path=$RAM,size=64M" "ssd:path=$T/ssd,codec=lz4" \
 	"hdd:path=$T/d1,path=$T/d2,path=$T/d3,codec=zstd:3,replicas=2"
 pool_mount
-head -c 6M /dev/urandom >"$T/content"
+head -c 3M /dev/urandom >"$T/content"
 cp "$T/content" "$M/big"
-cp -a /usr/include/linux "$M/"
+cp -a /usr/include/linux/netfilter "$M/linux"
 terrace demote --to hdd "$M" >/dev/null
 terrace sync "$M"
 full || fail "$(stats .replicas)"
@@ -46,7 +46,7 @@ for path in pathlib.Path(sys.argv[1], "segments").rglob("*.seg"):
     data = bytearray(path.read_bytes())
     where = data.find(content[:64])
     if where >= 0:
-        for at in range(where, len(data), 3 << 20):
+        for at in range(where, len(data), 1 << 20):
             data[at + 100] ^= 1
         path.write_bytes(data)
         break
@@ -74,7 +74,7 @@ for d in d1 d2 d3; do
 	reader=$!
 	touch "$T/go"
 	rm -rf "${T:?}/$d"
-	for i in 1 2 3 4; do
+	for i in 1 2; do
 		cp "$T/content" "$M/copy$i"
 		terrace demote --to hdd "$M/copy$i" >/dev/null || fail "a write failed while $d was gone"
 		sync "$M/copy$i"
@@ -88,7 +88,7 @@ for d in d1 d2 d3; do
 	[ -e "$T/$d/terrace.tier" ] || fail "$d was not made again"
 	terrace sync "$M"
 	mirrored d1 d2 d3
-	for i in 1 2 3 4; do cmp "$T/content" "$M/copy$i"; done
+	for i in 1 2; do cmp "$T/content" "$M/copy$i"; done
 	rm "$M"/copy*
 	terrace sync "$M"
 done

@@ -386,6 +386,14 @@ static int power_place_add(struct tier *tier, const char *path, uint32_t place)
 	return 0;
 }
 
+static int power_place_return(struct tier *tier, const char *path, uint32_t *place)
+{
+	(void)tier;
+	(void)path;
+	(void)place;
+	return -ENODEV;
+}
+
 static int power_place_remove(struct tier *tier, uint32_t place)
 {
 	(void)tier;
@@ -412,6 +420,7 @@ static const struct tier_ops power_ops = {
 	.list = power_list,
 	.space = power_space,
 	.place_add = power_place_add,
+	.place_return = power_place_return,
 	.place_remove = power_place_remove,
 	.place_path = power_place_path,
 };

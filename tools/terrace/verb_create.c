@@ -140,6 +140,21 @@ static enum exit_code make_pool(struct pool_config *config, const char *file)
 	return error ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* A pool may have fewer for a while, when disks fail; a new one is better told. */
+static enum exit_code check_copies(const struct pool_config *config)
+{
+	for (uint32_t i = 0; i < config->ntiers; i++) {
+		const struct config_tier *tier = &config->tiers[i];
+
+		if (tier->kind == TIER_KIND_DIR && tier->replicas > tier->npaths)
+			return complain(EXIT_USAGE,
+					"tier %s: replicas=%u needs %u directories, and there "
+					"are %u; add path=/some/folder on other disks",
+					tier->name, tier->replicas, tier->replicas, tier->npaths);
+	}
+	return EXIT_DONE;
+}
+
 static enum exit_code take_tiers(struct pool_config *config, const struct options *options)
 {
 	char message[512];
@@ -159,7 +174,7 @@ static enum exit_code take_tiers(struct pool_config *config, const struct option
 	}
 	if (config_finish(config, message, sizeof(message)))
 		return complain(EXIT_USAGE, "%s", message);
-	return EXIT_DONE;
+	return check_copies(config);
 }
 
 static json_t *describe(const struct pool_config *config, const char *file, bool dry)

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tiers/lost.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tiers/copies_impl.h"
+#include "tiers/engine/engine_impl.h"
+#include "tiers/framestore.h"
+#include "tiers/log.h"
+#include "tiers/places.h"
+#include "tiers/tier_label.h"
+
+struct missing { /* a directory without a place */
+	struct missing *next;
+	uint32_t tier;
+	char path[];
+};
+
+struct lost {
+	_Atomic uint64_t gone[CONFIG_TIERS_MAX]; /* bit per place whose directory went */
+	_Atomic uint64_t kept[CONFIG_TIERS_MAX]; /* ... that missing directories may have */
+	pthread_mutex_t lock;			 /* a leaf; guards missing */
+	struct missing *missing;
+};
+
+int lost_new(struct lost **out)
+{
+	*out = calloc(1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	pthread_mutex_init(&(*out)->lock, NULL);
+	return 0;
+}
+
+void lost_free(struct lost *lost)
+{
+	struct missing *missing;
+
+	if (!lost)
+		return;
+	while ((missing = lost->missing)) {
+		lost->missing = missing->next;
+		free(missing);
+	}
+	pthread_mutex_destroy(&lost->lock);
+	free(lost);
+}
+
+/* Missing since the pool was opened ------------------------------------------------------------ */
+
+int lost_missing(struct pool *pool, uint32_t t, const char *path)
+{
+	struct lost *lost = pool->copies->lost;
+	struct missing *missing = malloc(sizeof(*missing) + strlen(path) + 1);
+	const char *name = pool->config.tiers[t].name;
+
+	if (!missing)
+		return -ENOMEM;
+	missing->tier = t;
+	strcpy(missing->path, path);
+	pthread_mutex_lock(&lost->lock);
+	missing->next = lost->missing;
+	lost->missing = missing;
+	pthread_mutex_unlock(&lost->lock);
+	log_warning("tier %s: %s is not there; the pool is opened without it, since the others "
+		    "have copies: mount its disk, or take it out with `terrace config remove %s "
+		    "%s`; `terrace run` copies to what is there",
+		    name, path, name, path);
+	return 0;
+}
+
+void lost_keep(struct pool *pool, uint32_t t, uint64_t places)
+{
+	pool->copies->lost->kept[t] |= places;
+}
+
+unsigned lost_without_place(struct pool *pool, uint32_t t)
+{
+	struct lost *lost = pool->copies->lost;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&lost->lock);
+	for (const struct missing *missing = lost->missing; missing; missing = missing->next)
+		n += missing->tier == t;
+	pthread_mutex_unlock(&lost->lock);
+	return n;
+}
+
+bool lost_is_missing(struct pool *pool, uint32_t t, const char *path)
+{
+	struct lost *lost = pool->copies->lost;
+	const struct missing *missing;
+
+	pthread_mutex_lock(&lost->lock);
+	missing = lost->missing;
+	while (missing && (missing->tier != t || strcmp(missing->path, path) != 0))
+		missing = missing->next;
+	pthread_mutex_unlock(&lost->lock);
+	return missing;
+}
+
+bool lost_keeps(struct pool *pool, uint32_t t, uint32_t place)
+{
+	return lost_without_place(pool, t) && pool->copies->lost->kept[t] >> place & 1;
+}
+
+bool lost_forget(struct pool *pool, uint32_t t, const char *path)
+{
+	struct lost *lost = pool->copies->lost;
+	struct missing **at, *found;
+
+	pthread_mutex_lock(&lost->lock);
+	at = &lost->missing;
+	while (*at && ((*at)->tier != t || strcmp((*at)->path, path) != 0))
+		at = &(*at)->next;
+	found = *at;
+	if (found)
+		*at = found->next;
+	pthread_mutex_unlock(&lost->lock);
+	free(found);
+	return found;
+}
+
+/* What there is to tell ------------------------------------------------------------------------ */
+
+unsigned lost_count(struct pool *pool)
+{
+	unsigned n = 0;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++)
+		n += (unsigned)__builtin_popcountll(pool->copies->lost->gone[t]) +
+		     lost_without_place(pool, t);
+	return n;
+}
+
+/* Number `index` of those without a place, or NULL; the caller frees it. */
+static char *missing_path(struct pool *pool, size_t index, uint32_t *t)
+{
+	struct lost *lost = pool->copies->lost;
+	struct missing *missing;
+	char *path = NULL;
+
+	pthread_mutex_lock(&lost->lock);
+	missing = lost->missing;
+	while (missing && index--)
+		missing = missing->next;
+	if (missing) {
+		*t = missing->tier;
+		path = strdup(missing->path);
+	}
+	pthread_mutex_unlock(&lost->lock);
+	return path;
+}
+
+int lost_each(struct pool *pool, int (*each)(void *arg, uint32_t tier, const char *path, bool went),
+	      void *arg)
+{
+	uint32_t t;
+	char *path;
+	int rc = 0;
+
+	for (t = 1; t < pool->config.ntiers; t++) {
+		uint64_t gone = pool->copies->lost->gone[t];
+
+		for (; rc == 0 && gone; gone &= gone - 1) {
+			const char *was = tier_place_path(pool->tiers[t].tier,
+							  (uint32_t)__builtin_ctzll(gone));
+
+			rc = was ? each(arg, t, was, true) : 0;
+		}
+	}
+	for (size_t i = 0; rc == 0 && (path = missing_path(pool, i, &t)); i++) {
+		rc = each(arg, t, path, false);
+		free(path);
+	}
+	return rc;
+}
+
+static void tell(struct pool *pool, uint32_t t, const char *path, const char *what)
+{
+	struct event event = {.kind = EVENT_PLACE, .from = (int)t, .to = -1};
+
+	snprintf(event.text, sizeof(event.text), "%s", path);
+	events_add(pool->events, &event);
+	log_warning("tier %s: %s %s", pool->config.tiers[t].name, path, what);
+}
+
+/* Back again ----------------------------------------------------------------------------------- */
+
+struct sweep {
+	struct pool *pool;
+	uint32_t tier;
+};
+
+/* A file that no record counts as a copy goes when that is durable, as after a crash. */
+static int each_left(void *arg, struct tier_segment file, uint64_t len, uint64_t disk)
+{
+	const struct sweep *sweep = arg;
+	struct pool *pool = sweep->pool;
+	struct segment segment;
+	bool known = segment_look_up(pool, file.id, &segment);
+
+	(void)len;
+	(void)disk;
+	if (known && segment_in_place(pool->homes, &segment, sweep->tier, file.place))
+		return 0;
+	/* Not in any record yet. */
+	if (!known &&
+	    (homes_has(pool->homes, file.id) || frame_builds_in(pool, sweep->tier, file.id)))
+		return 0;
+	pthread_mutex_lock(&pool->commit_lock);
+	freed_push(&pool->freed, &(struct freed){.seq = meta_seq(pool->meta),
+						 .segment = file,
+						 .tier = sweep->tier,
+						 .places = (uint64_t)1 << file.place,
+						 .copy = true});
+	pthread_mutex_unlock(&pool->commit_lock);
+	return 0;
+}
+
+static void use_again(struct pool *pool, uint32_t t, uint32_t place, const char *path)
+{
+	struct sweep sweep = {pool, t};
+
+	(void)tier_list(pool->tiers[t].tier, place, each_left, &sweep);
+	pool_place_open(pool, t, place);
+	tell(pool, t, path, "is there again");
+}
+
+static void look_for_missing(struct pool *pool)
+{
+	uint32_t t, place;
+	char *path;
+
+	for (size_t i = 0; (path = missing_path(pool, i, &t)); i++) {
+		if (tier_place_return(pool->tiers[t].tier, path, &place) == 0 &&
+		    lost_forget(pool, t, path)) {
+			use_again(pool, t, place, path);
+			i--; /* the next one has its number now */
+		}
+		free(path);
+	}
+}
+
+/* Looking -------------------------------------------------------------------------------------- */
+
+/* One that was not there must show whose it is. */
+static bool is_there(struct pool *pool, uint32_t t, uint32_t place, const char *path, bool was_lost)
+{
+	struct tier_label label;
+	char name[PATH_MAX];
+
+	if (was_lost)
+		return tier_label_look(path, pool->config.uuid, t, &label) == 0 &&
+		       label.place == place;
+	if (snprintf(name, sizeof(name), "%s/" TIER_LABEL_NAME, path) >= (int)sizeof(name))
+		return true;
+	return access(name, F_OK) == 0 || errno == EACCES || errno == ENOMEM;
+}
+
+static void drop_all_in(struct pool *pool, uint32_t t, uint32_t place, const uint64_t *ids,
+			size_t n)
+{
+	struct segment segment;
+
+	for (size_t i = 0; i < n; i++)
+		if (segment_look_up(pool, ids[i], &segment) && segment.record.tier == t)
+			homes_drop(pool->homes, segment.id, place);
+}
+
+static void look_at(struct pool *pool, uint32_t t, uint32_t place, const uint64_t *ids, size_t n)
+{
+	const char *path = tier_place_path(pool->tiers[t].tier, place);
+	_Atomic uint64_t *gone = &pool->copies->lost->gone[t];
+	uint64_t bit = (uint64_t)1 << place;
+	bool was_lost = *gone & bit, there;
+
+	if (!path) { /* taken out meanwhile */
+		*gone &= ~bit;
+		return;
+	}
+	there = is_there(pool, t, place, path, was_lost);
+	if (there && was_lost) {
+		*gone &= ~bit;
+		use_again(pool, t, place, path);
+	}
+	if (there)
+		return;
+	if (!was_lost) {
+		*gone |= bit;
+		appender_place_close(pool->tiers[t].appender, place);
+		space_refresh(pool->space);
+		tell(pool, t, path,
+		     "is not there any more (no " TIER_LABEL_NAME "): nothing is written to it");
+	}
+	drop_all_in(pool, t, place, ids, n);
+}
+
+void lost_look(struct pool *pool, const uint64_t *ids, size_t n)
+{
+	look_for_missing(pool);
+	for (uint32_t t = 1; t < pool->config.ntiers; t++)
+		for (uint32_t place = 0; place < pool->tiers[t].tier->nplaces; place++)
+			look_at(pool, t, place, ids, n);
+}
+
+static int each_seen(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk)
+{
+	(void)len;
+	(void)disk;
+	return idmap_put(arg, seg.id, arg);
+}
+
+/* Segments that were listed before, and have no file there now. */
+static int look_for_files(struct pool *pool, uint32_t t, uint32_t place, const uint64_t *ids,
+			  size_t n)
+{
+	struct segment segment;
+	struct idmap seen;
+	int rc;
+
+	idmap_init(&seen);
+	rc = tier_list(pool->tiers[t].tier, place, each_seen, &seen);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (!idmap_get(&seen, ids[i]) && segment_look_up(pool, ids[i], &segment) &&
+		    segment.record.tier == t)
+			homes_drop(pool->homes, segment.id, place);
+	idmap_release(&seen);
+	return rc;
+}
+
+int lost_files(struct pool *pool, const uint64_t *ids, size_t n)
+{
+	int first = 0;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		const struct tier *tier = pool->tiers[t].tier;
+		uint64_t there = tier->present & ~pool->copies->lost->gone[t];
+
+		for (; there; there &= there - 1) {
+			int rc = look_for_files(pool, t, (uint32_t)__builtin_ctzll(there), ids, n);
+
+			first = first ? first : rc;
+		}
+	}
+	return first;
+}
+
+/* Making again --------------------------------------------------------------------------------- */
+
+/* Was it deleted, and not unmounted? Then it is where its parent is: on the medium it was on. */
+static bool was_deleted(struct pool *pool, uint32_t t, uint32_t place, const char *path)
+{
+	char *copy = strdup(path);
+	struct tier_space space = {0};
+	struct stat st;
+	bool same;
+
+	(void)tier_space(pool->tiers[t].tier, place, &space); /* its device is known all the same */
+	same = copy && stat(dirname(copy), &st) == 0 && st.st_dev == space.device;
+	if (stat(path, &st) == 0) /* a disk's root is not where its parent is */
+		same = S_ISDIR(st.st_mode) && st.st_dev == space.device;
+	free(copy);
+	return same;
+}
+
+static int remake(struct pool *pool, uint32_t t, uint32_t place)
+{
+	struct tier *tier = pool->tiers[t].tier;
+	char *path = strdup(tier_place_path(tier, place));
+	int rc = path ? 0 : -ENOMEM;
+
+	if (rc == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
+		rc = -errno;
+	if (rc == 0) {
+		tier_place_remove(tier, place);
+		rc = tier_place_add(tier, path, place);
+	}
+	if (rc == 0) {
+		pool->copies->lost->gone[t] &= ~((uint64_t)1 << place);
+		pool_place_open(pool, t, place);
+		tell(pool, t, path, "had been deleted and has been made again");
+	} else if (path) {
+		log_error("tier %s: %s had been deleted and cannot be made again: %s", tier->name,
+			  path, strerror(-rc));
+	}
+	free(path);
+	return rc;
+}
+
+int lost_remake(struct pool *pool)
+{
+	int first = 0;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
+		for (uint64_t gone = pool->copies->lost->gone[t]; gone; gone &= gone - 1) {
+			uint32_t place = (uint32_t)__builtin_ctzll(gone);
+			const char *path = tier_place_path(pool->tiers[t].tier, place);
+			int rc = 0;
+
+			if (path && was_deleted(pool, t, place, path))
+				rc = remake(pool, t, place);
+			first = first ? first : rc;
+		}
+	}
+	return first;
+}
