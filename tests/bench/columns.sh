@@ -44,7 +44,7 @@ mergerfs_off() {
 }
 
 floor_on() {
-	"$HELPERS/floor" "$D" 2>"$T/floor.log" &
+	"$HELPERS/floor" "$D" $((mb + 256)) 2>"$T/floor.log" &
 	DAEMON=$!
 	until_mounted "$D" "$T/floor.log"
 }
