@@ -18,8 +18,12 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
+#include "fs/fuse_uring.h"
+#include "tiers/log.h"
+
 /* Newer than Debian 12's header. */
 #define INIT_DIRECT_IO_ALLOW_MMAP (1ull << 36)
+#define INIT_OVER_IO_URING	  (1ull << 41)
 #define INIT_WANTED		  (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | INIT_DIRECT_IO_ALLOW_MMAP)
 
 static struct {
@@ -27,6 +31,9 @@ static struct {
 	void *arg;
 	uint64_t offered;	 /* flags of the kernel's INIT */
 	_Atomic uint64_t unique; /* of it; 0 when answered */
+	struct fuse_session *session;
+	bool rings; /* wanted */
+	_Atomic(struct uring *) uring;
 } init;
 
 static _Thread_local bool kill_flag;
@@ -74,22 +81,43 @@ static bool kills(uint32_t opcode, const uint8_t *body, size_t len)
 	}
 }
 
-static ssize_t wire_read(int fd, void *buf, size_t cap, void *data)
+void wire_note(const void *request, size_t len)
 {
 	struct fuse_in_header head;
-	const uint8_t *body = (const uint8_t *)buf + sizeof(head);
+	const uint8_t *body = (const uint8_t *)request + sizeof(head);
+
+	memcpy(&head, request, sizeof(head));
+	if (head.opcode == FUSE_INIT)
+		note_init(&head, body, len - sizeof(head));
+	else
+		kill_flag = kills(head.opcode, body, len - sizeof(head));
+}
+
+static ssize_t wire_read(int fd, void *buf, size_t cap, void *data)
+{
 	ssize_t n = read(fd, buf, cap);
 
 	(void)data;
 	kill_flag = false;
-	if (n < (ssize_t)sizeof(head))
-		return n;
-	memcpy(&head, buf, sizeof(head));
-	if (head.opcode == FUSE_INIT)
-		note_init(&head, body, (size_t)n - sizeof(head));
-	else
-		kill_flag = kills(head.opcode, body, (size_t)n - sizeof(head));
+	if (n >= (ssize_t)sizeof(struct fuse_in_header))
+		wire_note(buf, (size_t)n);
 	return n;
+}
+
+/* Before the kernel is told that there are rings, there must be. */
+static bool make_rings(const struct fuse_init_out *out)
+{
+	size_t pages = (size_t)out->max_pages * (size_t)sysconf(_SC_PAGESIZE);
+	struct uring *uring = NULL;
+	int r;
+
+	if (!init.rings || !(init.offered & INIT_OVER_IO_URING))
+		return false;
+	r = uring_new(init.session, pages > out->max_write ? pages : out->max_write, &uring);
+	if (r)
+		log_info("FUSE over io_uring is not used: %s", strerror(-r));
+	atomic_store(&init.uring, uring);
+	return !r;
 }
 
 /* The library's answer plus what is offered and wanted. The older KILLPRIV goes: it would take suid
@@ -99,6 +127,8 @@ static void complete(struct fuse_init_out *out)
 	uint64_t flags = out->flags | (uint64_t)out->flags2 << 32;
 
 	flags |= init.offered & INIT_WANTED;
+	if (make_rings(out))
+		flags |= INIT_OVER_IO_URING;
 	if (flags & FUSE_HANDLE_KILLPRIV_V2)
 		flags &= ~(uint64_t)FUSE_HANDLE_KILLPRIV;
 	if (init.offered & FUSE_INIT_EXT)
@@ -118,6 +148,8 @@ static ssize_t write_init(int fd, const struct iovec *iov, int count)
 	memcpy(&out, iov[1].iov_base, sizeof(out));
 	complete(&out);
 	n = writev(fd, changed, 2);
+	if (n >= 0 && init.uring)
+		uring_start(init.uring);
 	if (n >= 0 && init.ready)
 		init.ready(init.arg);
 	return n;
@@ -125,21 +157,36 @@ static ssize_t write_init(int fd, const struct iovec *iov, int count)
 
 static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *data)
 {
+	struct uring *uring = atomic_load(&init.uring);
 	struct fuse_out_header head;
 
 	(void)data;
 	memcpy(&head, iov[0].iov_base, sizeof(head));
+	if (uring && uring_reply(uring, iov, count))
+		return (ssize_t)head.len;
 	if (!init.unique || head.unique != init.unique)
 		return writev(fd, iov, count);
 	init.unique = 0;
 	return write_init(fd, iov, count);
 }
 
-int wire_attach(struct fuse_session *session, void (*ready)(void *arg), void *arg)
+int wire_attach(struct fuse_session *session, bool rings, void (*ready)(void *arg), void *arg)
 {
 	static const struct fuse_custom_io io = {.writev = wire_writev, .read = wire_read};
 
+	init.session = session;
+	init.rings = rings;
 	init.ready = ready;
 	init.arg = arg;
 	return fuse_session_custom_io(session, &io, fuse_session_fd(session)) ? -EINVAL : 0;
+}
+
+void wire_stop(void)
+{
+	uring_stop(atomic_load(&init.uring));
+}
+
+void wire_detach(void)
+{
+	uring_free(atomic_exchange(&init.uring, NULL));
 }

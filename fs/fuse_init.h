@@ -11,12 +11,21 @@
 #define TERRACE_FS_FUSE_INIT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct fuse_session;
 
-/* After fuse_session_mount(). `ready` (may be NULL) is called once, on the thread that answers
- * INIT, when the kernel has taken the answer. Returns 0 or a negative errno. */
-int wire_attach(struct fuse_session *session, void (*ready)(void *arg), void *arg);
+/* After fuse_session_mount(). rings: requests may come over io_uring where the kernel offers that
+ * (fuse_uring.h). `ready` (may be NULL) is called once, on the thread that answers INIT, when the
+ * kernel has taken the answer. Returns 0 or a negative errno. */
+int wire_attach(struct fuse_session *session, bool rings, void (*ready)(void *arg), void *arg);
+/* After session_loop(): no further request is handled. */
+void wire_stop(void);
+/* After that, when no answer can come any more. */
+void wire_detach(void);
+
+/* A request is about to be handled by this thread: notes what wire_kills() tells. */
+void wire_note(const void *request, size_t len);
 
 /* Does the request being handled say that suid and sgid are to go? */
 bool wire_kills(void);

@@ -22,6 +22,7 @@
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
 #include "fs/fuse_session.h"
+#include "fs/fuse_uring.h"
 #include "fs/fuse_wait.h"
 #include "tiers/log.h"
 
@@ -99,7 +100,7 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 	fuse_set_log_func(log_fuse);
 	mount->door.fs = fs;
 	mount->door.writeback = options->writeback;
-	sem_init(&mount->door.pushing, 0, session_threads() / 2);
+	sem_init(&mount->door.pushing, 0, URING_QUEUE_THREADS / 2);
 	mount->point = strdup(options->point);
 	r = mount->point ? add_options(options, &args) : -ENOMEM;
 	if (!r)
@@ -116,7 +117,7 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 		r = errno ? -errno : -EPERM;
 		goto out;
 	}
-	r = wire_attach(mount->session, session_ready, mount);
+	r = wire_attach(mount->session, options->io_uring, session_ready, mount);
 	if (r)
 		goto out;
 	fs_on_change(fs, tell_kernel, mount);
@@ -218,6 +219,7 @@ int mount_run(struct mount *mount)
 	if (r)
 		return r;
 	r = session_loop(mount->session);
+	wire_stop();
 	pthread_kill(watcher, SIGUSR1);
 	pthread_join(watcher, NULL);
 	return r;
@@ -229,6 +231,7 @@ void mount_free(struct mount *mount)
 		return;
 	fs_on_change(mount->door.fs, NULL, NULL);
 	waits_free(mount->door.waits);
+	wire_detach();
 	if (mount->session) {
 		fuse_session_unmount(mount->session);
 		fuse_session_destroy(mount->session);

@@ -21,6 +21,7 @@ struct mount_options {
 	const char *kernel; /* options for the kernel and libfuse ("ro,noexec"), or NULL */
 	bool allow_other;
 	bool writeback; /* the kernel's writeback cache */
+	bool io_uring;	/* FUSE over io_uring where the kernel offers it */
 	bool debug;
 };
 

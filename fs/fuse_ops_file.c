@@ -11,6 +11,7 @@
 #include "fs/control.h"
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
+#include "fs/fuse_uring.h"
 #include "fs/fuse_wait.h"
 #include "fs/inode.h"
 
@@ -176,7 +177,9 @@ void ops_read(fuse_req_t req, fuse_ino_t id, size_t len, off_t off, struct fuse_
 		waits_read(door_of(req)->waits, req, control_of(fi), len, fi->flags & O_NONBLOCK);
 		return;
 	}
-	buf = thread_buffer(len);
+	buf = uring_buffer(len);
+	if (!buf)
+		buf = thread_buffer(len);
 	if (!buf)
 		r = -ENOMEM;
 	else if (control_owns(id))
@@ -257,8 +260,8 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len
  * The kernel asks for holes without writing its cache back, so what has just been written would be
  * answered as a hole, and a copy would lose it. A file that is open for writing is therefore pushed
  * out first, by telling the kernel to drop its pages. That waits for WRITE requests: only half of
- * the threads may do so at a time; otherwise, and if pages cannot be dropped, the answer is "not
- * supported here", and programs take all of the file for data.
+ * the threads of one queue may do so at a time; otherwise, and if pages cannot be dropped, the
+ * answer is "not supported here", and programs take all of the file for data.
  */
 static int push_out(struct fuse_door *door, fuse_ino_t id, const struct inode *inode)
 {

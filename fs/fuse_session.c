@@ -97,7 +97,7 @@ void session_tune(const char *point)
 	tune(device, "max_ratio", DIRTY_RATIO_PERCENT);
 }
 
-unsigned session_threads(void)
+static unsigned session_threads(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned threads = cpus > 0 ? (unsigned)cpus * THREADS_PER_CPU : THREADS_MIN;

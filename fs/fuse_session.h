@@ -19,7 +19,6 @@ void session_want(struct fuse_conn_info *conn, bool writeback);
 /* Read-ahead and dirty limit of the mount; as root, else they stay. After INIT: the kernel sets its
  * own read-ahead while it takes our answer. */
 void session_tune(const char *point);
-unsigned session_threads(void);
 /* Serves until the session ends; some threads, each with its own descriptor of the device. */
 int session_loop(struct fuse_session *session);
 

@@ -28,8 +28,17 @@ failed=()
 skipped=()
 declare -A running=() # process id -> "name start"
 
+# Mounts take requests over io_uring where the kernel can; the switch goes back to what it was.
+uring=/sys/module/fuse/parameters/enable_uring
+uring_was=
+if [ -w "$uring" ]; then
+	uring_was=$(cat "$uring")
+	echo Y >"$uring"
+fi
+
 finish() {
 	local pid
+	[ -z "$uring_was" ] || echo "$uring_was" >"$uring"
 	for pid in "${!running[@]}"; do kill "$pid" 2>/dev/null; done
 	wait
 	sweep "$scratch"

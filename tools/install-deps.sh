@@ -15,6 +15,7 @@ cmake               configures the build
 ninja-build         runs the build
 pkg-config          finds the libraries below
 libfuse3-dev        FUSE: how the kernel asks the daemon
+liburing-dev        FUSE over io_uring: requests without a wake-up on another processor
 fuse3               fusermount3 and mount.fuse3: mounting as a user, mount -t, fstab
 liblz4-dev          codec lz4
 libzstd-dev         codec zstd

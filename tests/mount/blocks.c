@@ -79,8 +79,8 @@ static void block_text(uint32_t block, uint32_t of, uint8_t *out)
 
 static bool gone(void)
 {
-	return errno == ENOTCONN || errno == ECONNABORTED || errno == EINTR || errno == EIO ||
-	       errno == EROFS;
+	return errno == ENOTCONN || errno == ECONNABORTED || errno == ECANCELED || errno == EINTR ||
+	       errno == EIO || errno == EROFS;
 }
 
 #define STEP(call)                                                     \

@@ -74,7 +74,8 @@ static void path_of(int name, const char *suffix, char *out, size_t cap)
 /* Ends the storm when the filesystem has gone; other errors are findings. */
 static bool gone(void)
 {
-	return errno == ENOTCONN || errno == ECONNABORTED || errno == EINTR || errno == EIO;
+	return errno == ENOTCONN || errno == ECONNABORTED || errno == ECANCELED || errno == EINTR ||
+	       errno == EIO;
 }
 
 static void note(int ledger, const char *what, int name, unsigned version)

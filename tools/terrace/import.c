@@ -48,8 +48,8 @@ static void tell(struct walk *walk)
 /* What every further file would meet, too. */
 static bool is_fatal(int r)
 {
-	return r == -ENOSPC || r == -EDQUOT || r == -EROFS || r == -ENOTCONN || r == -ENOMEM ||
-	       r == -EINTR;
+	return r == -ENOSPC || r == -EDQUOT || r == -EROFS || r == -ENOTCONN || r == -ECANCELED ||
+	       r == -ENOMEM || r == -EINTR;
 }
 
 /* Reports; what ends the run is returned, else 0. */

@@ -160,7 +160,8 @@ static enum exit_code follow(const struct mount *mount, int fd, char *text, size
 		got = read(fd, text + len, cap - len);
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0 && (errno == ENODEV || errno == ECONNABORTED || errno == ENOTCONN))
+		if (got < 0 && (errno == ENODEV || errno == ECONNABORTED || errno == ECANCELED ||
+				errno == ENOTCONN))
 			return complain(EXIT_FAILED, "%s was unmounted", mount->point);
 		if (got <= 0)
 			return control_cannot(mount, "events");

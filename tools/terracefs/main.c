@@ -30,7 +30,7 @@ struct arguments {
 	const char *pool, *given_point;
 	char *point;  /* the same, absolute */
 	char *kernel; /* options passed on */
-	bool foreground, debug, writeback, allow_other, nodev, nosuid, ro, nodiratime;
+	bool foreground, debug, writeback, io_uring, allow_other, nodev, nosuid, ro, nodiratime;
 	enum atime_mode atime;
 	int ready_fd; /* tells the first process that the mount stands; -1 = none */
 };
@@ -46,6 +46,7 @@ static const char usage_text[] = "usage: terracefs [-fdV] [-o OPTION[,OPTION...]
 				 "  allow_other       let other users in (the default when root; "
 				 "no_allow_other: not)\n"
 				 "  writeback=off     do not use the kernel's writeback cache\n"
+				 "  io_uring=off      take requests from the device only\n"
 				 "  ro nodev nosuid noexec noatime ...  as in mount(8)\n"
 				 "See terracefs(8).\n";
 
@@ -110,9 +111,9 @@ static int take_option(struct arguments *args, const char *option)
 					     "noexec", "auto_unmount", NULL};
 	/* For mount(8), fstab and systemd; or what holds anyway. */
 	static const char *const ignored[] = {
-		"defaults",	"auto",	   "noauto", "user",  "nouser",
-		"users",	"_netdev", "nofail", "async", "default_permissions",
-		"writeback=on", NULL};
+		"defaults",	"auto",	       "noauto", "user",  "nouser",
+		"users",	"_netdev",     "nofail", "async", "default_permissions",
+		"writeback=on", "io_uring=on", NULL};
 
 	if (!*option || is_one_of(option, ignored) || !strncmp(option, "x-", 2))
 		return EXIT_OK;
@@ -126,6 +127,8 @@ static int take_option(struct arguments *args, const char *option)
 	}
 	if (!strcmp(option, "writeback=off"))
 		args->writeback = false;
+	else if (!strcmp(option, "io_uring=off"))
+		args->io_uring = false;
 	else if (!strcmp(option, "allow_other"))
 		args->allow_other = true;
 	else if (!strcmp(option, "no_allow_other"))
@@ -253,6 +256,7 @@ static int serve(struct arguments *args, struct pool *pool, const struct pool_co
 					.kernel = args->kernel,
 					.allow_other = args->allow_other,
 					.writeback = args->writeback,
+					.io_uring = args->io_uring,
 					.debug = args->debug};
 	struct mount *mount = NULL;
 	struct fs *fs = NULL;
@@ -344,7 +348,8 @@ static int daemonise(struct arguments *args)
 
 int main(int argc, char **argv)
 {
-	struct arguments args = {.writeback = true, .allow_other = geteuid() == 0, .ready_fd = -1};
+	struct arguments args = {
+		.writeback = true, .io_uring = true, .allow_other = geteuid() == 0, .ready_fd = -1};
 	sigset_t set;
 	int code;
 

@@ -501,8 +501,10 @@ int main(int argc, char **argv)
 	}
 	session = fuse_session_new(&args, &ops, sizeof(ops), NULL);
 	if (session && !fuse_session_mount(session, argv[1])) {
-		if (!wire_attach(session, ready, argv[1]))
+		if (!wire_attach(session, true, ready, argv[1]))
 			r = session_loop(session) != 0;
+		wire_stop();
+		wire_detach();
 		fuse_session_unmount(session);
 	}
 	if (session)
