@@ -11,8 +11,6 @@
 #include "tiers/pool_impl.h"
 #include "tiers/replicate.h"
 
-#define READ_WHOLE_MAX (64u << 10) /* stored frames up to this are fetched in one read */
-
 /* Builds -----------------------------------------------------------------------------------------
  */
 
@@ -341,8 +339,8 @@ struct stored_read {
 	enum tier_hint hint;
 };
 
-static int read_at(struct pool *pool, const struct frame_record *record, struct tier_segment seg,
-		   void *buf, uint32_t len, uint32_t off, enum tier_hint hint)
+int frame_copy_read(struct pool *pool, const struct frame_record *record, struct tier_segment seg,
+		    void *buf, uint32_t len, uint32_t off, enum tier_hint hint)
 {
 	return tier_read(pool->tiers[record->tier].tier, seg, buf, len, (uint64_t)record->off + off,
 			 hint);
@@ -352,7 +350,8 @@ static int stored_attempt(void *arg, struct tier_segment seg)
 {
 	const struct stored_read *read = arg;
 
-	return read_at(read->pool, read->record, seg, read->buf, read->len, read->off, read->hint);
+	return frame_copy_read(read->pool, read->record, seg, read->buf, read->len, read->off,
+			       read->hint);
 }
 
 int frame_stored_read(struct pool *pool, uint64_t frame, const struct frame_record *record,
@@ -363,9 +362,8 @@ int frame_stored_read(struct pool *pool, uint64_t frame, const struct frame_reco
 	return copies_try(pool, frame, record, stored_attempt, &read);
 }
 
-/* A frame of that id must be there, not just a sound one. */
-static int header_check(const struct frame_header *header, uint64_t frame,
-			const struct frame_record *record)
+int frame_header_check(const struct frame_header *header, uint64_t frame,
+		       const struct frame_record *record)
 {
 	if (header->id != frame || header->raw_len != record->raw_len ||
 	    header->stored_len != record->stored_len || header->header_len != record->header_len ||
@@ -388,13 +386,13 @@ static int load_attempt(void *arg, struct tier_segment seg)
 {
 	struct load *load = arg;
 	uint32_t len = load->record->stored_len;
-	int rc = read_at(load->pool, load->record, seg, load->stored, len, 0, TIER_BULK);
+	int rc = frame_copy_read(load->pool, load->record, seg, load->stored, len, 0, TIER_BULK);
 
 	if (rc == 0)
 		rc = frame_header_parse(load->stored, len, load->header);
 	if (rc < 0)
 		return rc;
-	rc = header_check(load->header, load->frame, load->record);
+	rc = frame_header_check(load->header, load->frame, load->record);
 	if (rc == 0)
 		rc = frame_decode(load->scratch, load->header, load->stored, len, load->raw);
 	if (rc < 0)
@@ -430,7 +428,7 @@ int frame_stored_check(uint64_t frame, const struct frame_record *record, const 
 
 	*out = (struct frame_flaw){.len = record->raw_len};
 	if (rc == 0)
-		rc = header_check(&header, frame, record);
+		rc = frame_header_check(&header, frame, record);
 	for (uint32_t i = 0; rc == 0 && i < header.nblocks; i++) {
 		const struct frame_block *block = &header.blocks[i];
 		uint32_t at = i << record->block_shift;
@@ -495,201 +493,8 @@ int frame_verify(struct frame_build *build, struct codec_scratch *scratch)
 	return rc;
 }
 
-struct block_fill {
-	struct pool *pool;
-	uint64_t frame;
-	const struct frame_record *record;
-	uint32_t index;
-};
-
-struct fill_try {
-	struct block_fill *fill;
-	void *buf;
-	uint32_t len;
-	struct codec_scratch *scratch;
-};
-
-/* Only a sound header goes into the cache. */
-static int header_attempt(void *arg, struct tier_segment seg)
-{
-	struct fill_try *try = arg;
-	const struct frame_record *record = try->fill->record;
-	struct frame_header header;
-	int rc = read_at(try->fill->pool, record, seg, try->buf, try->len, 0, TIER_FOREGROUND);
-
-	if (rc == 0)
-		rc = frame_header_parse(try->buf, try->len, &header);
-	if (rc < 0)
-		return rc;
-	rc = header_check(&header, try->fill->frame, record);
-	frame_header_release(&header);
-	return rc;
-}
-
-static int header_fill(void *arg, void *buf, size_t len)
-{
-	struct block_fill *fill = arg;
-	struct fill_try try = {.fill = fill, .buf = buf, .len = (uint32_t)len};
-
-	return copies_try(fill->pool, fill->frame, fill->record, header_attempt, &try);
-}
-
-/* The header of a frame with several blocks is kept beside them: each block's fill needs it. */
-static int header_get(struct block_fill *fill, struct frame_header *header)
-{
-	struct cached_block *bytes;
-	int rc = blockcache_get(fill->pool->cache, fill->frame,
-				frame_blocks(fill->record) /* behind the blocks */,
-				fill->record->header_len, header_fill, fill, &bytes, NULL);
-
-	if (rc < 0)
-		return rc;
-	rc = frame_header_parse(cached_block_data(bytes), fill->record->header_len, header);
-	cached_block_put(bytes);
-	return rc;
-}
-
-/* Is the whole frame fetched for one block? */
-static bool fetched_whole(const struct frame_record *record)
-{
-	return record->stored_len <= READ_WHOLE_MAX || record->raw_len <= 1u << record->block_shift;
-}
-
-static int block_attempt(void *arg, struct tier_segment seg)
-{
-	struct fill_try *try = arg;
-	const struct block_fill *fill = try->fill;
-	const struct frame_record *record = fill->record;
-	bool whole = fetched_whole(record);
-	struct frame_header header = {0};
-	const struct frame_block *block;
-	uint8_t *stored = NULL;
-	int rc;
-
-	if (whole) {
-		stored = malloc(record->stored_len);
-		rc = stored ? read_at(fill->pool, record, seg, stored, record->stored_len, 0,
-				      TIER_FOREGROUND)
-			    : -ENOMEM;
-		if (rc == 0)
-			rc = frame_header_parse(stored, record->stored_len, &header);
-		if (rc == 0)
-			rc = header_check(&header, fill->frame, record);
-	} else {
-		rc = header_get(try->fill, &header);
-	}
-	if (rc < 0)
-		goto out;
-	if (fill->index >= header.nblocks || header.blocks[fill->index].raw_len != try->len) {
-		rc = -EBADMSG;
-		goto out;
-	}
-	block = &header.blocks[fill->index];
-	if (!whole) {
-		stored = malloc(block->stored_len);
-		rc = stored ? read_at(fill->pool, record, seg, stored, block->stored_len,
-				      block->stored_off, TIER_FOREGROUND)
-			    : -ENOMEM;
-	}
-	if (rc == 0)
-		rc = frame_block_decode(try->scratch, block,
-					stored + (whole ? block->stored_off : 0), block->stored_len,
-					try->buf);
-out:
-	frame_header_release(&header);
-	free(stored);
-	return rc;
-}
-
-static int block_fill(void *arg, void *buf, size_t len)
-{
-	struct block_fill *fill = arg;
-	const struct frame_record *record = fill->record;
-	struct fill_try try = {.fill = fill,
-			       .buf = buf,
-			       .len = (uint32_t)len,
-			       .scratch = workers_thread_scratch()};
-	int rc = -ENOMEM;
-
-	fill->pool->tiers[record->tier].reads++;
-	if (try.scratch)
-		rc = copies_try(fill->pool, fill->frame, record, block_attempt, &try);
-	if (damage_is(rc))
-		damage_note(fill->pool, fill->frame, record, fill->index << record->block_shift,
-			    (uint32_t)len, rc, 0);
-	return rc;
-}
-
 struct heat_state frame_heat(struct pool *pool, uint64_t frame, const struct frame_record *record)
 {
 	return heat_decay(heat_of(pool->heat, frame, frame_record_heat(record)),
 			  pool_heat_scale(pool), clock_wall_s());
-}
-
-static void touch(struct pool *pool, uint64_t frame, const struct frame_record *record)
-{
-	uint32_t now_s = clock_wall_s();
-
-	heat_touch(pool->heat, frame, frame_record_heat(record), now_s);
-}
-
-int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len,
-	       uint32_t *tier)
-{
-	struct frame_record record;
-	uint32_t block_size, first;
-	uint8_t *p = buf;
-	int rc = frame_record_get(pool, frame, &record);
-
-	if (rc < 0)
-		return rc == -ENOENT ? -EUCLEAN : rc;
-	if ((uint64_t)off + len > record.raw_len || record.tier == 0 ||
-	    record.tier >= pool->config.ntiers)
-		return -EUCLEAN;
-	block_size = 1u << record.block_shift;
-	first = off >> record.block_shift;
-	for (uint32_t i = first; len; i++) {
-		struct block_fill fill = {pool, frame, &record, i};
-		uint32_t at = i << record.block_shift;
-		uint32_t raw = record.raw_len - at < block_size ? record.raw_len - at : block_size;
-		uint32_t skip = off - at;
-		uint32_t n = raw - skip < len ? raw - skip : len;
-		struct cached_block *block;
-		int hit = 0;
-
-		rc = blockcache_get(pool->cache, frame, i, raw, block_fill, &fill, &block, &hit);
-		if (rc < 0)
-			return rc;
-		(hit ? &pool->ram_hits : &pool->ram_misses)[0]++;
-		memcpy(p, (const uint8_t *)cached_block_data(block) + skip, n);
-		cached_block_put(block);
-		p += n;
-		off += n;
-		len -= n;
-	}
-	touch(pool, frame, &record);
-	*tier = record.tier;
-	return 0;
-}
-
-int frame_pin(struct pool *pool, uint64_t frame, uint32_t off, uint32_t len, uint16_t mark)
-{
-	struct frame_record record;
-	uint64_t end = (uint64_t)off + len;
-	int first = frame_record_get(pool, frame, &record);
-
-	if (first < 0)
-		return first == -ENOENT ? -EUCLEAN : first;
-	if (end > record.raw_len || record.tier == 0 || record.tier >= pool->config.ntiers)
-		return -EUCLEAN;
-	for (uint32_t i = off >> record.block_shift; (uint64_t)i << record.block_shift < end; i++) {
-		struct block_fill fill = {pool, frame, &record, i};
-		uint32_t at = i << record.block_shift, size = 1u << record.block_shift;
-		uint32_t raw = record.raw_len - at < size ? record.raw_len - at : size;
-		int rc = blockcache_pin(pool->cache, frame, i, raw, block_fill, &fill, mark);
-
-		if (rc < 0 && (!first || first == -ENOSPC))
-			first = rc;
-	}
-	return first;
 }

@@ -96,6 +96,13 @@ static inline struct heat_state frame_record_heat(const struct frame_record *rec
 /* Its heat as of now, also what was not kept yet. */
 struct heat_state frame_heat(struct pool *pool, uint64_t frame, const struct frame_record *record);
 
+/* As much of one copy. */
+int frame_copy_read(struct pool *pool, const struct frame_record *record, struct tier_segment seg,
+		    void *buf, uint32_t len, uint32_t off, enum tier_hint hint);
+/* -EBADMSG: a sound header, but of another frame. */
+int frame_header_check(const struct frame_header *header, uint64_t frame,
+		       const struct frame_record *record);
+
 /*
  * Copies raw bytes [off, off+len) of a frame; through the block cache. The caller holds the data
  * lock of an object with an extent there, so the frame stays. Counts as a touch. *tier: where it
