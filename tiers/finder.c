@@ -6,7 +6,6 @@
  */
 #include "tiers/finder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,6 +19,7 @@
 #include "tiers/io.h"
 #include "tiers/log.h"
 #include "tiers/segment.h"
+#include "tiers/segment_file.h"
 #include "tiers/segment_scan.h"
 
 #define SORT_BYTES (32u << 20)
@@ -74,11 +74,14 @@ void finder_free(struct finder *finder)
 
 /* Scanning. ------------------------------------------------------------------------------------ */
 
-struct file {
+struct scanning {
 	struct finder *finder;
-	uint64_t segment;
+	uint64_t (*from)(void *arg, uint64_t segment);
+	void *arg;
+	uint64_t segment; /* at hand */
 	uint16_t dir;
 	bool aside;
+	int error; /* that ends it */
 };
 
 static void top_raise(uint64_t *top, uint64_t id)
@@ -93,7 +96,7 @@ struct found_top finder_top(const struct finder *finder)
 
 static int each_frame(void *arg, uint64_t off, const struct frame_header *header)
 {
-	const struct file *file = arg;
+	const struct scanning *file = arg;
 	uint32_t at = 0;
 	int rc = 0;
 
@@ -137,71 +140,62 @@ static bool is_ours(const struct finder *finder, int fd)
 	return rc < 0 || memcmp(header.pool_uuid, finder->uuid, sizeof(header.pool_uuid)) == 0;
 }
 
-static int file_scan(struct file *file, const char *path, uint64_t from)
+static int file_scan(struct scanning *scanning, const char *path, uint64_t from)
 {
-	int fd = io_open(path, O_RDONLY, 0), rc = fd;
+	int fd = io_open(path, O_RDONLY, 0), rc = 0;
 
-	if (fd >= 0) {
-		rc = is_ours(file->finder, fd) ? segment_scan(fd, path, from, each_frame, file) : 0;
-		io_close(fd);
-	}
-	if (rc < 0 && rc != -ENOMEM && fd < 0) {
+	if (fd == -ENOMEM)
+		return fd;
+	if (fd < 0) {
 		log_warning("%s: cannot be read, what it holds is left out: %s", path,
-			    strerror(-rc));
-		rc = 0;
+			    strerror(-fd));
+		return 0;
 	}
+	if (is_ours(scanning->finder, fd))
+		rc = segment_scan(fd, path, from, each_frame, scanning);
+	io_close(fd);
 	return rc;
 }
 
-static int folder_scan(struct file *file, const char *folder,
-		       uint64_t (*from)(void *arg, uint64_t segment), void *arg)
+static int each_file(void *arg, uint64_t id, int folder, const char *name)
 {
-	DIR *stream = opendir(folder);
-	struct dirent *entry;
-	int rc = 0;
+	struct scanning *scanning = arg;
+	const char *root = scanning->finder->dirs[scanning->dir].path;
+	char path[PATH_MAX];
+	uint64_t from;
 
-	if (!stream)
-		return errno == ENOMEM ? -ENOMEM : 0;
-	while (rc == 0 && (entry = readdir(stream))) {
-		char path[PATH_MAX];
-		uint64_t begin;
-
-		file->segment = segment_name_id(entry->d_name);
-		if (!file->segment || file->segment >= ID_END)
-			continue;
-		top_raise(&file->finder->top.segment, file->segment);
-		begin = from(arg, file->segment);
-		if (begin == UINT64_MAX)
-			continue;
-		if (snprintf(path, sizeof(path), "%s/%.20s", folder, entry->d_name) >= PATH_MAX)
-			rc = -ENAMETOOLONG;
-		else
-			rc = file_scan(file, path, begin);
-	}
-	closedir(stream);
-	return rc;
+	(void)folder;
+	(void)name;
+	if (!id || id >= ID_END)
+		return 0;
+	top_raise(&scanning->finder->top.segment, id);
+	from = scanning->from(scanning->arg, id);
+	if (from == UINT64_MAX)
+		return 0;
+	scanning->segment = id;
+	scanning->error = scanning->aside ? segment_aside_path(path, sizeof(path), root, id)
+					  : segment_file_path(path, sizeof(path), root, id);
+	if (scanning->error == 0)
+		scanning->error = file_scan(scanning, path, from);
+	return scanning->error;
 }
 
+/* What cannot be listed has been told of, and is left out. */
 int finder_scan(struct finder *finder, uint64_t (*from)(void *arg, uint64_t segment), void *arg)
 {
-	char folder[PATH_MAX];
-	int rc = 0;
+	struct scanning scanning = {.finder = finder, .from = from, .arg = arg};
 
-	for (size_t i = 0; rc == 0 && i < finder->ndirs; i++) {
-		struct file file = {.finder = finder, .dir = (uint16_t)i};
+	for (size_t i = 0; i < finder->ndirs && scanning.error == 0; i++) {
+		const char *root = finder->dirs[i].path;
 
-		for (unsigned part = 0; rc == 0 && part <= 256; part++) {
-			int len = part < 256 ? snprintf(folder, sizeof(folder), "%s/segments/%02x",
-							finder->dirs[i].path, part)
-					     : snprintf(folder, sizeof(folder), "%s/%s",
-							finder->dirs[i].path, FINDER_ASIDE);
-
-			file.aside = part == 256;
-			rc = len >= PATH_MAX ? -ENAMETOOLONG
-					     : folder_scan(&file, folder, from, arg);
-		}
+		scanning.dir = (uint16_t)i;
+		scanning.aside = false;
+		(void)segment_files_each(root, each_file, &scanning);
+		scanning.aside = true;
+		if (scanning.error == 0)
+			(void)segment_aside_each(root, each_file, &scanning);
 	}
-	return rc;
+	return scanning.error;
 }
 
 /* Telling. ------------------------------------------------------------------------------------- */
@@ -327,14 +321,10 @@ int finder_next(struct finder *finder, int (*usable)(void *arg, const struct fou
 
 int finder_path(const struct finder *finder, const struct found_piece *piece, char *buf, size_t cap)
 {
-	const char *dir = finder->dirs[piece->dir].path;
-	int len;
+	const char *root = finder->dirs[piece->dir].path;
 
-	if (!piece->aside)
-		return segment_path(buf, cap, dir, piece->segment);
-	len = snprintf(buf, cap, "%s/%s/%016llx.seg", dir, FINDER_ASIDE,
-		       (unsigned long long)piece->segment);
-	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
+	return piece->aside ? segment_aside_path(buf, cap, root, piece->segment)
+			    : segment_file_path(buf, cap, root, piece->segment);
 }
 
 static int file_open(struct finder *finder, const struct found_piece *piece)

@@ -17,8 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FINDER_ASIDE "segments.newer" /* where a restore puts segments that nothing speaks of */
-
 struct finder;
 struct frame_header;
 
@@ -36,7 +34,7 @@ struct found_piece {
 	uint64_t segment;
 	uint32_t at;  /* of the frame, in the segment */
 	uint16_t dir; /* index in the list given */
-	bool aside;   /* the segment lies in FINDER_ASIDE */
+	bool aside;   /* the segment was put aside */
 };
 
 /* The list and what it points to are the caller's, and stay. */

@@ -26,6 +26,7 @@ struct journal_options {
 	uint64_t spare_bytes; /* a file kept for reuse is cut to this */
 	bool create;	      /* no files may be there */
 	bool look;	      /* nothing may change: journal_look() sets it */
+	bool damaged;	      /* with it: what comes before the first damage counts */
 };
 
 /*

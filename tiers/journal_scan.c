@@ -48,9 +48,8 @@ struct scan {
 	uint8_t *window;
 };
 
-static const char *advice = "Put the file back from a copy of the metadata folder. To give up the "
-			    "changes it holds, move the journal.* files away: the pool then opens "
-			    "with the last checkpoint, if that is complete";
+static const char *advice = "Put the file back from a copy of the metadata folder, or give up the "
+			    "changes from there on: terrace restore-metadata";
 
 /* Reads the group at off and checks every byte. -EBADMSG: none here. */
 static int group_check(const struct scan *scan, const struct journal_file *file, uint64_t off,
@@ -420,6 +419,32 @@ static struct scanned_file *current_pick(struct scan *scan, struct scanned_file 
 	return NULL;
 }
 
+/* The last file whose chain is whole; the newest must be, unless damage is allowed. */
+static int chain_last(struct scan *scan, struct scanned_file **last, uint64_t *last_seq)
+{
+	for (size_t i = scan->n; i-- > 0;) {
+		struct scanned_file *found = &scan->files[i];
+		uint64_t seq;
+		int rc;
+
+		if (!found->n)
+			continue;
+		seq = found->groups[found->n - 1].header.last_seq;
+		if (seq < *last_seq)
+			return 0; /* behind the tree: no group could continue it */
+		rc = chain_mark(scan, found);
+		if (rc == 0) {
+			*last = found;
+			*last_seq = seq;
+		}
+		if (rc != -EUCLEAN || !scan->options->damaged)
+			return rc;
+		for (size_t k = 0; k < scan->n; k++)
+			scan->files[k].use = 0;
+	}
+	return 0;
+}
+
 /* Finds the end of the journal and proves that nothing valid lies outside the chain. Files before
  * the end in number need no search: the chain says where they end. */
 static int chain_find(struct scan *scan, struct scanned_file **last, uint64_t *last_seq)
@@ -429,22 +454,10 @@ static int chain_find(struct scan *scan, struct scanned_file **last, uint64_t *l
 
 	*last = NULL;
 	*last_seq = scan->options->floor_seq;
-	for (i = 0; i < scan->n; i++)
-		if (scan->files[i].n)
-			*last = &scan->files[i];
-	if (*last) {
-		const struct scanned_group *group = &(*last)->groups[(*last)->n - 1];
-
-		if (group->header.last_seq >= *last_seq) {
-			*last_seq = group->header.last_seq;
-			rc = chain_mark(scan, *last);
-			if (rc)
-				return rc;
-		} else {
-			*last = NULL; /* behind the tree: no group could continue it */
-		}
-	}
-	for (i = 0; i < scan->n; i++) {
+	rc = chain_last(scan, last, last_seq);
+	if (rc)
+		return rc;
+	for (i = 0; i < scan->n && !scan->options->damaged; i++) {
 		if (*last && scan->files[i].valid && &scan->files[i] < *last)
 			continue;
 		rc = damage_search(scan, &scan->files[i], *last_seq);

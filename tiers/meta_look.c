@@ -138,6 +138,7 @@ static int add_journal(struct look *look, const struct meta_look_options *option
 		       const struct tree_state *state)
 {
 	struct journal_options journal = {.dir = options->dir,
+					  .damaged = options->damaged,
 					  .pool_uuid = options->pool_uuid,
 					  .floor_seq = state->seq,
 					  .reach_seq = state->to_seq};

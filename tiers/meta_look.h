@@ -19,7 +19,8 @@ struct meta_look_options {
 	const char *dir;
 	const char *tail_dir; /* NULL: what lies there does not count */
 	const uint8_t *pool_uuid;
-	bool live; /* a process has the store open: its last checkpoint is what is seen */
+	bool live;    /* a process has the store open: its last checkpoint is what is seen */
+	bool damaged; /* of a damaged journal, what comes before the damage is seen */
 };
 
 struct meta_look {

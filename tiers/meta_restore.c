@@ -17,10 +17,11 @@
 #include "tiers/keys.h"
 #include "tiers/log.h"
 #include "tiers/meta_impl.h"
+#include "tiers/meta_look.h"
 #include "tiers/meta_walk.h"
 #include "tiers/records.h"
 #include "tiers/restore/impl.h"
-#include "tiers/segment_scan.h"
+#include "tiers/segment_file.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
@@ -165,6 +166,9 @@ static int each_copy(void *arg, const char *path, const struct copy_info *info)
 	/* Read through: a newer one that is damaged does not hide an older one, nor its twin. */
 	if (copy_read(path, choice->restore->options->config->uuid, NULL, NULL, &whole) < 0)
 		return 0;
+	if (out->live && whole.seq <= out->copy.seq)
+		return 0;
+	out->live = false;
 	out->copy = whole;
 	snprintf(out->from, sizeof(out->from), "%s", path);
 	choice->found = true;
@@ -179,7 +183,7 @@ static int copy_choose(struct restore *restore)
 		if (!restore->dirs[i].lost)
 			copy_list(restore->dirs[i].path, restore->options->config->uuid, each_copy,
 				  &choice);
-	if (choice.found)
+	if (choice.found || restore->live)
 		return 0;
 	if (restore->options->generation)
 		log_error("%s: no good copy of generation %llu in any directory",
@@ -226,18 +230,35 @@ static int counts_raise(struct restore *restore)
 
 /* What is missing, what is newer. -------------------------------------------------------------- */
 
+int restore_segment_return(const char *dir, uint64_t id)
+{
+	char from[PATH_MAX], to[PATH_MAX], folder[PATH_MAX];
+	int rc = segment_aside_path(from, sizeof(from), dir, id);
+
+	if (rc == 0)
+		rc = segment_file_path(to, sizeof(to), dir, id);
+	if (rc < 0)
+		return rc;
+	memcpy(folder, to, sizeof(folder));
+	*strrchr(folder, '/') = '\0';
+	rc = io_make_folder(folder, 0700);
+	if (rc == 0 || rc == -EEXIST)
+		rc = io_rename(from, to);
+	return rc < 0 ? rc : io_sync_folder(folder);
+}
+
 /* In one directory; a restore from an older copy may have put it aside there. */
 static int file_find(const char *dir, uint64_t id, char buf[PATH_MAX])
 {
 	char aside[PATH_MAX];
-	int rc = segment_path(buf, PATH_MAX, dir, id);
+	int rc = segment_file_path(buf, PATH_MAX, dir, id);
 
 	if (rc < 0 || access(buf, F_OK) == 0)
 		return rc;
-	if (snprintf(aside, PATH_MAX, "%s/" FINDER_ASIDE "/%016llx.seg", dir,
-		     (unsigned long long)id) >= PATH_MAX)
-		return -ENAMETOOLONG;
-	return access(aside, F_OK) < 0 ? -ENOENT : io_rename(aside, buf);
+	rc = segment_aside_path(aside, sizeof(aside), dir, id);
+	if (rc < 0)
+		return rc;
+	return access(aside, F_OK) < 0 ? -ENOENT : restore_segment_return(dir, id);
 }
 
 int restore_segment_find(const struct restore *restore, uint64_t id,
@@ -289,45 +310,41 @@ static int each_segment(void *arg, uint64_t id, const struct meta_item *item)
 	return idmap_put(&restore->gone, id, restore);
 }
 
-/* One folder of segments/: files that no record speaks of. */
-static int newer_aside(struct restore *restore, const char *dir, const char *folder)
+struct tidying {
+	struct restore *restore;
+	const char *dir;
+};
+
+/* A file that no record speaks of. */
+static int newer_aside(void *arg, uint64_t id, int folder, const char *name)
 {
-	char from[PATH_MAX], to[PATH_MAX], newer[PATH_MAX];
-	DIR *stream = opendir(folder);
-	struct dirent *entry;
-	int rc = stream ? path_make(newer, dir, FINDER_ASIDE) : -errno;
+	struct tidying *tidying = arg;
+	char from[PATH_MAX], to[PATH_MAX];
+	int rc;
 
-	while (rc == 0 && (entry = readdir(stream))) {
-		uint64_t id = segment_name_id(entry->d_name);
-
-		if (!id || idmap_get(&restore->known, id))
-			continue;
-		rc = io_make_folder(newer, 0700);
-		if (rc == 0 || rc == -EEXIST)
-			rc = path_make(from, folder, entry->d_name);
-		if (rc == 0)
-			rc = path_make(to, newer, entry->d_name);
-		if (rc == 0)
-			rc = io_rename(from, to);
-		restore->out->newer_segments += rc == 0;
-	}
-	if (stream)
-		closedir(stream);
-	return say(folder, "newer segments cannot be put aside", rc);
+	(void)folder;
+	(void)name;
+	if (idmap_get(&tidying->restore->known, id))
+		return 0;
+	rc = path_make(to, tidying->dir, SEGMENTS_ASIDE);
+	if (rc == 0)
+		rc = io_make_folder(to, 0700);
+	if (rc == 0 || rc == -EEXIST)
+		rc = segment_file_path(from, sizeof(from), tidying->dir, id);
+	if (rc == 0)
+		rc = segment_aside_path(to, sizeof(to), tidying->dir, id);
+	if (rc == 0)
+		rc = io_rename(from, to);
+	tidying->restore->out->newer_segments += rc == 0;
+	return say(tidying->dir, "newer segments cannot be put aside", rc);
 }
 
 static int directory_tidy(struct restore *restore, const struct directory *dir)
 {
+	struct tidying tidying = {.restore = restore, .dir = dir->path};
 	uint64_t before = restore->out->newer_segments;
-	char path[PATH_MAX];
-	int rc = 0;
+	int rc = segment_files_each(dir->path, newer_aside, &tidying);
 
-	for (unsigned i = 0; i < 256 && rc == 0; i++) {
-		if (snprintf(path, sizeof(path), "%s/segments/%02x", dir->path, i) >= PATH_MAX)
-			return -ENAMETOOLONG;
-		if (access(path, F_OK) == 0)
-			rc = newer_aside(restore, dir->path, path);
-	}
 	if (rc == 0 && restore->out->newer_segments > before)
 		rc = io_sync_folder(dir->path);
 	return rc;
@@ -395,12 +412,41 @@ static int store_make(struct restore *restore)
 	return say(folder, "the metadata cannot be made anew there", rc);
 }
 
+/* All that the old store still shows. */
+static int live_load(struct restore *restore)
+{
+	struct meta_batch *batch;
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	size_t bytes = 0;
+	int rc = meta_batch_new(&batch);
+
+	if (rc < 0)
+		return rc;
+	rc = meta_cursor_open(restore->live, NULL, 0, NULL, 0, &cursor);
+	while (rc == 0 && (rc = meta_cursor_next(cursor, &item)) == 0) {
+		rc = meta_batch_put(batch, item.key, item.key_len, item.value, item.len);
+		bytes += item.key_len + item.len + 8;
+		if (rc == 0 && bytes > META_BATCH_MAX / 2) {
+			rc = restore_apply(restore, batch);
+			bytes = 0;
+		}
+	}
+	if (rc == -ENOENT)
+		rc = restore_apply(restore, batch);
+	meta_cursor_close(cursor);
+	meta_batch_free(batch);
+	return rc;
+}
+
 static int store_fill(struct restore *restore)
 {
 	struct copy_info info;
-	int closed, rc = copy_load(restore->out->from, restore->options->config->uuid,
-				   restore->meta, &info);
+	int closed, rc;
 
+	rc = restore->out->live ? live_load(restore)
+				: copy_load(restore->out->from, restore->options->config->uuid,
+					    restore->meta, &info);
 	if (rc == 0)
 		rc = restore_walk(restore, KEY_SEGMENT, each_segment, restore);
 	if (rc == 0)
@@ -463,15 +509,35 @@ static int folder_lock(struct restore *restore)
 	return -EBUSY;
 }
 
-static int live_look(const struct restore *restore)
+/* The tree may be sound, and the journal not: then they give a state that is newer than any copy.
+ */
+static int live_look(struct restore *restore)
 {
 	const char *folder = restore->options->config->meta_path;
+	struct meta_look_options options = {.dir = folder,
+					    .pool_uuid = restore->options->config->uuid};
+	struct meta_look look;
 	char path[PATH_MAX];
+	int rc;
 
 	if (restore->options->generation || !exists(folder, "metadata.mdb"))
 		return 0;
-	if (path_make(path, folder, "metadata.mdb") == 0 && tree_walk(path, UINT64_MAX, NULL) == 0)
+	if (path_make(path, folder, "metadata.mdb") < 0 || tree_walk(path, UINT64_MAX, NULL) < 0)
+		return 0;
+	rc = meta_open_look(&restore->live, &options, &look);
+	if (rc == 0) {
+		meta_abandon(restore->live);
+		restore->live = NULL;
 		return -EALREADY;
+	}
+	options.damaged = true;
+	if (rc == -EUCLEAN)
+		rc = meta_open_look(&restore->live, &options, &look);
+	if (rc < 0)
+		return rc == -EUCLEAN ? 0 : rc;
+	restore->out->live = true;
+	restore->out->copy.seq = look.seq;
+	memcpy(restore->out->from, path, sizeof(path));
 	return 0;
 }
 
@@ -517,6 +583,7 @@ int meta_restore(const struct restore_options *options, struct restore_result *o
 		rc = copy_choose(&restore);
 	if (rc == 0 && !options->dry_run)
 		rc = carry_out(&restore);
+	meta_abandon(restore.live);
 	if (restore.lock_fd >= 0)
 		io_close(restore.lock_fd);
 	idmap_release(&restore.known);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Brings the metadata of a pool back from a copy (meta_copy.h), when its folder is lost or damaged.
+ * Brings the metadata of a pool back from a copy (meta_copy.h), when its folder is lost or damaged;
+ * where only its journal is damaged, from what comes before the damage, unless a copy is newer.
  *
  * What it promises:
  * - the metadata that is there is put aside, into damaged-N in its folder, and never deleted;
@@ -43,7 +44,8 @@ struct restore_options {
 
 struct restore_result {
 	struct copy_info copy;
-	char from[PATH_MAX];  /* the copy's file */
+	bool live;	     /* not a copy: what is sound of the metadata itself; copy.seq is its */
+	char from[PATH_MAX]; /* the copy's file, or the metadata's */
 	char aside[PATH_MAX]; /* where the damaged metadata is now; "" there was none */
 	uint64_t objects;
 	uint64_t lost_segments, lost_frames; /* that the copy speaks of */

@@ -18,7 +18,7 @@
 #include "tiers/log.h"
 #include "tiers/meta.h"
 #include "tiers/meta_walk.h"
-#include "tiers/segment_scan.h"
+#include "tiers/segment_file.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
@@ -268,7 +268,7 @@ struct meta *salvage_meta(struct salvage *salvage)
 static int stored_read(const struct place_dir *dir, const struct frame_record *record, uint8_t *buf)
 {
 	char path[PATH_MAX];
-	int fd, rc = segment_path(path, sizeof(path), dir->path, record->segment);
+	int fd, rc = segment_file_path(path, sizeof(path), dir->path, record->segment);
 
 	if (rc < 0)
 		return rc;

@@ -13,10 +13,12 @@
 #define FOLDERS	    256u
 #define NAME_DIGITS 16u
 #define SUFFIX	    ".seg"
+#define ANY	    FOLDERS /* in place of a folder's number */
 
 static int folder_path(char *buf, size_t cap, const char *root, unsigned folder)
 {
-	int len = snprintf(buf, cap, "%s/segments/%02x", root, folder);
+	int len = folder == ANY ? snprintf(buf, cap, "%s/" SEGMENTS_ASIDE, root)
+				: snprintf(buf, cap, "%s/segments/%02x", root, folder);
 
 	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
 }
@@ -24,6 +26,14 @@ static int folder_path(char *buf, size_t cap, const char *root, unsigned folder)
 int segment_file_path(char *buf, size_t cap, const char *root, uint64_t id)
 {
 	int len = snprintf(buf, cap, "%s/segments/%02x/%016llx" SUFFIX, root, (unsigned)(id & 0xff),
+			   (unsigned long long)id);
+
+	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
+}
+
+int segment_aside_path(char *buf, size_t cap, const char *root, uint64_t id)
+{
+	int len = snprintf(buf, cap, "%s/" SEGMENTS_ASIDE "/%016llx" SUFFIX, root,
 			   (unsigned long long)id);
 
 	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
@@ -41,7 +51,7 @@ static bool is_segment(const char *name, unsigned folder, uint64_t *id)
 			return false;
 		*id = *id << 4 | (uint64_t)(at - digits);
 	}
-	return !strcmp(name + NAME_DIGITS, SUFFIX) && (*id & 0xff) == folder;
+	return !strcmp(name + NAME_DIGITS, SUFFIX) && (folder == ANY || (*id & 0xff) == folder);
 }
 
 static int list_folder(const char *root, unsigned folder,
@@ -77,6 +87,12 @@ int segment_files_each(const char *root,
 	for (unsigned folder = 0; folder < FOLDERS && rc == 0; folder++)
 		rc = list_folder(root, folder, each, arg);
 	return rc;
+}
+
+int segment_aside_each(const char *root,
+		       int (*each)(void *arg, uint64_t id, int folder, const char *name), void *arg)
+{
+	return list_folder(root, ANY, each, arg);
 }
 
 void segment_folders_remove(const char *root)

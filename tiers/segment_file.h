@@ -20,6 +20,15 @@ int segment_file_path(char *buf, size_t cap, const char *root, uint64_t id);
 int segment_files_each(const char *root,
 		       int (*each)(void *arg, uint64_t id, int folder, const char *name),
 		       void *arg);
+/*
+ * Where a restore of the metadata puts segments that nothing speaks of: ROOT/segments.newer, flat.
+ * The same for these; that there is no such folder is no error.
+ */
+#define SEGMENTS_ASIDE "segments.newer"
+int segment_aside_path(char *buf, size_t cap, const char *root, uint64_t id);
+int segment_aside_each(const char *root,
+		       int (*each)(void *arg, uint64_t id, int folder, const char *name),
+		       void *arg);
 /* Removes the empty folders in ROOT/segments, and that. */
 void segment_folders_remove(const char *root);
 

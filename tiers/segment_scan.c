@@ -2,9 +2,7 @@
 #include "tiers/segment_scan.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,24 +23,6 @@ struct scan {
 	size_t window_len;
 	bool told; /* of bytes that cannot be read */
 };
-
-int segment_path(char *buf, size_t cap, const char *dir, uint64_t id)
-{
-	int len = snprintf(buf, cap, "%s/segments/%02x/%016llx.seg", dir, (unsigned)(id & 0xff),
-			   (unsigned long long)id);
-
-	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
-}
-
-uint64_t segment_name_id(const char *name)
-{
-	unsigned long long id;
-	int end = 0;
-
-	if (sscanf(name, "%16llx.seg%n", &id, &end) != 1 || end != 20 || name[end])
-		return 0;
-	return id;
-}
 
 /* Bytes that cannot be read are zeros here: no frame begins in them. */
 static int window_fill(struct scan *scan, uint64_t off)

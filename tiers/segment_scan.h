@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files of segments, read without metadata: their names in a tier's directory, and the frames
- * in one, which are found by their magic and verified by their own checksums.
- *
- * Threads: any, each file by one.
+ * The frames in the file of a segment, without metadata: found by their magic and verified by their
+ * own checksums. Threads: any, each file by one.
  */
 #ifndef TERRACE_TIERS_SEGMENT_SCAN_H
 #define TERRACE_TIERS_SEGMENT_SCAN_H
@@ -12,11 +10,6 @@
 #include <stdint.h>
 
 struct frame_header;
-
-/* Where the file of a segment is in a directory; -ENAMETOOLONG. */
-int segment_path(char *buf, size_t cap, const char *dir, uint64_t id);
-/* The number that a name stands for; 0: it is none of a segment's. */
-uint64_t segment_name_id(const char *name);
 
 /*
  * Calls each() for every frame in the file from a place on, in order, whose header and tables

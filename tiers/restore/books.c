@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The records of frames and segments in the new store: their sums hold after each step. */
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "tiers/io.h"
 #include "tiers/keys.h"
 #include "tiers/restore/impl.h"
-#include "tiers/segment_scan.h"
 
 void newer_put(struct newer *newer, const void *key, size_t key_len, const void *value, size_t len)
 {
@@ -19,18 +15,23 @@ void newer_del(struct newer *newer, const void *key, size_t key_len)
 	(void)meta_batch_del(newer->batch, key, key_len);
 }
 
-int newer_apply(struct newer *newer)
+int restore_apply(struct restore *restore, struct meta_batch *batch)
 {
-	struct meta *meta = newer->restore->meta;
-	int rc = meta_apply(meta, newer->batch, NULL);
+	struct meta *meta = restore->meta;
+	int rc = meta_apply(meta, batch, NULL);
 
-	meta_batch_reset(newer->batch);
+	meta_batch_reset(batch);
 	if (rc == 0 && meta_checkpoint_due(meta, 0)) {
 		rc = meta_freeze(meta);
 		if (rc == 0)
 			rc = meta_checkpoint(meta);
 	}
 	return rc;
+}
+
+int newer_apply(struct newer *newer)
+{
+	return restore_apply(newer->restore, newer->batch);
 }
 
 int newer_frame(struct newer *newer, uint64_t id, struct frame_record *out)
@@ -131,25 +132,6 @@ int newer_frame_use(struct newer *newer, uint64_t id, uint32_t len, bool more,
 	return rc < 0 ? rc : newer_apply(newer);
 }
 
-static int segment_move(struct newer *newer, const struct found_piece *piece)
-{
-	const struct finder_dir *dir = &newer->dirs[piece->dir];
-	char from[PATH_MAX], to[PATH_MAX];
-	int rc = finder_path(newer->finder, piece, from, sizeof(from));
-
-	if (rc == 0)
-		rc = segment_path(to, sizeof(to), dir->path, piece->segment);
-	if (rc < 0)
-		return rc;
-	*strrchr(to, '/') = '\0';
-	rc = io_make_folder(to, 0700);
-	if (rc < 0 && rc != -EEXIST)
-		return rc;
-	to[strlen(to)] = '/';
-	rc = io_rename(from, to);
-	return rc == -ENOENT && access(to, F_OK) == 0 ? 0 : rc; /* moved for another frame */
-}
-
 /* A record of the segment that reaches up to the frame's end. */
 static int segment_know(struct newer *newer, const struct found_piece *piece,
 			const struct frame_record *frame)
@@ -163,7 +145,7 @@ static int segment_know(struct newer *newer, const struct found_piece *piece,
 		segment = (struct segment_record){.tier = (uint8_t)dir->tier};
 		rc = idmap_put(&newer->restore->known, piece->segment, newer);
 		if (rc == 0 && piece->aside)
-			rc = segment_move(newer, piece);
+			rc = restore_segment_return(dir->path, piece->segment);
 	}
 	if (rc < 0)
 		return rc;

@@ -53,8 +53,9 @@ static void each(void *arg, struct meta *meta, uint64_t object, uint64_t lost, u
 
 static json_t *describe(const struct restore_result *result, const struct output *output, bool dry)
 {
-	return json_pack("{s:s,s:o,s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:O,s:O}", "copy",
-			 result->from, "generation", number(result->copy.generation), "time",
+	return json_pack("{s:s,s:b,s:o,s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:O,s:O}", "copy",
+			 result->from, "live", result->live, "generation",
+			 number(result->copy.generation), "time",
 			 (double)result->copy.time_ns / 1e9, "aside", result->aside, "objects",
 			 number(result->objects), "lost_segments", number(result->lost_segments),
 			 "lost_frames", number(result->lost_frames), "lost_bytes",
@@ -68,8 +69,12 @@ static void report(const struct restore_result *result, bool dry)
 {
 	char text[32];
 
-	printf("%s from %s, of %s\n", dry ? "would be restored" : "restored", result->from,
-	       time_text(result->copy.time_ns, text));
+	if (result->live)
+		printf("%s from %s and its journal, up to the damage\n",
+		       dry ? "would be restored" : "restored", result->from);
+	else
+		printf("%s from %s, of %s\n", dry ? "would be restored" : "restored", result->from,
+		       time_text(result->copy.time_ns, text));
 	printf("missing: all changes of files, names and attributes after that time\n");
 	if (result->newer_files)
 		printf("newer: %llu bytes of %llu files, see above: written or moved after that "
