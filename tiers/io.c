@@ -104,6 +104,11 @@ int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
+void io_start_writing(int fd, uint64_t len, uint64_t off)
+{
+	sync_file_range(fd, (off_t)off, (off_t)len, SYNC_FILE_RANGE_WRITE);
+}
+
 int io_sync_data(int fd)
 {
 	int failed;

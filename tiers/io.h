@@ -57,6 +57,9 @@ int io_close(int fd);
 int io_pread_all(int fd, void *buf, size_t len, uint64_t off);
 /* All of buf; on error any part of it may have been written. */
 int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t off);
+/* The medium may begin to take these bytes; nothing is waited for, and a failure shows when they
+ * are synced. */
+void io_start_writing(int fd, uint64_t len, uint64_t off);
 /* Never tried again after a failure: the page cache may have dropped the bytes. */
 int io_sync_data(int fd);
 int io_sync_file(int fd);

@@ -35,6 +35,7 @@
 
 #define MOST_FDS    256u
 #define PUNCH_BLOCK 4096u
+#define START_BYTES (1u << 20)
 
 struct dir_place {
 	_Atomic(struct medium *) medium;
@@ -127,6 +128,17 @@ static void quota_update(struct dir_tier *dir)
 
 /* Transfers ------------------------------------------------------------------------------------ */
 
+/* What is appended goes to the medium while the next frames are being coded, not all at the sync.
+ */
+static void start_writing(int fd, size_t len, uint64_t off)
+{
+	uint64_t from = off / START_BYTES * START_BYTES;
+	uint64_t upto = (off + len) / START_BYTES * START_BYTES;
+
+	if (upto > from)
+		io_start_writing(fd, upto - from, from);
+}
+
 static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
 		     uint64_t off, enum tier_hint hint)
 {
@@ -148,6 +160,8 @@ static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf
 	if (hint == TIER_BULK && place->direct && len >= BULKIO_WRITE_MIN)
 		direct = segfile_direct(dir->files, file);
 	error = bulkio_write(dir->bulk, segfile_fd(file), direct, buf, len, off);
+	if (!error && direct < 0)
+		start_writing(segfile_fd(file), len, off);
 	/* A failed write may have left a part behind: it counts too. */
 	segfile_changed(dir->files, file);
 	if (error == -ENOSPC || error == -EDQUOT)
