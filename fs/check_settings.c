@@ -13,23 +13,16 @@
 #define SETTING_KEY  (sizeof(SETTING_HEAD) - 1 + 8)
 #define JOB_KEY	     (sizeof(JOB_HEAD) - 1 + 8 + 2)
 
-static bool setting_readable(const struct meta_item *item)
-{
-	size_t one = 1 + 2 * POLICY_TEXT_MAX, two = 1 + 3 * POLICY_TEXT_MAX;
-
-	return (item->len == one && item->value[0] == 1) ||
-	       (item->len == two && item->value[0] == 2);
-}
-
 static int setting_check(struct fs_check *fsc, const struct meta_item *item)
 {
 	uint64_t id = item->key_len == SETTING_KEY ? get_be64(item->key + SETTING_KEY - 8) : 0;
 	struct fs_check_inode inode;
+	unsigned kinds;
 	int rc = id ? fs_check_load(fsc, id, &inode) : -ENOENT;
 
 	if (rc < 0 && rc != -ENOENT)
 		return rc == -EUCLEAN || rc == -ENOTSUP ? 0 : rc;
-	if (rc == -ENOENT || !setting_readable(item)) {
+	if (rc == -ENOENT || !policy_record_readable(item->value, item->len, &kinds)) {
 		if (!check_report(fsc->check, CHECK_SETTINGS, true, rc ? 0 : id,
 				  rc ? "settings of inode %llu, which does not exist"
 				     : "the settings of inode %llu cannot be read",

@@ -156,7 +156,40 @@ static int print_strong(struct subject *subject, struct text *text)
 	return 0;
 }
 
-/* Unset: the codec of the tier where the bytes are, or will be first. */
+/* Where the bytes are, or will be first. */
+static int tier_of(struct subject *subject, int *tier)
+{
+	int r = S_ISREG(subject->attr.mode) ? terrace_main_tier(subject->object, tier) : 0;
+
+	if (!*tier && subject->config->ntiers > 1)
+		*tier = 1;
+	return r < 0 ? r : 0;
+}
+
+/* Unset: what the tier says. */
+int effective_replicas(struct subject *subject, struct text *text)
+{
+	int r = print_setting(subject, text, POLICY_REPLICAS), tier = 0;
+	struct rules_answer rule;
+	struct tunables now;
+
+	if (r != -ENODATA)
+		return r;
+	r = ask_rules(subject, &rule);
+	if (!r && rule.replicas) {
+		text_add(text, "%u rule %s", rule.replicas, rule.name);
+		return 0;
+	}
+	if (!r)
+		r = tier_of(subject, &tier);
+	if (r)
+		return r;
+	pool_tunables(subject->fs->pool, &now);
+	text_add(text, "%u tier %s", now.tiers[tier].replicas, subject->config->tiers[tier].name);
+	return 0;
+}
+
+/* Unset: the tier's. */
 int effective_codec(struct subject *subject, struct text *text)
 {
 	int r = print_setting(subject, text, POLICY_CODEC), tier = 0;
@@ -175,15 +208,12 @@ int effective_codec(struct subject *subject, struct text *text)
 	}
 	if (!r)
 		r = print_strong(subject, text);
-	if (r != -ENODATA)
+	if (r == -ENODATA)
+		r = tier_of(subject, &tier);
+	else
 		return r;
-	if (S_ISREG(subject->attr.mode)) {
-		r = terrace_main_tier(subject->object, &tier);
-		if (r < 0)
-			return r;
-	}
-	if (!tier && subject->config->ntiers > 1)
-		tier = 1;
+	if (r)
+		return r;
 	pool_tunables(subject->fs->pool, &now);
 	codec_format(&now.tiers[tier].codec, codec, sizeof(codec));
 	text_add(text, "%s tier %s", codec, subject->config->tiers[tier].name);

@@ -25,11 +25,11 @@
 #include "tiers/log.h"
 #include "tiers/meta.h"
 #include "tiers/object.h"
+#include "tiers/segment.h"
 
 #define KEY_HEAD     "fs.policy."
 #define KEY_HEAD_LEN (sizeof(KEY_HEAD) - 1)
 #define KEY_LEN	     (1 + KEY_HEAD_LEN + 8)
-#define VALUE_LEN_1  (1 + 2 * POLICY_TEXT_MAX) /* without a state */
 #define VALUE_LEN    (1 + POLICY_KINDS * POLICY_TEXT_MAX)
 #define BUCKETS	     256u
 #define CACHE_SLOTS  1024u
@@ -41,7 +41,7 @@ struct choice {
 	char text[POLICY_TEXT_MAX]; /* "" = nothing */
 	bool valid;		    /* not: a tier that the config no longer has */
 	uint64_t source;	    /* the inode that it is set on */
-	int number;		    /* tier, enum object_state */
+	int number;		    /* tier, enum object_state, copies */
 	struct codec_spec codec;
 };
 
@@ -102,7 +102,7 @@ static int tier_index(struct policy *policy, const char *name)
 	return -1;
 }
 
-static const char *const kind_names[] = {"pin", "codec", "state"};
+static const char *const kind_names[] = {"pin", "codec", "state", "replicas"};
 static const char *const state_names[] = {"active", "sealed", "archived"};
 
 const char *policy_kind_name(enum policy_kind kind)
@@ -134,6 +134,11 @@ static void interpret(struct policy *policy, enum policy_kind kind, struct choic
 		break;
 	case POLICY_CODEC:
 		choice->valid = choice->text[0] && !codec_parse(choice->text, &choice->codec);
+		break;
+	case POLICY_REPLICAS:
+		choice->number = choice->text[0] - '0';
+		choice->valid = choice->number >= 1 && choice->number <= (int)COPIES_MAX &&
+				!choice->text[1];
 		break;
 	default:
 		choice->number = state_index(choice->text);
@@ -193,14 +198,12 @@ static int replace_locked(struct policy *policy, const struct setting *setting)
 	return 0;
 }
 
-/* Version 1 has no state and is still what is written where there is none. */
 static int load_one(struct policy *policy, const struct meta_item *item)
 {
 	struct setting setting = {.next = NULL};
-	unsigned kinds = item->len == VALUE_LEN ? POLICY_KINDS : 2;
+	unsigned kinds;
 
-	if (item->key_len != KEY_LEN || !item->len ||
-	    item->len != (item->value[0] == 1 ? VALUE_LEN_1 : VALUE_LEN) || item->value[0] > 2)
+	if (item->key_len != KEY_LEN || !policy_record_readable(item->value, item->len, &kinds))
 		return -EUCLEAN;
 	setting.id = get_be64(item->key + 1 + KEY_HEAD_LEN);
 	for (unsigned kind = 0; kind < kinds; kind++)
@@ -285,8 +288,8 @@ static int check(struct policy *policy, enum policy_kind kind, const char *text)
 static int stage(struct txn *txn, struct fs *fs, const struct setting *setting,
 		 struct object **object)
 {
-	bool state = is_set(setting, POLICY_STATE);
-	uint8_t key[KEY_LEN], value[VALUE_LEN] = {state ? 2 : 1};
+	uint8_t key[KEY_LEN], value[VALUE_LEN];
+	unsigned kinds = POLICY_KINDS;
 	struct attr attr;
 	int r;
 
@@ -299,12 +302,15 @@ static int stage(struct txn *txn, struct fs *fs, const struct setting *setting,
 	if (r)
 		return r;
 	key_put(key, setting->id);
-	for (unsigned kind = 0; kind < POLICY_KINDS; kind++)
+	while (kinds > 2 && !is_set(setting, kinds - 1)) /* the oldest version that has it all */
+		kinds--;
+	value[0] = (uint8_t)(kinds - 1);
+	for (unsigned kind = 0; kind < kinds; kind++)
 		memcpy(value + 1 + kind * POLICY_TEXT_MAX, setting->choices.of[kind].text,
 		       POLICY_TEXT_MAX);
 	return is_empty(setting)
 		       ? txn_del(txn, key, sizeof(key))
-		       : txn_put(txn, key, sizeof(key), value, state ? VALUE_LEN : VALUE_LEN_1);
+		       : txn_put(txn, key, sizeof(key), value, 1 + kinds * POLICY_TEXT_MAX);
 }
 
 static int check_flags(const struct setting *setting, enum policy_kind kind, const char *text,
@@ -560,11 +566,13 @@ static void settle(const struct choices *set, const struct rules_answer *rule,
 		   struct object_policy *out)
 {
 	const struct choice *pin = &set->of[POLICY_PIN], *codec = &set->of[POLICY_CODEC],
-			    *state = &set->of[POLICY_STATE];
+			    *state = &set->of[POLICY_STATE], *replicas = &set->of[POLICY_REPLICAS];
 
 	*out = (struct object_policy){.pin = pin->valid ? pin->number : -1,
 				      .has_codec = codec->valid || rule->has_codec,
 				      .codec = codec->valid ? codec->codec : rule->codec,
+				      .replicas = replicas->valid ? (unsigned)replicas->number
+								  : rule->replicas,
 				      .state = OBJECT_ACTIVE,
 				      .rule = rule->rule,
 				      .tier = rule->tier,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What people want of files: pins, codecs and states that they set on files and folders
- * (user.terrace.pin, .codec, .state), and the rules of the configuration. What is in force for an
- * inode is, of each kind, its own setting, else that of the nearest folder above it, else what the
- * first rule that fits says (fs/rules.h), else nothing.
+ * What people want of files: pins, codecs, states and numbers of copies that they set on files and
+ * folders (user.terrace.pin, .codec, .state, .replicas), and the rules of the configuration. What
+ * is in force for an inode is, of each kind, its own setting, else that of the nearest folder above
+ * it, else what the first rule that fits says (fs/rules.h), else nothing.
  *
  * All settings are held in memory (they are few) and stored as keys P "fs.policy." inode(8).
  * Results per folder are cached until any setting changes or a folder is renamed. In a pool without
@@ -29,11 +29,11 @@ struct fs;
 struct policy;
 struct txn;
 
-enum policy_kind { POLICY_PIN, POLICY_CODEC, POLICY_STATE, POLICY_KINDS };
+enum policy_kind { POLICY_PIN, POLICY_CODEC, POLICY_STATE, POLICY_REPLICAS, POLICY_KINDS };
 
 #define POLICY_TEXT_MAX 32u
 
-const char *policy_kind_name(enum policy_kind kind);	/* "pin", "codec", "state" */
+const char *policy_kind_name(enum policy_kind kind);	/* "pin", "codec", "state", "replicas" */
 const char *policy_state_name(enum object_state state); /* "active" ... */
 
 int policy_new(struct fs *fs, struct policy **out);
@@ -41,7 +41,7 @@ void policy_free(struct policy *policy);
 
 /* Checks and sets (text NULL: removes, -ENODATA when there is none) on one inode, in a transaction
  * of its own. flags: XATTR_CREATE (-EEXIST), XATTR_REPLACE (-ENODATA). -EINVAL: no such tier, codec
- * or state. */
+ * or state, no number of copies. */
 int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
 	       int flags);
 /* The inode's own: -ENODATA. */
@@ -69,6 +69,12 @@ struct policy_item {
 int policy_each(struct policy *policy, int (*each)(void *arg, const struct policy_item *item),
 		void *arg);
 
+/* Is this a record of settings, and how many kinds has it? Its version says that. */
+static inline bool policy_record_readable(const uint8_t *value, size_t len, unsigned *kinds)
+{
+	*kinds = len ? value[0] + 1u : 0;
+	return *kinds >= 2 && *kinds <= POLICY_KINDS && len == 1 + *kinds * POLICY_TEXT_MAX;
+}
 /* A folder has another parent or name. */
 void policy_moved(struct policy *policy);
 /* An inode goes: stages the removal of its settings / forgets them after the commit. */

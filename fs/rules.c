@@ -117,6 +117,7 @@ static void answer(const struct config_rule *rule, uint32_t index, struct rules_
 				     .tier = rule->tier,
 				     .has_codec = rule->has_codec,
 				     .codec = rule->codec,
+				     .replicas = rule->replicas,
 				     .never_tiers = rule->never_tiers,
 				     .ignore = rule->ignore};
 	memcpy(out->name, rule->name, strlen(rule->name) + 1);

@@ -40,6 +40,7 @@ struct rules_answer {
 	int tier;
 	bool has_codec;
 	struct codec_spec codec;
+	unsigned replicas; /* 0: nothing is said */
 	uint32_t never_tiers;
 	bool ignore;
 };

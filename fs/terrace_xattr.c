@@ -195,10 +195,10 @@ static void flush_run(struct extents_text *lines)
 		return;
 	if (run->tier)
 		codec_format(&run->codec, codec, sizeof(codec));
-	text_add(lines->text, "%llu %llu %s %s %.2f %u\n", (unsigned long long)run->off,
+	text_add(lines->text, "%llu %llu %s %s %.2f %u %u/%u\n", (unsigned long long)run->off,
 		 (unsigned long long)run->len, lines->config->tiers[run->tier].name, codec,
-		 run->tier && run->stored ? (double)run->len / (double)run->stored : 1.0,
-		 run->heat);
+		 run->tier && run->stored ? (double)run->len / (double)run->stored : 1.0, run->heat,
+		 run->copies, run->wanted);
 	lines->open = false;
 }
 
@@ -208,7 +208,8 @@ static int extent_line(void *arg, const struct object_extent *extent)
 	struct object_extent *run = &lines->run;
 
 	if (lines->merge && lines->open && extent->off == run->off + run->len &&
-	    extent->tier == run->tier && codec_spec_same(&extent->codec, &run->codec)) {
+	    extent->tier == run->tier && extent->copies == run->copies &&
+	    extent->wanted == run->wanted && codec_spec_same(&extent->codec, &run->codec)) {
 		run->len += extent->len;
 		run->stored += extent->stored;
 		if (extent->heat > run->heat)
@@ -265,6 +266,11 @@ static int get_codec(struct subject *subject, struct text *text)
 	return get_own(subject, text, POLICY_CODEC);
 }
 
+static int get_replicas(struct subject *subject, struct text *text)
+{
+	return get_own(subject, text, POLICY_REPLICAS);
+}
+
 static int get_why(struct subject *subject, struct text *text)
 {
 	return S_ISREG(subject->attr.mode) ? why_print(subject, text) : -ENODATA;
@@ -295,11 +301,13 @@ static const struct key {
 	{"pin", get_pin, POLICY_PIN},
 	{"codec", get_codec, POLICY_CODEC},
 	{"state", get_state, POLICY_STATE},
+	{"replicas", get_replicas, POLICY_REPLICAS},
 	{"job", get_job, -1},
 	{"why", get_why, -1},
 	{"effective.pin", effective_pin, -1},
 	{"effective.codec", effective_codec, -1},
 	{"effective.state", effective_state, -1},
+	{"effective.replicas", effective_replicas, -1},
 	{"effective.rule", effective_rule, -1},
 	{"effective.tier", effective_tier, -1},
 };

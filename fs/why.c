@@ -227,13 +227,14 @@ static void flush_run(struct printer *printer)
 		codec_format(&extent->codec, codec, sizeof(codec));
 	utc(extent->tier ? why->frame.heat.last_s : printer->now_s, access);
 	utc(why->verdict.when_s, until);
-	text_add(printer->text, "%llu %llu %s %s %.2f %u %s %s %s %s %s\t",
+	text_add(printer->text, "%llu %llu %s %s %.2f %u %s %s %s %s %s %u/%u\t",
 		 (unsigned long long)extent->off, (unsigned long long)extent->len,
 		 tier_name(printer, extent->tier), codec,
 		 extent->tier && extent->stored ? (double)extent->len / (double)extent->stored
 						: 1.0,
 		 extent->heat, access, reason_name(why->verdict.reason),
-		 block_name(why->verdict.block), tier_name(printer, why->verdict.to), until);
+		 block_name(why->verdict.block), tier_name(printer, why->verdict.to), until,
+		 extent->copies, extent->wanted);
 	add_decided(printer, why);
 	text_add(printer->text, "\t");
 	add_next(printer, why);
@@ -254,9 +255,9 @@ static bool joins(const struct extent_why *run, const struct extent_why *why)
 {
 	const struct object_extent *a = &run->extent, *b = &why->extent;
 
-	return b->off == a->off + a->len && a->tier == b->tier &&
-	       codec_spec_same(&a->codec, &b->codec) && run->verdict.to == why->verdict.to &&
-	       run->verdict.reason == why->verdict.reason &&
+	return b->off == a->off + a->len && a->tier == b->tier && a->copies == b->copies &&
+	       a->wanted == b->wanted && codec_spec_same(&a->codec, &b->codec) &&
+	       run->verdict.to == why->verdict.to && run->verdict.reason == why->verdict.reason &&
 	       run->verdict.block == why->verdict.block &&
 	       same_policy(&run->frame.policy, &why->frame.policy);
 }

@@ -62,6 +62,7 @@ struct config_rule {
 	int tier; /* its index, -1 = anywhere; set when the whole file has been read */
 	bool has_codec;
 	struct codec_spec codec;
+	unsigned replicas; /* 0: as the tier */
 	char never_names[CONFIG_TIERS_MAX][CONFIG_TIER_NAME_CAP];
 	uint32_t nnever;
 	uint32_t never_tiers; /* bit per index; as tier */

@@ -26,6 +26,8 @@ const struct config_key config_rule_keys[] = {
 	{"owner", CONFIG_OWNER, 0, 0, 0, 0, "files of this user: a name or a number"},
 	{"tier", CONFIG_TIER, 0, 0, 0, 0, "where it is kept"},
 	{"codec", CONFIG_RULE_CODEC, 0, 0, 0, 0, "how it is compressed"},
+	{"replicas", CONFIG_COUNT, RULE(replicas), 1, 5, 0,
+	 "in how many directories of its tier it is kept"},
 	{"never", CONFIG_NEVER, 0, 0, 0, 0, "a tier that it never goes to; may be repeated"},
 	{"ignore", CONFIG_YES, RULE(ignore), 0, 0, 0, "background work leaves it where it is"},
 	{NULL, CONFIG_COUNT, 0, 0, 0, 0, NULL},
@@ -279,6 +281,8 @@ void config_rule_print(const struct config_rule *rule, FILE *out)
 		codec_format(&rule->codec, codec, sizeof(codec));
 		line(out, "codec", codec);
 	}
+	if (rule->replicas)
+		print_number("replicas", rule, out);
 	for (uint32_t i = 0; i < rule->nnever; i++)
 		line(out, "never", rule->never_names[i]);
 	if (rule->ignore)

@@ -44,6 +44,7 @@ struct build_class {
 	int tier;
 	bool own_codec;
 	struct codec_spec codec;
+	unsigned replicas; /* 0: as the tier */
 	struct frame_build *pack, *bulk;
 };
 
@@ -100,12 +101,14 @@ static struct build_class *class_of(struct flush *flush, const struct object_pol
 {
 	struct build_class want = {.tier = pool_home(flush->pool, policy),
 				   .own_codec = policy->has_codec,
-				   .codec = policy->codec};
+				   .codec = policy->codec,
+				   .replicas = policy->replicas};
 
 	for (size_t i = 0; i < flush->nclasses; i++) {
 		struct build_class *class = &flush->classes[i];
 
 		if (class->tier == want.tier && class->own_codec == want.own_codec &&
+		    class->replicas == want.replicas &&
 		    (!want.own_codec || codec_spec_same(&class->codec, &want.codec)))
 			return class;
 	}
@@ -142,6 +145,7 @@ static struct frame_build *build_open(struct flush *flush, const struct build_cl
 	build->may_spill = true;
 	build->own_codec = class->own_codec;
 	build->codec = class->codec;
+	build->replicas = class->replicas;
 	flush->builds[flush->nbuilds++] = build;
 	return build;
 }

@@ -194,12 +194,20 @@ static struct codec_spec build_codec(const struct frame_build *build, int tier)
 	return now.tiers[tier].codec;
 }
 
-static unsigned build_copies(const struct frame_build *build, int tier)
+/* More copies than the tier says, for which nothing is set aside, are made only where there is more
+ * room than what is. *own: they are not the tier's. */
+static unsigned build_copies(const struct frame_build *build, int tier, size_t len, bool *own)
 {
 	struct tunables now;
+	unsigned copies;
 
 	pool_tunables(build->pool, &now);
-	return now.tiers[tier].replicas ? now.tiers[tier].replicas : 1;
+	copies = now.tiers[tier].replicas ? now.tiers[tier].replicas : 1;
+	*own = build->replicas &&
+	       (build->replicas <= copies ||
+		space_has_spare(build->pool->space, len * (build->replicas - copies)));
+	space_taken(build->pool->space, *own ? len * build->replicas / copies : len);
+	return *own ? build->replicas : copies;
 }
 
 /* Encodes for one tier and appends there. */
@@ -212,7 +220,9 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 	struct segment_loc loc;
 	struct heat_state heat;
 	uint32_t header_len, stored_len, now_s;
+	unsigned copies;
 	size_t stored;
+	bool own;
 	int rc;
 
 	/* Coding what a full medium will refuse takes a processor, again and again. */
@@ -225,13 +235,13 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 	if (rc < 0)
 		return rc;
 	placing_begin(build, tier);
+	copies = build_copies(build, tier, stored, &own);
 	rc = appender_append_copies(build->pool->tiers[tier].appender, coded, stored, build->hint,
-				    build_copies(build, tier), false, &loc);
+				    copies, own, &loc);
 	if (rc < 0) {
 		placing_end(build, NULL);
 		return rc;
 	}
-	space_taken(build->pool->space, stored);
 	now_s = clock_wall_s();
 	heat = build->heat.last_s ? build->heat
 				  : heat_add((struct heat_state){.last_s = now_s},

@@ -27,6 +27,7 @@ struct frame_build {
 	enum tier_hint hint;
 	struct codec_spec codec;
 	bool own_codec;		/* codec was asked for; else each tier's own */
+	unsigned replicas;	/* asked for; 0: each tier's own */
 	struct heat_state heat; /* of what goes in; last_s 0: it was just written */
 	uint32_t placed;	/* since when it is in the tier, if it was moved there */
 	uint32_t raw_len, raw_max;

@@ -101,6 +101,8 @@ struct object_extent {
 	uint64_t stored;   /* this extent's share of the frame's stored bytes */
 	uint32_t heat;	   /* 0..65535, decayed (tiers/engine/heat.h) */
 	uint64_t resident; /* of len: bytes that are pinned in memory, decoded */
+	unsigned copies;   /* places that have it; 1 in RAM */
+	unsigned wanted;   /* ... that should */
 };
 int object_extents(struct object *object,
 		   int (*each)(void *arg, const struct object_extent *extent), void *arg);

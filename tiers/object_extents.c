@@ -11,6 +11,7 @@
 #include "tiers/framestore.h"
 #include "tiers/object.h"
 #include "tiers/pool_impl.h"
+#include "tiers/replicate.h"
 #include "tiers/resident.h"
 
 #define AT_ONCE 256u /* extents in frames; besides, what is in the log between them */
@@ -48,7 +49,9 @@ static int add_ranges(struct look *look, uint64_t next)
 	for (; rc == 0 && range && range->off < next; range = dirty_next(range)) {
 		rc = look_add(look, &(struct object_extent){.off = range->off,
 							    .len = range->len,
-							    .stored = range->len});
+							    .stored = range->len,
+							    .copies = 1,
+							    .wanted = 1});
 		look->at = range->off + range->len;
 	}
 	return rc;
@@ -58,9 +61,11 @@ static int add_extent(struct look *look, const struct extent *extent)
 {
 	struct pool *pool = look->object->pool;
 	struct frame_record record;
+	unsigned copies, wanted;
 
 	if (frame_record_get(pool, extent->frame, &record) < 0)
 		return 0;
+	copies_of_frame(pool, &record, &copies, &wanted);
 	return look_add(look,
 			&(struct object_extent){
 				.off = extent->off,
@@ -71,7 +76,9 @@ static int add_extent(struct look *look, const struct extent *extent)
 				.stored = extent_share(extent->len, &record),
 				.heat = frame_heat(pool, extent->frame, &record).fast,
 				.resident = resident_bytes(pool, extent->frame, extent->frame_off,
-							   extent->len, record.block_shift)});
+							   extent->len, record.block_shift),
+				.copies = copies,
+				.wanted = wanted});
 }
 
 /* Data lock held. */

@@ -75,6 +75,7 @@ struct object_policy {
 	int pin; /* tier index, -1 = none; 0: decoded and resident in memory */
 	bool has_codec;
 	struct codec_spec codec;
+	unsigned replicas; /* places to be kept in, 1..5; 0: as the tier says */
 	enum object_state state;
 	int rule;	      /* index in the config's rules, -1 = none matches */
 	int tier;	      /* where the rule wants it, -1 = anywhere */

@@ -400,7 +400,8 @@ static int replicate_one(struct pass *pass, uint64_t id)
 		    !is_still(pass, &segment))
 			break;
 		to = choose_target(pool, &segment, homes);
-		if (to < 0)
+		if (to < 0 || (want > pass->tunables.tiers[segment.record.tier].replicas &&
+			       !space_has_spare(pool->space, segment_stored(&segment))))
 			break;
 		rc = copy_segment(
 			pass, &segment,

@@ -48,7 +48,7 @@ struct copies_stats {
 	uint64_t lost_places;  /* directories that are not there */
 };
 void pool_copies(struct pool *pool, struct copies_stats *out);
-/* Has an object's frame fewer copies than it should? *have, *want. */
+/* In how many places a frame lies, and should as its segment was made for. */
 void copies_of_frame(struct pool *pool, const struct frame_record *record, unsigned *have,
 		     unsigned *want);
 

@@ -240,6 +240,16 @@ bool space_overdrawn(struct space *space)
 	return overdrawn;
 }
 
+bool space_has_spare(struct space *space, uint64_t bytes)
+{
+	bool spare;
+
+	pthread_mutex_lock(&space->lock);
+	spare = with_overhead(space->reserved + bytes) + space->taken <= space->free;
+	pthread_mutex_unlock(&space->lock);
+	return spare;
+}
+
 void space_unreserve(struct space *space, uint64_t bytes)
 {
 	pthread_mutex_lock(&space->lock);

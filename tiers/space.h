@@ -30,6 +30,8 @@ int space_reserve(struct space *space, uint64_t bytes); /* -ENOSPC */
 void space_reserve_forced(struct space *space, uint64_t bytes);
 /* Is more reserved than the media have? */
 bool space_overdrawn(struct space *space);
+/* Would so many bytes leave room for all that is reserved? */
+bool space_has_spare(struct space *space, uint64_t bytes);
 void space_unreserve(struct space *space, uint64_t bytes);
 void space_taken(struct space *space, uint64_t bytes); /* appended to a tier just now */
 void space_refresh(struct space *space);	       /* asks the media again */

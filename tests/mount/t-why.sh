@@ -41,15 +41,15 @@ terrace run "$M" >/dev/null
 says "$M/docs/plain" 'next: stays'
 
 # text for scripts, a line per extent
-attribute why "$M/docs/plain" | grep -qE $'^0 3893 hdd zstd:3 [0-9.]+ [0-9]+ 20[0-9T:Z-]+ none none hdd -\trule docs .*\tstays$' ||
+attribute why "$M/docs/plain" | grep -qE $'^0 3893 hdd zstd:3 [0-9.]+ [0-9]+ 20[0-9T:Z-]+ none none hdd - 1/1\trule docs .*\tstays$' ||
 	fail "$(attribute why "$M/docs/plain")"
 
 # all that is set
 setfattr -n user.terrace.state -v archived "$M/old"
 setfattr -n user.terrace.codec -v zstd:9 "$M/db"
 terrace pins "$M" >"$T/pins"
-grep -qE '^hdd +- +zstd:9 +/db$' "$T/pins" || fail "$(cat "$T/pins")"
-grep -qE '^- +archived +- +/old$' "$T/pins" || fail "$(cat "$T/pins")"
+grep -qE '^hdd +- +zstd:9 +- +/db$' "$T/pins" || fail "$(cat "$T/pins")"
+grep -qE '^- +archived +- +- +/old$' "$T/pins" || fail "$(cat "$T/pins")"
 [ "$(terrace pins --json "$M" | jq -r '.[] | .path' | tr '\n' ' ')" = "/db /old " ] || fail "$(terrace pins --json "$M")"
 terrace unpin "$M/db" >/dev/null
 setfattr -x user.terrace.codec "$M/db"

@@ -207,7 +207,8 @@ static void test_what_is_wrong_is_told_with_its_line(void **state)
 		{POOL SSD "[rule a]\nmatch = /a[\n", 6, "'[' without ']'"},
 		{POOL SSD "[rule a]\nmatch = /a\nhigh = 90\n", 7,
 		 "unknown key 'high'; keys here: match min_age"},
-		{POOL SSD "[rule a]\nreplicas = 2\n", 6, "unknown key 'replicas'"},
+		{POOL SSD "[rule a]\nreplicas = 6\n", 6, "replicas '6'"},
+		{POOL SSD "[rule a]\nreplicas = 0\n", 6, "replicas '0'"},
 		{POOL SSD "[rule a]\ntier = hdd\n", 5, "no such tier; there are: ssd"},
 		{POOL SSD "[rule a]\ntier = ram\n", 6, "a tier on a disk"},
 		{POOL SSD "[rule a]\nnever = hdd\n", 5, "never 'hdd': there is no such tier"},
@@ -445,7 +446,7 @@ static void test_from_command_line_to_file_and_back(void **state)
 	POOL "move_window = Sat, Sun\n" SSD "[tier hdd]\npath = /b\n"                             \
 	     "[rule a]\nmatch = /x y/[a-c]*\\?\nmatch = **\ntier = hdd\nmin_age = 90s\n"          \
 	     "[rule b]\nnever = hdd\nowner = 0\ncodec = zstd:19\nmax_size = 0\n[rule c]\nignore " \
-	     "= yes\n"
+	     "= yes\nreplicas = 3\n"
 
 static void test_rules_are_written_and_copied(void **state)
 {
@@ -463,7 +464,7 @@ static void test_rules_are_written_and_copied(void **state)
 	assert_string_equal(back.rules[0].matches[0], "/x y/[a-c]*\\?");
 	assert_string_equal(back.rules[0].matches[1], "**");
 	assert_int_equal(back.rules[1].max_size, 0);
-	assert_true(back.rules[2].ignore);
+	assert_true(back.rules[2].ignore && back.rules[2].replicas == 3);
 	assert_int_equal(config_copy(&config, &copy), 0);
 	config_release(&config);
 	same_config(&copy, &back);

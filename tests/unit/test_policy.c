@@ -138,7 +138,7 @@ static void reports(void **state)
 	f = fix_file(fix, d, "f", text);
 	assert_string_equal(get(fix, f, "tier"), "ram");
 	assert_string_equal(get(fix, f, "tiers"), "ram=2999");
-	assert_string_equal(get(fix, f, "extents"), "0 2999 ram - 1.00 0\n");
+	assert_string_equal(get(fix, f, "extents"), "0 2999 ram - 1.00 0 1/1\n");
 	assert_int_equal(fs_fsync_all(fix->fs), 0);
 	assert_string_equal(get(fix, f, "tier"), "ssd");
 	assert_string_equal(get(fix, f, "tiers"), "ssd=2999");
@@ -305,6 +305,34 @@ static void settings_go_before_rules(void **state)
 	assert_int_equal(SET(f, "state", "archived"), 0);
 	policy = policy_of(fix, f, 0);
 	assert_true(!policy.ignore && policy.tier == -1 && !policy.never_tiers);
+}
+
+static void copies(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t d = fix_folder(fix, ROOT, "d"), f = fix_file(fix, d, "f", "data");
+
+	assert_int_equal(policy_of(fix, f, 0).replicas, 0);
+	use_rules(fix, "[rule all]\nmatch=/d/*\nreplicas=4\n");
+	assert_int_equal(policy_of(fix, f, 0).replicas, 4);
+	assert_int_equal(SET(d, "replicas", "2"), 0);
+	assert_int_equal(policy_of(fix, f, 0).replicas, 2);
+	assert_int_equal(SET(f, "replicas", "5"), 0);
+	assert_int_equal(policy_of(fix, f, 0).replicas, 5);
+	assert_int_equal(SET(f, "codec", "lz4"), 0);
+	assert_int_equal(SET(f, "replicas", "6"), -EINVAL);
+	assert_int_equal(SET(f, "replicas", "0"), -EINVAL);
+	assert_int_equal(SET(f, "replicas", "11"), -EINVAL);
+	fix_fs_remount(fix);
+	assert_int_equal(policy_of(fix, f, 0).replicas, 5);
+	assert_int_equal(policy_of(fix, f, 0).codec.id, CODEC_LZ4);
+	assert_int_equal(fs_removexattr(fix->fs, f, "user.terrace.replicas"), 0);
+	assert_int_equal(policy_of(fix, f, 0).replicas, 2);
+	assert_int_equal(fs_removexattr(fix->fs, d, "user.terrace.replicas"), 0);
+	assert_int_equal(fs_removexattr(fix->fs, d, "user.terrace.replicas"), -ENODATA);
+	fix_fs_remount(fix);
+	assert_int_equal(policy_of(fix, f, 0).replicas, 0); /* rules are the test's own */
+	assert_true(policy_of(fix, f, 0).has_codec);
 }
 
 /* Waits for what a setting has begun; false: it is not so after 10 s. */
@@ -531,6 +559,7 @@ int main(void)
 					   TEST(rules_match),
 					   TEST(rules_of_owner_and_age),
 					   TEST(settings_go_before_rules),
+					   TEST(copies),
 					   TEST(placed_at_once),
 					   TEST(many_placed),
 					   TEST(asked_jobs_stay),

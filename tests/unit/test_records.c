@@ -163,6 +163,40 @@ static void segments(void **state)
 	assert_int_equal(segment_record_decode(buf, len, &out), -EUCLEAN);
 }
 
+/* The stored forms of both versions are a promise: terrace-format(5). */
+static void segments_golden(void **state)
+{
+	static const uint8_t head[24] = {1, 2, 3, 0, [8] = 0x28, 0x23, [16] = 0, 0x10};
+	static const uint8_t lz4[24] = {0, 0x10, [8] = 0xd0, 0x07, [16] = 1};
+	static const uint8_t tail[16] = {9, [7] = 0x80, [8] = 4};
+	uint8_t stored[RECORD_SEGMENT_MAX] = {0}, buf[RECORD_SEGMENT_MAX];
+	struct segment_record out;
+
+	(void)state;
+	assert_int_equal(RECORD_SEGMENT_LEN, 120);
+	assert_int_equal(RECORD_SEGMENT_MAX, 136);
+	memcpy(stored, head, sizeof(head));
+	memcpy(stored + 24 + CODEC_LZ4 * 24, lz4, sizeof(lz4));
+	assert_int_equal(segment_record_decode(stored, 120, &out), 0);
+	assert_true(out.tier == 2 && out.place == 3 && out.len == 9000 && out.logical == 4096);
+	assert_true(!out.mirrored && out.homes == 8 && out.wanted == 0);
+	assert_int_equal(out.codec[CODEC_LZ4].stored, 2000);
+	assert_int_equal(segment_record_encode(&out, buf), 120);
+	assert_memory_equal(buf, stored, 120);
+
+	stored[0] = 2;
+	memcpy(stored + 120, tail, sizeof(tail));
+	assert_int_equal(segment_record_decode(stored, 136, &out), 0);
+	assert_true(out.mirrored && out.homes == 0x8000000000000009 && out.wanted == 4);
+	assert_true(out.tier == 2 && out.place == 3 && out.len == 9000 && out.logical == 4096);
+	assert_int_equal(segment_record_encode(&out, buf), 136);
+	assert_memory_equal(buf, stored, 136);
+	stored[0] = 1; /* each version has its length */
+	assert_int_equal(segment_record_decode(stored, 136, &out), -EUCLEAN);
+	stored[0] = 2;
+	assert_int_equal(segment_record_decode(stored, 120, &out), -EUCLEAN);
+}
+
 static void counts(void **state)
 {
 	const struct pool_counts in = {1, 2, 3, 4, 5};
@@ -223,8 +257,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects),  cmocka_unit_test(extents),
 		cmocka_unit_test(frames),   cmocka_unit_test(longest_frame),
-		cmocka_unit_test(segments), cmocka_unit_test(counts),
-		cmocka_unit_test(synced),
+		cmocka_unit_test(segments), cmocka_unit_test(segments_golden),
+		cmocka_unit_test(counts),   cmocka_unit_test(synced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

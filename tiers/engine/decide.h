@@ -42,7 +42,7 @@ enum move_reason {
 	REASON_CLEAN,	 /* its segment is mostly dead: written together anew */
 	REASON_EVACUATE, /* the tier or directory is being emptied */
 	REASON_ASKED,	 /* terrace promote, demote */
-	REASON_MEND,	 /* one of its copies is damaged: written anew from another */
+	REASON_MEND,	 /* a copy is damaged, or there are to be more: written anew */
 	REASONS
 };
 

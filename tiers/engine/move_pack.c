@@ -60,7 +60,8 @@ static int open_build(struct move *move, struct frame_build **slot,
 	bool own = codec_of(move, policy, &codec);
 	int rc;
 
-	if (build && build->own_codec == own && (!own || codec_spec_same(&build->codec, &codec)))
+	if (build && build->replicas == policy->replicas && build->own_codec == own &&
+	    (!own || codec_spec_same(&build->codec, &codec)))
 		return 0;
 	close_build(move, slot);
 	rc = frame_build_new(&build, move->pool, move->request->to);
@@ -73,6 +74,7 @@ static int open_build(struct move *move, struct frame_build **slot,
 	build->hint = TIER_BULK;
 	build->own_codec = own;
 	build->codec = codec;
+	build->replicas = policy->replicas;
 	*slot = build;
 	return 0;
 }

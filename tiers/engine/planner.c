@@ -12,6 +12,7 @@
 #include "tiers/engine/engine_impl.h"
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
+#include "tiers/replicate.h"
 
 #define SWEEP_OBJECTS	4096u /* whose policies are looked at in one pass */
 #define EXTENTS_AT_ONCE 4096u
@@ -30,6 +31,24 @@ struct planner {
 /* Policies ---------------------------------------------------------------------------------------
  */
 
+/* More copies than its segment is to have: it goes to another one. Fewer are no reason to write. */
+static bool wants_copies(struct pool *pool, struct choice *choice)
+{
+	const struct frame_facts *frame = &choice->facts;
+	unsigned have, want;
+
+	if (!frame->policy.replicas || frame->policy.ignore || frame->parked)
+		return false;
+	copies_of_frame(pool, &choice->record, &have, &want);
+	if (frame->policy.replicas <= want ||
+	    !space_has_spare(pool->space, choice->bytes * frame->policy.replicas))
+		return false;
+	choice->rewrite = true;
+	choice->verdict = (struct verdict){
+		.to = (int)frame->tier, .reason = REASON_MEND, .block = BLOCK_NONE};
+	return true;
+}
+
 /* What the object's policy wants of one frame of it; false: nothing. */
 static bool policy_choice(struct pool *pool, const struct engine_facts *facts, uint64_t object,
 			  struct choice *choice)
@@ -44,6 +63,8 @@ static bool policy_choice(struct pool *pool, const struct engine_facts *facts, u
 	if (elsewhere && choice->verdict.reason != REASON_PIN &&
 	    choice->verdict.reason != REASON_STATE && choice->verdict.reason != REASON_RULE)
 		return false;
+	if (!elsewhere && wants_copies(pool, choice))
+		return true;
 	if (elsewhere || frame->policy.state == OBJECT_ACTIVE || frame->policy.ignore ||
 	    frame->policy.has_codec)
 		return elsewhere;

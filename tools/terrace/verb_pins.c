@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* terrace pins: all pins, states and codecs that are set, from .terrace/pins. */
+/* terrace pins: all pins, states, codecs and numbers of copies that are set, from .terrace/pins. */
 #include "tools/terrace/terrace.h"
 
 #include <stdio.h>
@@ -18,15 +18,15 @@ static const char *cell(const json_t *row, const char *key)
 
 static enum exit_code print_pins(const json_t *pins)
 {
-	struct table *table = table_new("llll");
+	struct table *table = table_new("lllll");
 	json_t *row;
 	size_t i;
 
-	table_row(table, "Pin", "State", "Codec", "Path", NULL);
+	table_row(table, "Pin", "State", "Codec", "Replicas", "Path", NULL);
 	json_array_foreach(pins, i, row)
 	{
 		table_row(table, cell(row, "pin"), cell(row, "state"), cell(row, "codec"),
-			  cell(row, "path"), NULL);
+			  cell(row, "replicas"), cell(row, "path"), NULL);
 	}
 	return table_print(table) ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
 }

@@ -52,7 +52,7 @@ static void print_rules(const json_t *rules)
 {
 	static const char *const conditions[] = {"match",    "min_age", "min_size",
 						 "max_size", "owner",	NULL};
-	static const char *const wishes[] = {"tier", "codec", "never", "ignore", NULL};
+	static const char *const wishes[] = {"tier", "codec", "replicas", "never", "ignore", NULL};
 	json_t *rule;
 	size_t i;
 

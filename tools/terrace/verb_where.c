@@ -23,8 +23,9 @@
 struct row {
 	char tier[32], codec[32];
 	uint64_t bytes, extents;
-	double stored; /* bytes by ratio: an extent's share of its frame */
-	double heat;   /* sum of heat times bytes */
+	unsigned copies, wanted; /* directories that have what has fewest, and that should */
+	double stored;		 /* bytes by ratio: an extent's share of its frame */
+	double heat;		 /* sum of heat times bytes */
 };
 
 struct summary {
@@ -39,6 +40,7 @@ struct extent {
 	uint64_t off, len;
 	char tier[32], codec[32];
 	double ratio, heat;
+	unsigned copies, wanted;
 };
 
 static void add(struct summary *to, const struct extent *extent)
@@ -56,7 +58,13 @@ static void add(struct summary *to, const struct extent *extent)
 		memset(row, 0, sizeof(*row));
 		snprintf(row->tier, sizeof(row->tier), "%s", extent->tier);
 		snprintf(row->codec, sizeof(row->codec), "%s", extent->codec);
+		row->copies = extent->copies;
+		row->wanted = extent->wanted;
 		to->n++;
+	}
+	if (extent->copies < row->copies) {
+		row->copies = extent->copies;
+		row->wanted = extent->wanted;
 	}
 	row->bytes += extent->len;
 	row->extents++;
@@ -64,41 +72,52 @@ static void add(struct summary *to, const struct extent *extent)
 	row->heat += extent->heat * (double)extent->len;
 }
 
-static void print_extent(const struct extent *extent, bool plain)
+/* "2", or "1/2" where there are to be more. */
+static const char *copies_text(unsigned copies, unsigned wanted, char buf[static TEXT_CELL])
 {
-	char off[TEXT_CELL], len[TEXT_CELL];
-
-	printf("  %12s %10s  %-8s %-9s %6.2f %6.0f\n", text_size(extent->off, true, off),
-	       text_size(extent->len, plain, len), extent->tier, extent->codec, extent->ratio,
-	       extent->heat);
+	if (copies < wanted)
+		snprintf(buf, TEXT_CELL, "%u/%u", copies, wanted);
+	else
+		snprintf(buf, TEXT_CELL, "%u", copies);
+	return buf;
 }
 
-/* "offset length tier codec ratio heat" per line. false: a line that is not so. */
+static void print_extent(const struct extent *extent, bool plain)
+{
+	char off[TEXT_CELL], len[TEXT_CELL], copies[TEXT_CELL];
+
+	printf("  %12s %10s  %-8s %-9s %6.2f %6.0f %6s\n", text_size(extent->off, true, off),
+	       text_size(extent->len, plain, len), extent->tier, extent->codec, extent->ratio,
+	       extent->heat, copies_text(extent->copies, extent->wanted, copies));
+}
+
+/* "offset length tier codec ratio heat copies" per line. false: a line that is not so. */
 static bool take_extents(char *text, const struct options *options, struct summary *sum)
 {
 	bool verbose = has(options, OPTION_VERBOSE);
 	char *line;
 
 	if (verbose && !sum->extents && text[0])
-		printf("  %12s %10s  %-8s %-9s %6s %6s\n", "Offset", "Length", "Tier", "Codec",
-		       "Ratio", "Heat");
+		printf("  %12s %10s  %-8s %-9s %6s %6s %6s\n", "Offset", "Length", "Tier", "Codec",
+		       "Ratio", "Heat", "Copies");
 	while ((line = strsep(&text, "\n"))) {
 		struct extent extent;
 
 		if (!*line)
 			continue;
-		if (sscanf(line, "%" SCNu64 " %" SCNu64 " %31s %31s %lf %lf", &extent.off,
-			   &extent.len, extent.tier, extent.codec, &extent.ratio,
-			   &extent.heat) != 6)
+		if (sscanf(line, "%" SCNu64 " %" SCNu64 " %31s %31s %lf %lf %u/%u", &extent.off,
+			   &extent.len, extent.tier, extent.codec, &extent.ratio, &extent.heat,
+			   &extent.copies, &extent.wanted) != 8)
 			return false;
 		add(sum, &extent);
 		if (sum->extents)
-			json_array_append_new(sum->extents,
-					      json_pack("{sI sI ss ss sf sf}", "offset",
-							(json_int_t)extent.off, "length",
-							(json_int_t)extent.len, "tier", extent.tier,
-							"codec", extent.codec, "ratio",
-							extent.ratio, "heat", extent.heat));
+			json_array_append_new(
+				sum->extents,
+				json_pack("{sI sI ss ss sf sf si si}", "offset",
+					  (json_int_t)extent.off, "length", (json_int_t)extent.len,
+					  "tier", extent.tier, "codec", extent.codec, "ratio",
+					  extent.ratio, "heat", extent.heat, "copies",
+					  (int)extent.copies, "copies_wanted", (int)extent.wanted));
 		else if (verbose)
 			print_extent(&extent, has(options, OPTION_BYTES));
 	}
@@ -111,7 +130,7 @@ static bool take_tiers(char *text, uint64_t size, uint64_t stored, struct summar
 	char *word;
 
 	while ((word = strsep(&text, " \n"))) {
-		struct extent extent = {.codec = "-"};
+		struct extent extent = {.codec = "-", .copies = 1, .wanted = 1};
 
 		if (!*word)
 			continue;
@@ -158,23 +177,24 @@ static enum exit_code look_at_file(const char *path, uint64_t size, const struct
 
 static void print_rows(const struct summary *sum, bool plain)
 {
-	struct table *table = table_new("lllrrrrr");
+	struct table *table = table_new("lllrrrrrr");
 	size_t i;
 
 	if (sum->n)
 		table_row(table, " ", "Tier", "Codec", "Bytes", "Stored", "Ratio", "Heat",
-			  "Extents", NULL);
+			  "Extents", "Copies", NULL);
 	for (i = 0; i < sum->n; i++) {
 		const struct row *row = &sum->rows[i];
 		char bytes[TEXT_CELL], stored[TEXT_CELL], ratio[TEXT_CELL], heat[TEXT_CELL],
-			extents[TEXT_CELL];
+			extents[TEXT_CELL], copies[TEXT_CELL];
 
 		snprintf(heat, sizeof(heat), "%.0f",
 			 row->bytes ? row->heat / (double)row->bytes : 0.0);
 		table_row(table, " ", row->tier, row->codec, text_size(row->bytes, plain, bytes),
 			  text_size((uint64_t)row->stored, plain, stored),
 			  text_ratio(row->bytes, (uint64_t)row->stored, ratio), heat,
-			  text_size(row->extents, true, extents), NULL);
+			  text_size(row->extents, true, extents),
+			  copies_text(row->copies, row->wanted, copies), NULL);
 	}
 	if (!table_print(table))
 		complain(EXIT_FAILED, "out of memory");
@@ -185,6 +205,7 @@ static void print_summary(const char *path, const struct summary *sum, bool fold
 	char size[TEXT_CELL], stored[TEXT_CELL], ratio[TEXT_CELL];
 	char *pin = attribute_get(path, "effective.pin");
 	char *codec = attribute_get(path, "effective.codec");
+	char *replicas = attribute_get(path, "effective.replicas");
 
 	print_name(stdout, path);
 	fputs(": ", stdout);
@@ -198,10 +219,13 @@ static void print_summary(const char *path, const struct summary *sum, bool fold
 		print_setting("pin", pin);
 	if (codec && strchr(codec, '/'))
 		print_setting("codec", codec);
+	if (replicas && strchr(replicas, '/'))
+		print_setting("replicas", replicas);
 	if (sum->resident)
 		printf("  pinned in memory: %s\n", text_size(sum->resident, plain, size));
 	free(pin);
 	free(codec);
+	free(replicas);
 	print_rows(sum, plain);
 }
 
@@ -213,12 +237,13 @@ static json_t *summary_json(const char *path, struct summary *sum)
 	for (i = 0; i < sum->n; i++) {
 		const struct row *row = &sum->rows[i];
 
-		json_array_append_new(rows,
-				      json_pack("{ss ss sI sI sI sf}", "tier", row->tier, "codec",
-						row->codec, "bytes", (json_int_t)row->bytes,
-						"stored", (json_int_t)row->stored, "extents",
-						(json_int_t)row->extents, "heat",
-						row->bytes ? row->heat / (double)row->bytes : 0.0));
+		json_array_append_new(
+			rows,
+			json_pack("{ss ss sI sI sI si si sf}", "tier", row->tier, "codec",
+				  row->codec, "bytes", (json_int_t)row->bytes, "stored",
+				  (json_int_t)row->stored, "extents", (json_int_t)row->extents,
+				  "copies", (int)row->copies, "copies_wanted", (int)row->wanted,
+				  "heat", row->bytes ? row->heat / (double)row->bytes : 0.0));
 	}
 	object = json_pack("{so sI sI sI sI so}", "path", json_name(path), "files",
 			   (json_int_t)sum->files, "size", (json_int_t)sum->size, "stored",

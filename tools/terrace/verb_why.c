@@ -23,6 +23,7 @@ struct reasons { /* of an extent, or of several alike */
 	uint64_t off, len, extents;
 	double stored, heat;
 	char tier[32], codec[32], access[32], reason[32], block[32], to[32], until[32];
+	unsigned copies, wanted;    /* directories that have it, and that should */
 	const char *decided, *next; /* parts of the attribute's text */
 };
 
@@ -38,9 +39,9 @@ static bool parse_line(char *line, struct reasons *out)
 	out->decided = decided;
 	out->next = next;
 	out->extents = 1;
-	if (sscanf(line, "%" SCNu64 " %" SCNu64 " %31s %31s %lf %lf %31s %31s %31s %31s %31s",
+	if (sscanf(line, "%" SCNu64 " %" SCNu64 " %31s %31s %lf %lf %31s %31s %31s %31s %31s %u/%u",
 		   &out->off, &out->len, out->tier, out->codec, &ratio, &out->heat, out->access,
-		   out->reason, out->block, out->to, out->until) != 11)
+		   out->reason, out->block, out->to, out->until, &out->copies, &out->wanted) != 13)
 		return false;
 	out->stored = (double)out->len / (ratio > 0 ? ratio : 1);
 	return true;
@@ -48,9 +49,10 @@ static bool parse_line(char *line, struct reasons *out)
 
 static bool alike(const struct reasons *a, const struct reasons *b)
 {
-	return !strcmp(a->tier, b->tier) && !strcmp(a->codec, b->codec) &&
-	       !strcmp(a->reason, b->reason) && !strcmp(a->block, b->block) &&
-	       !strcmp(a->to, b->to) && !strcmp(a->decided, b->decided);
+	return a->copies == b->copies && a->wanted == b->wanted && !strcmp(a->tier, b->tier) &&
+	       !strcmp(a->codec, b->codec) && !strcmp(a->reason, b->reason) &&
+	       !strcmp(a->block, b->block) && !strcmp(a->to, b->to) &&
+	       !strcmp(a->decided, b->decided);
 }
 
 /* Heat is that of the mean byte; access and end of a block are the latest. */
@@ -159,6 +161,10 @@ static void print_item(const struct reasons *item, bool verbose, bool plain)
 	if (strcmp(item->codec, "-") != 0)
 		printf(", %s, ratio %s, heat %.0f", item->codec,
 		       text_ratio(item->len, (uint64_t)item->stored, ratio), item->heat);
+	if (item->copies < item->wanted)
+		printf(", in %u of %u directories", item->copies, item->wanted);
+	else if (item->copies > 1)
+		printf(", in %u directories", item->copies);
 	print_access(item->access);
 	printf("\n    decided by: %s\n    next: %s\n", item->decided, item->next);
 }
@@ -168,19 +174,20 @@ static json_t *item_json(const struct reasons *item)
 	const char *to = strcmp(item->to, item->tier) != 0 ? item->to : NULL;
 	const char *until = strcmp(item->until, "-") != 0 ? item->until : NULL;
 
-	return json_pack("{sI sI sI ss ss sf sf ss ss ss ss? ss? so so}", "offset",
+	return json_pack("{sI sI sI ss ss sf sf ss ss ss ss? ss? si si so so}", "offset",
 			 (json_int_t)item->off, "length", (json_int_t)item->len, "extents",
 			 (json_int_t)item->extents, "tier", item->tier, "codec", item->codec,
 			 "ratio", item->stored > 0 ? (double)item->len / item->stored : 1.0, "heat",
 			 item->heat, "access", item->access, "reason", item->reason, "block",
-			 item->block, "to", to, "until", until, "decided", json_name(item->decided),
+			 item->block, "to", to, "until", until, "copies", (int)item->copies,
+			 "copies_wanted", (int)item->wanted, "decided", json_name(item->decided),
 			 "next", json_name(item->next));
 }
 
 /* What holds for the files in a folder. */
 static json_t *look_at_folder(const char *path, bool json)
 {
-	static const char *const names[] = {"pin", "codec", "state", "tier"};
+	static const char *const names[] = {"pin", "codec", "state", "replicas", "tier"};
 	json_t *object = json ? json_pack("{so}", "path", json_name(path)) : NULL;
 
 	if (!json) {
