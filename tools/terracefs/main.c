@@ -22,6 +22,7 @@
 #include "fs/fuse_mount.h"
 #include "tiers/config.h"
 #include "tiers/log.h"
+#include "tiers/overlap.h"
 #include "tiers/pool.h"
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BUSY = 75 };
@@ -299,6 +300,10 @@ static int open_and_serve(struct arguments *args)
 		} else {
 			code = fail(args->pool, strerror(-r));
 		}
+		goto out;
+	}
+	if (overlap_check_mount(&config, args->point)) { /* it has said why */
+		code = EXIT_FAILED;
 		goto out;
 	}
 	r = pool_open(&config, &options, &pool);
