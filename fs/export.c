@@ -25,8 +25,9 @@
 #include "tiers/log.h"
 #include "tiers/meta.h"
 
-#define WORK_NAME ".terrace-export"
-#define DEPTH_MAX 1024u
+#define WORK_NAME    ".terrace-export"
+#define DEPTH_MAX    1024u
+#define OBJECTS_NAME "objects"
 
 struct exporter {
 	const struct export_options *options;
@@ -325,9 +326,9 @@ static int dest_open(const char *dest)
 
 static void work_remove(const char *work)
 {
-	static const char *const folders[] = {"live", "live.tail", "copy", "copy.tail"};
+	static const char *const folders[] = {"copy", "copy.tail"};
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 2; i++) {
 		char path[PATH_MAX];
 		struct dirent *entry;
 		DIR *stream;
@@ -343,6 +344,46 @@ static void work_remove(const char *work)
 		rmdir(path);
 	}
 	rmdir(work);
+}
+
+/* Objects without names: OBJECTS_NAME/NUMBER. ---------------------------------------------------
+ */
+
+static int number_end(struct exporter *exporter)
+{
+	int fd = exporter->fd;
+
+	exporter->fd = -1;
+	return fd >= 0 && close(fd) < 0 ? -errno : 0;
+}
+
+static int number_begin(void *arg, uint64_t object)
+{
+	struct exporter *exporter = arg;
+	int rc = number_end(exporter);
+
+	if (rc < 0)
+		return rc;
+	snprintf(exporter->path, sizeof(exporter->path), OBJECTS_NAME "/%llu",
+		 (unsigned long long)object);
+	exporter->fd = openat(exporter->dest, exporter->path,
+			      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (exporter->fd < 0)
+		return -errno;
+	exporter->out->names++;
+	return 0;
+}
+
+static int numbers_fill(struct exporter *exporter)
+{
+	struct salvage_sink sink = {.put = put, .lost = lost, .arg = exporter};
+	int closed, rc = mkdirat(exporter->dest, OBJECTS_NAME, 0700) < 0 ? -errno : 0;
+
+	exporter->fd = -1;
+	if (rc == 0)
+		rc = salvage_each(exporter->salvage, number_begin, &sink);
+	closed = number_end(exporter);
+	return rc < 0 ? rc : closed;
 }
 
 static int root_fill(struct exporter *exporter)
@@ -375,7 +416,7 @@ int fs_export(const struct export_options *options, struct export_result *out)
 	if (rc == 0)
 		rc = salvage_open(&exporter.salvage, options->config, work, &out->source);
 	if (rc == 0) {
-		rc = root_fill(&exporter);
+		rc = out->source.none ? numbers_fill(&exporter) : root_fill(&exporter);
 		salvage_close(exporter.salvage);
 	}
 	work_remove(work);

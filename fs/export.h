@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rebuilds the files of a pool that is not mounted, from what is left of it (tiers/salvage.h), in a
- * folder: names, hard links, modes, owners, times, links, extended attributes, holes.
+ * folder: names, hard links, modes, owners, times, links, extended attributes, holes. Without any
+ * metadata (source.none): objects by number, as DEST/objects/NUMBER.
  *
  * One thread. Errors: negative errno, logged.
  */

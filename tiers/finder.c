@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compress/bytes.h"
 #include "compress/frame.h"
@@ -317,6 +318,14 @@ int finder_next(struct finder *finder, int (*usable)(void *arg, const struct fou
 	}
 }
 
+bool finder_twin(const struct finder *finder, const struct found_piece *piece)
+{
+	for (size_t i = 1; i < finder->count; i++)
+		if (finder->heap[i].frame == piece->frame && finder->heap[i].off == piece->off)
+			return true;
+	return false;
+}
+
 /* Reading. ------------------------------------------------------------------------------------- */
 
 int finder_path(const struct finder *finder, const struct found_piece *piece, char *buf, size_t cap)
@@ -368,4 +377,11 @@ int finder_load(struct finder *finder, const struct found_piece *piece, struct f
 	}
 	*stored = buf;
 	return 0;
+}
+
+bool finder_punched(const struct finder *finder, const struct found_piece *piece, uint32_t len)
+{
+	off_t hole = lseek(finder->fd, piece->at, SEEK_HOLE);
+
+	return hole >= 0 && (uint64_t)hole < (uint64_t)piece->at + len;
 }

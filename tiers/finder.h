@@ -61,10 +61,17 @@ struct found_top finder_top(const struct finder *finder);
 int finder_next(struct finder *finder, int (*usable)(void *arg, const struct found_piece *piece),
 		void *arg, struct found_piece *out);
 
+/* Asked in usable(): the same frame lies elsewhere too, and will be asked about if this one is not
+ * used. */
+bool finder_twin(const struct finder *finder, const struct found_piece *piece);
+
 /* Reads the frame that a piece lies in: its header, and all its stored bytes (free() them), which
  * are not verified yet. -EBADMSG: it is not there. */
 int finder_load(struct finder *finder, const struct found_piece *piece, struct frame_header *header,
 		uint8_t **stored);
+
+/* Bytes of the frame that was loaded last, len of them, have been given back to the medium. */
+bool finder_punched(const struct finder *finder, const struct found_piece *piece, uint32_t len);
 
 /* The piece's file. -ENAMETOOLONG. */
 int finder_path(const struct finder *finder, const struct found_piece *piece, char *buf,

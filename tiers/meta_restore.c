@@ -230,86 +230,6 @@ static int counts_raise(struct restore *restore)
 
 /* What is missing, what is newer. -------------------------------------------------------------- */
 
-int restore_segment_return(const char *dir, uint64_t id)
-{
-	char from[PATH_MAX], to[PATH_MAX], folder[PATH_MAX];
-	int rc = segment_aside_path(from, sizeof(from), dir, id);
-
-	if (rc == 0)
-		rc = segment_file_path(to, sizeof(to), dir, id);
-	if (rc < 0)
-		return rc;
-	memcpy(folder, to, sizeof(folder));
-	*strrchr(folder, '/') = '\0';
-	rc = io_make_folder(folder, 0700);
-	if (rc == 0 || rc == -EEXIST)
-		rc = io_rename(from, to);
-	return rc < 0 ? rc : io_sync_folder(folder);
-}
-
-/* In one directory; a restore from an older copy may have put it aside there. */
-static int file_find(const char *dir, uint64_t id, char buf[PATH_MAX])
-{
-	char aside[PATH_MAX];
-	int rc = segment_file_path(buf, PATH_MAX, dir, id);
-
-	if (rc < 0 || access(buf, F_OK) == 0)
-		return rc;
-	rc = segment_aside_path(aside, sizeof(aside), dir, id);
-	if (rc < 0)
-		return rc;
-	return access(aside, F_OK) < 0 ? -ENOENT : restore_segment_return(dir, id);
-}
-
-int restore_segment_find(const struct restore *restore, uint64_t id,
-			 const struct segment_record *record, char buf[PATH_MAX])
-{
-	int rc = -ENOENT;
-
-	for (size_t i = 0; i < restore->ndirs && rc == -ENOENT; i++)
-		if (restore->dirs[i].tier == record->tier &&
-		    restore->dirs[i].place < TIER_PLACES_MAX &&
-		    record->homes >> restore->dirs[i].place & 1)
-			rc = file_find(restore->dirs[i].path, id, buf);
-	return rc;
-}
-
-int restore_walk(struct restore *restore, uint8_t type,
-		 int (*each)(void *arg, uint64_t id, const struct meta_item *item), void *arg)
-{
-	struct meta_cursor *cursor;
-	struct meta_item item;
-	int rc = meta_cursor_open(restore->meta, &type, 1, NULL, 0, &cursor);
-
-	if (rc < 0)
-		return rc;
-	while ((rc = meta_cursor_next(cursor, &item)) == 0) {
-		rc = item.key_len == KEY_LEN_1 ? each(arg, get_be64(item.key + 1), &item)
-					       : -EUCLEAN;
-		if (rc < 0)
-			break;
-	}
-	meta_cursor_close(cursor);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int each_segment(void *arg, uint64_t id, const struct meta_item *item)
-{
-	struct restore *restore = arg;
-	struct segment_record record;
-	char path[PATH_MAX];
-	int rc = segment_record_decode(item->value, item->len, &record);
-
-	if (rc == 0)
-		rc = idmap_put(&restore->known, id, restore);
-	if (rc == 0)
-		rc = restore_segment_find(restore, id, &record, path);
-	if (rc != -ENOENT)
-		return rc;
-	restore->out->lost_segments++;
-	return idmap_put(&restore->gone, id, restore);
-}
-
 struct tidying {
 	struct restore *restore;
 	const char *dir;
@@ -448,9 +368,7 @@ static int store_fill(struct restore *restore)
 				: copy_load(restore->out->from, restore->options->config->uuid,
 					    restore->meta, &info);
 	if (rc == 0)
-		rc = restore_walk(restore, KEY_SEGMENT, each_segment, restore);
-	if (rc == 0)
-		rc = restore_newer(restore);
+		rc = restore_take_newer(restore);
 	if (rc == 0)
 		rc = counts_raise(restore);
 	if (rc < 0) {

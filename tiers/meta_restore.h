@@ -62,4 +62,10 @@ struct restore_result {
  */
 int meta_restore(const struct restore_options *options, struct restore_result *out);
 
+/* The same for a store that a copy was loaded into, to be read: nothing of the pool changes.
+ * Segments may lie in segments.newer then. */
+struct finder_dir;
+int restore_newer_look(const struct pool_config *config, const struct finder_dir *dirs,
+		       size_t ndirs, struct meta *meta, struct restore_result *out);
+
 #endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiers/salvage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,35 +12,36 @@
 #include "compress/bytes.h"
 #include "compress/frame.h"
 #include "tiers/config.h"
+#include "tiers/finder.h"
 #include "tiers/io.h"
 #include "tiers/keys.h"
 #include "tiers/log.h"
 #include "tiers/meta.h"
+#include "tiers/meta_look.h"
+#include "tiers/meta_restore.h"
 #include "tiers/meta_walk.h"
+#include "tiers/segment.h"
 #include "tiers/segment_file.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
 #define FRAMES_KEPT 8u /* decoded: files of one frame follow each other */
-#define COPY_BYTES  (1u << 20)
-
-struct place_dir {
-	const char *path;
-	uint32_t tier, place;
-};
 
 struct kept_frame {
 	uint64_t id;
 	uint8_t *raw; /* NULL: none, or error */
 	uint32_t raw_len;
 	int error;
+	bool freed; /* its bytes were given back to the medium, or some of them */
 };
 
 struct salvage {
 	const struct pool_config *config;
 	struct meta *meta;
 	struct codec_scratch *scratch;
-	struct place_dir dirs[CONFIG_TIERS_MAX * CONFIG_PATHS_MAX];
+	struct finder *finder; /* without metadata */
+	int lock_fd;
+	struct finder_dir dirs[CONFIG_TIERS_MAX * CONFIG_PATHS_MAX];
 	size_t ndirs;
 	struct kept_frame frames[FRAMES_KEPT];
 	unsigned next;
@@ -62,79 +62,26 @@ static void places_look(struct salvage *salvage, struct salvage_source *source)
 				source->missing++; /* it has been said why */
 				continue;
 			}
-			salvage->dirs[salvage->ndirs++] = (struct place_dir){path, t, label.place};
+			salvage->dirs[salvage->ndirs++] = (struct finder_dir){path, t, label.place};
 		}
 	}
 }
 
-static int file_copy(const char *from, const char *to)
-{
-	uint8_t *buf = malloc(COPY_BYTES);
-	int in = io_open(from, O_RDONLY, 0), out = io_open(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	int rc = !buf ? -ENOMEM : in < 0 ? in : out < 0 ? out : 0;
-	struct stat st;
-
-	if (rc == 0)
-		rc = io_stat(in, &st);
-	for (uint64_t off = 0; rc == 0 && off < (uint64_t)st.st_size; off += COPY_BYTES) {
-		uint64_t left = (uint64_t)st.st_size - off;
-		size_t len = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
-
-		rc = io_pread_all(in, buf, len, off);
-		if (rc == 0)
-			rc = io_pwrite_all(out, buf, len, off);
-	}
-	if (in >= 0)
-		io_close(in);
-	if (out >= 0)
-		io_close(out);
-	free(buf);
-	if (rc < 0)
-		log_error("%s: cannot be copied to %s: %s", from, to, strerror(-rc));
-	return rc;
-}
-
-/* metadata.mdb and the journal: opening a store writes to it, and the pool stays as it is. */
-static int live_copy(const char *folder, const char *work)
-{
-	DIR *stream = opendir(folder);
-	struct dirent *entry;
-	int rc = stream ? 0 : -errno;
-
-	while (rc == 0 && (entry = readdir(stream))) {
-		char from[PATH_MAX], to[PATH_MAX];
-
-		if (strcmp(entry->d_name, "metadata.mdb") != 0 &&
-		    strncmp(entry->d_name, "journal.", 8) != 0)
-			continue;
-		if (snprintf(from, sizeof(from), "%s/%s", folder, entry->d_name) >= PATH_MAX ||
-		    snprintf(to, sizeof(to), "%s/%s", work, entry->d_name) >= PATH_MAX)
-			rc = -ENAMETOOLONG;
-		else
-			rc = file_copy(from, to);
-	}
-	if (stream)
-		closedir(stream);
-	return rc;
-}
-
-static int in_use(const char *folder)
+/* Held until the end: nobody mounts the pool meanwhile. */
+static int lock(struct salvage *salvage)
 {
 	char path[PATH_MAX];
-	int fd, rc = 0;
 
-	if (snprintf(path, sizeof(path), "%s/metadata.lock", folder) >= PATH_MAX)
+	if (snprintf(path, sizeof(path), "%s/metadata.lock", salvage->config->meta_path) >=
+	    PATH_MAX)
 		return -ENAMETOOLONG;
-	fd = io_open(path, O_RDONLY, 0);
-	if (fd < 0)
+	salvage->lock_fd = io_open(path, O_RDONLY, 0);
+	if (salvage->lock_fd == -ENOMEM)
+		return -ENOMEM;
+	if (salvage->lock_fd < 0 || flock(salvage->lock_fd, LOCK_SH | LOCK_NB) == 0)
 		return 0;
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
-		rc = -EBUSY;
-	io_close(fd);
-	if (rc < 0)
-		log_error("%s: the pool is in use: unmount it, or copy the files from the mount",
-			  path);
-	return rc;
+	log_error("%s: the pool is in use: unmount it, or copy the files from the mount", path);
+	return -EBUSY;
 }
 
 static int folder_of(char out[PATH_MAX], const char *work, const char *name)
@@ -144,41 +91,42 @@ static int folder_of(char out[PATH_MAX], const char *work, const char *name)
 	return io_make_folder(out, 0700);
 }
 
-static int store_open(struct salvage *salvage, const char *work, const char *name, bool create,
-		      struct meta_recovery *recovery, char folder[PATH_MAX])
+static int store_make(struct salvage *salvage, const char *work)
 {
-	char tail[PATH_MAX], tail_name[32];
+	char folder[PATH_MAX], tail[PATH_MAX];
 	struct meta_options options = {.dir = folder,
 				       .tail_dir = tail,
 				       .pool_uuid = salvage->config->uuid,
-				       .create = create};
-	int rc;
+				       .create = true};
+	int rc = folder_of(folder, work, "copy");
 
-	snprintf(tail_name, sizeof(tail_name), "%s.tail", name);
-	rc = folder_of(tail, work, tail_name);
-	return rc < 0 ? rc : meta_open_lmdb(&salvage->meta, &options, recovery);
+	if (rc == 0)
+		rc = folder_of(tail, work, "copy.tail");
+	return rc < 0 ? rc : meta_open_lmdb(&salvage->meta, &options, NULL);
 }
 
-static int live_open(struct salvage *salvage, const char *work, struct salvage_source *source)
+/* Of a damaged journal, what comes before the damage. -EUCLEAN: nothing can be had. */
+static int live_open(struct salvage *salvage, struct salvage_source *source)
 {
 	const char *folder = salvage->config->meta_path;
-	struct meta_recovery recovery = {.clean = false};
-	char path[PATH_MAX], to[PATH_MAX];
+	struct meta_look_options options = {.dir = folder, .pool_uuid = salvage->config->uuid};
+	struct meta_look look = {.clean = false};
 	int rc;
 
-	if (snprintf(path, sizeof(path), "%s/metadata.mdb", folder) >= PATH_MAX)
+	if (snprintf(source->path, sizeof(source->path), "%s/metadata.mdb", folder) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	if (access(path, F_OK) < 0)
+	if (access(source->path, F_OK) < 0)
 		return -ENOENT;
-	rc = tree_walk(path, UINT64_MAX, NULL);
+	rc = tree_walk(source->path, UINT64_MAX, NULL);
 	if (rc == 0)
-		rc = folder_of(to, work, "live");
-	if (rc == 0)
-		rc = live_copy(folder, to);
-	if (rc == 0)
-		rc = store_open(salvage, work, "live", false, &recovery, to);
-	source->unclean = !recovery.clean;
-	snprintf(source->path, sizeof(source->path), "%s", path);
+		rc = meta_open_look(&salvage->meta, &options, &look);
+	if (rc == -EUCLEAN) {
+		options.damaged = true;
+		source->damaged = true;
+		rc = meta_open_look(&salvage->meta, &options, &look);
+	}
+	source->unclean = !look.clean;
+	source->info.seq = look.seq;
 	return rc;
 }
 
@@ -196,31 +144,46 @@ static int each_copy(void *arg, const char *path, const struct copy_info *info)
 	if (info->generation <= source->info.generation ||
 	    copy_read(path, newest->salvage->config->uuid, NULL, NULL, &whole) < 0)
 		return 0;
+	if (newest->salvage->meta && whole.seq <= source->info.seq)
+		return 0; /* what is left of the metadata itself is newer */
+	source->copy = true;
 	source->info = whole;
 	snprintf(source->path, sizeof(source->path), "%s", path);
 	return 0;
+}
+
+/* What was written to the tiers after the copy, in place of what it knows and is gone. */
+static int copy_newer(struct salvage *salvage, struct salvage_source *source)
+{
+	struct restore_result *result = calloc(1, sizeof(*result));
+	int rc = result ? restore_newer_look(salvage->config, salvage->dirs, salvage->ndirs,
+					     salvage->meta, result)
+			: -ENOMEM;
+
+	if (rc == 0)
+		source->newer_bytes = result->newer_bytes;
+	free(result);
+	return rc;
 }
 
 static int copy_open(struct salvage *salvage, const char *work, struct salvage_source *source)
 {
 	struct newest newest = {salvage, source};
 	struct copy_info info;
-	char folder[PATH_MAX];
 	int rc;
 
-	source->copy = true;
-	source->unclean = false;
 	for (size_t i = 0; i < salvage->ndirs; i++)
 		copy_list(salvage->dirs[i].path, salvage->config->uuid, each_copy, &newest);
-	if (!source->info.generation) {
-		log_error("%s: neither sound metadata nor a good copy of it is left",
-			  salvage->config->file);
-		return -ENOENT;
-	}
-	rc = folder_of(folder, work, "copy");
+	source->none = !source->copy && !salvage->meta;
+	if (!source->copy)
+		return 0;
+	meta_abandon(salvage->meta);
+	salvage->meta = NULL;
+	source->unclean = source->damaged = false;
+	rc = store_make(salvage, work);
 	if (rc == 0)
-		rc = store_open(salvage, work, "copy", true, NULL, folder);
-	return rc < 0 ? rc : copy_load(source->path, salvage->config->uuid, salvage->meta, &info);
+		rc = copy_load(source->path, salvage->config->uuid, salvage->meta, &info);
+	return rc < 0 ? rc : copy_newer(salvage, source);
 }
 
 int salvage_open(struct salvage **out, const struct pool_config *config, const char *work,
@@ -233,12 +196,14 @@ int salvage_open(struct salvage **out, const struct pool_config *config, const c
 	if (!salvage)
 		return -ENOMEM;
 	salvage->config = config;
-	rc = in_use(config->meta_path);
+	salvage->lock_fd = -1;
+	rc = lock(salvage);
 	if (rc == 0)
 		rc = codec_scratch_new(&salvage->scratch);
 	if (rc == 0) {
 		places_look(salvage, source);
-		if (live_open(salvage, work, source) < 0)
+		rc = live_open(salvage, source);
+		if (rc != -ENOMEM && (rc < 0 || source->damaged))
 			rc = copy_open(salvage, work, source);
 	}
 	if (rc < 0)
@@ -251,6 +216,9 @@ int salvage_open(struct salvage **out, const struct pool_config *config, const c
 void salvage_close(struct salvage *salvage)
 {
 	meta_abandon(salvage->meta);
+	finder_free(salvage->finder);
+	if (salvage->lock_fd >= 0)
+		io_close(salvage->lock_fd);
 	for (unsigned i = 0; i < FRAMES_KEPT; i++)
 		free(salvage->frames[i].raw);
 	if (salvage->scratch)
@@ -265,7 +233,8 @@ struct meta *salvage_meta(struct salvage *salvage)
 
 /* Frames. -------------------------------------------------------------------------------------- */
 
-static int stored_read(const struct place_dir *dir, const struct frame_record *record, uint8_t *buf)
+static int stored_read(const struct finder_dir *dir, const struct frame_record *record,
+		       uint8_t *buf)
 {
 	char path[PATH_MAX];
 	int fd, rc = segment_file_path(path, sizeof(path), dir->path, record->segment);
@@ -273,6 +242,9 @@ static int stored_read(const struct place_dir *dir, const struct frame_record *r
 	if (rc < 0)
 		return rc;
 	fd = io_open(path, O_RDONLY, 0);
+	if (fd == -ENOENT &&
+	    segment_aside_path(path, sizeof(path), dir->path, record->segment) == 0)
+		fd = io_open(path, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
 	rc = io_pread_all(fd, buf, record->stored_len, record->off);
@@ -291,7 +263,7 @@ static int frame_record_of(struct salvage *salvage, uint64_t frame, struct frame
 }
 
 /* The very frame that the record speaks of, verified, or an error. */
-static int frame_read_in(struct salvage *salvage, const struct place_dir *dir, uint64_t id,
+static int frame_read_in(struct salvage *salvage, const struct finder_dir *dir, uint64_t id,
 			 const struct frame_record *record, uint8_t *stored, uint8_t *raw)
 {
 	struct frame_header header = {0};
@@ -331,16 +303,30 @@ static int frame_fetch(struct salvage *salvage, uint64_t id, struct kept_frame *
 	return rc;
 }
 
-static const struct kept_frame *frame_get(struct salvage *salvage, uint64_t id)
+static struct kept_frame *frame_kept(struct salvage *salvage, uint64_t id)
 {
-	struct kept_frame *kept;
-
 	for (unsigned i = 0; i < FRAMES_KEPT; i++)
 		if (salvage->frames[i].id == id)
 			return &salvage->frames[i];
-	kept = &salvage->frames[salvage->next++ % FRAMES_KEPT];
+	return NULL;
+}
+
+static struct kept_frame *frame_keep(struct salvage *salvage, uint64_t id)
+{
+	struct kept_frame *kept = &salvage->frames[salvage->next++ % FRAMES_KEPT];
+
 	free(kept->raw);
 	*kept = (struct kept_frame){.id = id};
+	return kept;
+}
+
+static const struct kept_frame *frame_get(struct salvage *salvage, uint64_t id)
+{
+	struct kept_frame *kept = frame_kept(salvage, id);
+
+	if (kept)
+		return kept;
+	kept = frame_keep(salvage, id);
 	kept->error = frame_fetch(salvage, id, kept);
 	return kept;
 }
@@ -443,5 +429,80 @@ int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_
 	       (rc = synced_put(&item, sink, size)) == 0)
 		;
 	meta_cursor_close(cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Without metadata. ---------------------------------------------------------------------------- */
+
+static int found_fetch(struct salvage *salvage, const struct found_piece *piece,
+		       struct kept_frame *kept)
+{
+	struct frame_header header;
+	uint8_t *stored;
+	int rc = finder_load(salvage->finder, piece, &header, &stored);
+
+	if (rc < 0)
+		return rc;
+	kept->raw_len = header.raw_len;
+	kept->raw = malloc(header.raw_len);
+	rc = kept->raw
+		     ? frame_decode(salvage->scratch, &header, stored, header.stored_len, kept->raw)
+		     : -ENOMEM;
+	kept->freed = rc < 0 && finder_punched(salvage->finder, piece, header.stored_len);
+	frame_header_release(&header);
+	free(stored);
+	return rc;
+}
+
+static const struct kept_frame *found_get(struct salvage *salvage, const struct found_piece *piece)
+{
+	struct kept_frame *kept = frame_kept(salvage, piece->frame);
+
+	if (kept && !kept->error)
+		return kept;
+	kept = frame_keep(salvage, piece->frame);
+	kept->error = found_fetch(salvage, piece, kept);
+	return kept;
+}
+
+/* A frame that was given back is no longer anybody's. One that is damaged hides what is older. */
+static int is_current(void *arg, const struct found_piece *piece)
+{
+	struct salvage *salvage = arg;
+	const struct kept_frame *kept = found_get(salvage, piece);
+
+	if (kept->error == -ENOMEM)
+		return -ENOMEM;
+	return !kept->error || (!kept->freed && !finder_twin(salvage->finder, piece));
+}
+
+static uint64_t all_of(void *arg, uint64_t segment)
+{
+	(void)arg;
+	(void)segment;
+	return SEGMENT_HEADER_LEN;
+}
+
+int salvage_each(struct salvage *salvage, int (*begin)(void *arg, uint64_t object),
+		 const struct salvage_sink *sink)
+{
+	struct found_piece piece;
+	uint64_t object = 0;
+	int rc = finder_new(&salvage->finder, salvage->dirs, salvage->ndirs, salvage->config->uuid);
+
+	if (rc == 0)
+		rc = finder_scan(salvage->finder, all_of, NULL);
+	while (rc == 0 && (rc = finder_next(salvage->finder, is_current, salvage, &piece)) == 0) {
+		const struct kept_frame *kept = found_get(salvage, &piece);
+
+		if (piece.object != object)
+			rc = begin(sink->arg, piece.object);
+		object = piece.object;
+		if (rc == 0 && kept->error)
+			sink->lost(sink->arg, piece.off, piece.len);
+		else if (rc == 0)
+			rc = sink->put(sink->arg, piece.off, kept->raw + piece.frame_off,
+				       piece.len);
+	}
 	return rc == -ENOENT ? 0 : rc;
 }

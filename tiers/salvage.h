@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is left of a pool, read without opening it: objects out of the tiers' directories that are
- * there, by the live metadata if it is sound, else by the newest good copy of it. Nothing of the
- * pool is changed; the metadata is read from a store that is made in a folder of the caller's.
+ * there, by the live metadata if it is sound, else by the newest good copy of it and what frames
+ * that were written after it say, else by what all frames say. Nothing of the pool is changed; a
+ * copy is read from a store that is made in a folder of the caller's.
  *
  * What only the RAM tier had of a daemon that died is not in it. One thread. Errors: negative
  * errno, logged here.
@@ -25,13 +26,16 @@ struct salvage;
 struct salvage_source {
 	char path[PATH_MAX]; /* of the metadata, or of the copy */
 	bool copy;
+	bool none;	       /* neither is left: objects are found by what frames say */
+	uint64_t newer_bytes;  /* that are not those of the copy: written or moved after it */
 	struct copy_info info; /* of the copy */
+	bool damaged;	       /* of the live metadata: its journal, from some place on */
 	bool unclean;	/* the live metadata was not closed in order: the RAM tier may have more */
 	size_t missing; /* directories that are not there */
 };
 
-/* work: an empty folder; its contents are the caller's to remove. -ENOENT no metadata is left;
- * -EBUSY the pool is in use. */
+/* work: an empty folder; its contents are the caller's to remove. -EBUSY the pool is
+ * in use, and nobody mounts it before the end. */
 int salvage_open(struct salvage **out, const struct pool_config *config, const char *work,
 		 struct salvage_source *source);
 void salvage_close(struct salvage *salvage);
@@ -49,5 +53,13 @@ struct salvage_sink {
 /* Hands out all that can be read and verified, and says what cannot. *size: the object's. */
 int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_sink *sink,
 		 uint64_t *size);
+
+/*
+ * Where source.none: all objects that frames speak of, in order of their numbers, each once, and of
+ * each the newest bytes of every range. What of that was overwritten by a hole, cut off or deleted
+ * is not known. A range whose newest frame is damaged is lost, and not what it was before.
+ */
+int salvage_each(struct salvage *salvage, int (*begin)(void *arg, uint64_t object),
+		 const struct salvage_sink *sink);
 
 #endif

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # flavors: release
 # terrace export: all files from the tiers' directories without mounting; with a tier missing, what lived
-# elsewhere, and a line for what did not; by a copy when the metadata is gone.
+# elsewhere, and a line for what did not; by a copy when the metadata is gone, with what went down after it; by
+# number when there is no copy either.
 . "$(dirname "$0")/lib.sh"
 
 pool_new
@@ -60,3 +61,59 @@ cmp "$T/late" "$T/out/late"
 grep -q 'not closed in order' "$T/said" || fail "$(cat "$T/said")"
 pool_mount
 pool_umount
+
+# what went down after the copy is on the hdd, and comes out with it
+pool_mount
+cp "$T/late" "$M/promised"
+pool_remount # a copy
+move_all demote hdd
+terrace sync "$M"
+ino=$(stat -c %i "$M/promised")
+dd if="$T/late" of="$M/promised" bs=1000 count=1 seek=2 conv=notrunc status=none # newer bytes in the middle
+cp "$M/promised" "$T/promised"
+terrace sync "$M"
+move_all demote hdd
+pool_kill
+mv "$T/ssd" "$T/gone"
+rm -r "$T/out"
+status=0
+terrace export "$POOL" "$T/out" >"$T/said" 2>"$T/err" || status=$?
+[ "$status" -eq 0 ] || fail "exit code $status: $(cat "$T/said" "$T/err")"
+grep -q '^newer: .* bytes were written or moved after that copy' "$T/said" || fail "$(cat "$T/said")"
+cmp "$T/promised" "$T/out/promised"
+cmp "$T/late" "$T/out/late"
+[ ! -e "$T/hdd/segments.newer" ] || fail "the pool was changed"
+
+# no copy either
+mv "$T/hdd/metadata" "$T/gone"
+rm -r "$T/out"
+status=0
+terrace export "$POOL" "$T/out" >"$T/said" 2>"$T/err" || status=$?
+[ "$status" -eq 1 ] || fail "exit code $status: $(cat "$T/said" "$T/err")"
+grep -q '^missing: all names, ' "$T/said" || fail "$(cat "$T/said")"
+grep -q '^missing: 1 directories' "$T/said" || fail "$(cat "$T/said")"
+cmp "$T/promised" "$T/out/objects/$ino"
+[ "$(find "$T/out/objects" -type f | wc -l)" -gt 100 ] || fail "few objects"
+sha256sum "$T"/out/objects/* | cut -d' ' -f1 | sort -u >"$T/sums"
+find "$T/tree/real" -type f -size +0 -exec sha256sum {} + | cut -d' ' -f1 | sort -u | comm -23 - "$T/sums" >"$T/lost"
+[ ! -s "$T/lost" ] || fail "$(wc -l <"$T/lost") files did not come out"
+[ "$(ls -A "$T/out")" = objects ] || fail "there is more: $(ls -A "$T/out")"
+rm -r "$T/out"
+status=0
+terrace export --json "$POOL" "$T/out" >"$T/json" 2>/dev/null || status=$?
+[ "$status" -eq 1 ] || fail "exit code $status of --json"
+jq -e '.by_number and .bytes > 1000000' "$T/json" >/dev/null || fail "$(cat "$T/json")"
+
+# and of a frame that is damaged the range is a hole, not what it was before
+python3 - "$T"/hdd/segments/*/*.seg <<'PY'
+import os, sys
+path = max(sys.argv[1:], key=os.path.getsize)
+with open(path, "r+b") as f:
+    f.seek(os.path.getsize(path) // 2)
+    f.write(os.urandom(64))
+PY
+rm -r "$T/out"
+status=0
+terrace export "$POOL" "$T/out" >"$T/said" 2>"$T/err" || status=$?
+[ "$status" -eq 1 ] || fail "exit code $status"
+grep -qE '^missing: /objects/[0-9]+: [0-9]+ bytes at [0-9]+$' "$T/said" || fail "$(cat "$T/said")"

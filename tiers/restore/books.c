@@ -144,7 +144,7 @@ static int segment_know(struct newer *newer, const struct found_piece *piece,
 	if (rc == -ENOENT) {
 		segment = (struct segment_record){.tier = (uint8_t)dir->tier};
 		rc = idmap_put(&newer->restore->known, piece->segment, newer);
-		if (rc == 0 && piece->aside)
+		if (rc == 0 && piece->aside && !newer->restore->look)
 			rc = restore_segment_return(dir->path, piece->segment);
 	}
 	if (rc < 0)

@@ -25,21 +25,26 @@ struct restore {
 	char tail[PATH_MAX], store[PATH_MAX];
 	struct meta *meta;	  /* the new store, while it is filled */
 	struct meta *live;	  /* what is left of the old one; NULL: nothing */
+	bool look;		  /* nothing of the pool changes but `meta` */
 	struct idmap known, gone; /* segments: by id */
 	struct found_top top;	  /* what has been given out at least */
 };
 
 /* Applies the batch to the new store and empties it. books.c */
 int restore_apply(struct restore *restore, struct meta_batch *batch);
+/* segments.c ------------------------------------------------------------------------------------
+ */
+
 /* Calls each() for every record of a type whose key has one number. */
 int restore_walk(struct restore *restore, uint8_t type,
 		 int (*each)(void *arg, uint64_t id, const struct meta_item *item), void *arg);
 /* A file of the segment that a record speaks of, in one of its places; -ENOENT: in none. */
 int restore_segment_find(const struct restore *restore, uint64_t id,
 			 const struct segment_record *record, char buf[PATH_MAX]);
-
 /* From where an earlier restore put it, durably. */
 int restore_segment_return(const char *dir, uint64_t id);
+/* With the copy in the store: `known` and `gone`, then restore_newer(). */
+int restore_take_newer(struct restore *restore);
 
 /*
  * newer.c: with the copy in the store, finds the frames it knows that are gone, and lets what was

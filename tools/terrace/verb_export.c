@@ -41,24 +41,50 @@ static void missing(void *arg, const char *path, uint64_t off, uint64_t len, int
 
 static bool report_json(const struct export_result *result, struct output *output)
 {
+	const struct salvage_source *source = &result->source;
+
 	return json_print(json_pack(
-		"{s:s,s:b,s:f,s:b,s:I,s:I,s:I,s:o}", "metadata", result->source.path, "copy",
-		result->source.copy, "time", (double)result->source.info.time_ns / 1e9, "unclean",
-		result->source.unclean, "directories_missing", (json_int_t)result->source.missing,
-		"names", (json_int_t)result->names, "bytes", (json_int_t)result->bytes, "missing",
-		output->missing));
+		"{s:s,s:b,s:b,s:f,s:b,s:b,s:I,s:I,s:I,s:I,s:o}", "metadata", source->path, "copy",
+		source->copy, "by_number", source->none, "time", (double)source->info.time_ns / 1e9,
+		"unclean", source->unclean, "journal_damaged", source->damaged,
+		"directories_missing", (json_int_t)source->missing, "newer_bytes",
+		(json_int_t)source->newer_bytes, "names", (json_int_t)result->names, "bytes",
+		(json_int_t)result->bytes, "missing", output->missing));
+}
+
+static void report_source(const struct salvage_source *source)
+{
+	if (source->none)
+		printf("missing: all names, sizes and attributes, which bytes were overwritten by "
+		       "a "
+		       "hole, cut off or deleted: no metadata is left, nor a good copy\n");
+	if (source->copy)
+		printf("missing: all changes after that copy was made\n");
+	if (source->newer_bytes)
+		printf("newer: %llu bytes were written or moved after that copy\n",
+		       (unsigned long long)source->newer_bytes);
+	if (source->damaged)
+		printf("missing: all changes behind the damage in the metadata's journal\n");
+	if (source->unclean && !source->none)
+		printf("missing: what only the RAM tier had: the pool was not closed in order; if "
+		       "it can be mounted, do so and unmount it first\n");
+	if (source->missing)
+		printf("missing: %llu directories of tiers, see above\n",
+		       (unsigned long long)source->missing);
 }
 
 static void report(const struct export_result *result)
 {
-	printf("%llu names and %llu bytes, by %s%s\n", (unsigned long long)result->names,
-	       (unsigned long long)result->bytes, result->source.copy ? "the copy " : "",
-	       result->source.path);
-	if (result->source.copy)
-		printf("missing: all changes after that copy was made\n");
-	if (result->source.unclean)
-		printf("missing: what only the RAM tier had: the pool was not closed in order; if "
-		       "it can be mounted, do so and unmount it first\n");
+	const struct salvage_source *source = &result->source;
+
+	if (source->none)
+		printf("%llu objects and %llu bytes, by what frames say, in the folder objects\n",
+		       (unsigned long long)result->names, (unsigned long long)result->bytes);
+	else
+		printf("%llu names and %llu bytes, by %s%s\n", (unsigned long long)result->names,
+		       (unsigned long long)result->bytes, source->copy ? "the copy " : "",
+		       source->path);
+	report_source(source);
 	if (result->missing)
 		printf("missing: %llu ranges or names, see above\n",
 		       (unsigned long long)result->missing);
@@ -81,7 +107,7 @@ static enum exit_code rebuild(const struct options *options, const struct pool_c
 		report(result);
 	else if (!report_json(result, &output))
 		rc = -ENOMEM;
-	if (rc == 0 && result->missing)
+	if (rc == 0 && (result->missing || result->source.none))
 		rc = -EIO;
 	free(result);
 	if (rc == -ENOMEM || rc == -ENOSPC) /* else it has been said where it was found */
