@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A new folder for this process, removed when it ends in order. */
+/* A new folder for this process, removed when it ends in order. From then on files are lengthened
+ * where room is asked for, and nothing is synced: a run makes and removes a whole pool. */
 const char *fix_folder_new(void);
 
 struct image; /* the folders and files below a folder, as they were */
