@@ -67,6 +67,8 @@ int fs_check(const struct fs_check_options *options, struct check_result *result
 	fsc.seed = get_le64(options->base.config->uuid);
 	check_path_set(fsc.check, fs_check_path, &fsc);
 	rc = rounds(&fsc, options->base.repair);
+	if (rc == 0)
+		rc = check_doubts(fsc.check, &fsc.meta);
 	if (rc == 0 && base.repair && result->mended)
 		rc = check_repair(fsc.check);
 	check_close(fsc.check);

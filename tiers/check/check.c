@@ -43,6 +43,8 @@ static bool report(struct check *check, enum check_code code, bool mendable, con
 					.repair = mendable ? kind->repair : NULL};
 	char what[1024];
 
+	if (check->again && code != CHECK_FRAME_HEADER && code != CHECK_FRAME_DATA)
+		return false; /* told of in the first look */
 	vsnprintf(what, sizeof(what), format, args);
 	problem.what = what;
 	mendable = mendable && kind->repair;
@@ -199,11 +201,34 @@ static int damaged_value(void *arg, const void *key, size_t key_len)
 							  : 0;
 }
 
+int check_open_look(struct check *check)
+{
+	struct meta_look_options options = {.dir = check->config->meta_path,
+					    .tail_dir = check->ram_used ? check->ram_dir : NULL,
+					    .pool_uuid = check->config->uuid,
+					    .live = check->result->live};
+	int rc = 0;
+
+	for (unsigned i = 0; i < SETTLE_TRIES; i++) {
+		static const struct timespec nap = {.tv_nsec = SETTLE_NS};
+
+		/* One environment of LMDB per file and process. */
+		if (check->meta)
+			meta_close(check->meta);
+		check->meta = NULL;
+		rc = meta_open_look(&check->meta, &options, &check->look);
+		if (rc < 0 || check->look.settled)
+			break;
+		rc = -EAGAIN;
+		nanosleep(&nap, NULL);
+	}
+	return rc;
+}
+
 /* What cannot be opened is told of; *usable says whether there is more to look at. */
 static int open_meta(struct check *check, bool *usable)
 {
 	struct meta_look_options options = {.dir = check->config->meta_path,
-					    .tail_dir = check->ram_used ? check->ram_dir : NULL,
 					    .pool_uuid = check->config->uuid,
 					    .live = check->result->live};
 	char why[256] = "";
@@ -215,19 +240,8 @@ static int open_meta(struct check *check, bool *usable)
 				rc == -ENOENT ? "missing" : "damaged: ", why);
 		return 0;
 	}
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; i < SETTLE_TRIES; i++) {
-		static const struct timespec nap = {.tv_nsec = SETTLE_NS};
-
-		rc = meta_open_look(&check->meta, &options, &check->look);
-		if (rc < 0 || check->look.settled)
-			break;
-		meta_close(check->meta);
-		check->meta = NULL;
-		rc = -EAGAIN;
-		nanosleep(&nap, NULL);
-	}
+	if (rc == 0)
+		rc = check_open_look(check);
 	if (rc == -EUCLEAN || rc == -EBADMSG) {
 		check_report_at(check, CHECK_JOURNAL, false, check->config->meta_path,
 				"the journal, or its tail in the RAM tier, is damaged (see above)");
@@ -324,6 +338,7 @@ void check_close(struct check *check)
 	if (check->batch)
 		meta_batch_free(check->batch);
 	sorters_free(check);
+	free(check->doubts);
 	free(check->lost);
 	free(check->recovered);
 	free(check->mends);
@@ -335,7 +350,7 @@ void check_close(struct check *check)
 /* Rounds -----------------------------------------------------------------------------------------
  */
 
-static int objects_and_frames(struct check *check)
+int check_objects_and_frames(struct check *check)
 {
 	int rc;
 
@@ -364,12 +379,12 @@ int check_pass(struct check *check)
 	if (rc == 0)
 		rc = check_placed(check);
 	if (rc == 0)
-		rc = objects_and_frames(check);
+		rc = check_objects_and_frames(check);
 	if (rc == 0 && check->nlost && !check->result->live)
 		rc = check_found(check, &again);
 	if (rc == 0 && again) {
 		check->round++; /* what it tells of again is known */
-		rc = objects_and_frames(check);
+		rc = check_objects_and_frames(check);
 		check->round = round;
 	}
 	if (rc == 0)

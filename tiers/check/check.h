@@ -63,6 +63,10 @@ void check_close(struct check *check);
 
 /* One look at everything in tiers/. */
 int check_pass(struct check *check);
+/* Last, after a deep look at a mounted pool: frames that could not be read are told of, unless the
+ * daemon has let go of them meanwhile. May wait for two checkpoints of it. *meta is set to each
+ * check_meta() that there is in it. */
+int check_doubts(struct check *check, struct meta **meta);
 /* A look over all parts begins. The first one tells of everything, the later ones only of what is
  * to be mended besides. */
 void check_round(struct check *check);

@@ -52,6 +52,9 @@ struct check {
 	size_t nlost, lost_cap, lost_sought;
 	uint64_t *recovered; /* of them, those that were put together in this round */
 	size_t nrecovered, recovered_cap;
+	struct doubt *doubts; /* doubt.c: by frame */
+	size_t ndoubts, doubts_cap;
+	bool again;				     /* only they are looked at, and told of */
 	uint64_t top_object, top_frame, top_segment; /* highest ids met */
 	uint64_t nobjects;
 	uint64_t top_epoch;
@@ -105,6 +108,20 @@ void deep_free(struct deep *deep);
  * damaged; else the error of the whole, as when nothing can be read. */
 int deep_read(struct deep *deep, uint64_t id, const struct frame_record *record,
 	      struct frame_header *header, bool *bad);
+
+/*
+ * doubt.c: frames of a mounted pool that cannot be read. The daemon may have let go of them, and
+ * given their bytes back, since the checkpoint that is looked at; they are told of when they are
+ * still there in a later one.
+ */
+int check_doubt_add(struct check *check, uint64_t frame, const struct frame_record *record);
+/* Is the frame not to be read in this walk? */
+bool check_doubt_skips(const struct check *check, uint64_t frame);
+
+/* The walks over objects and frames. */
+int check_objects_and_frames(struct check *check);
+/* Opens the metadata; again, as it is by then, where it is open. */
+int check_open_look(struct check *check);
 
 /* A walk of all keys of one type, that stands on an item: item.key is NULL at the end. */
 struct check_walk {

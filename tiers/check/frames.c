@@ -39,6 +39,7 @@ struct range { /* of an object that is looked for users */
 struct one {
 	uint64_t id;
 	struct frame_record record;
+	bool skip; /* it is not read */
 	bool read; /* header and bad are there */
 	struct frame_header header;
 	bool bad[FRAME_BLOCKS_MAX];
@@ -175,7 +176,7 @@ static int user_check(struct frames *frames, struct one *one, const struct user 
 	int rc = shared_upto(frames, one, user);
 
 	one->live += user->len;
-	if (rc < 0 || !frames->deep)
+	if (rc < 0 || one->skip)
 		return rc;
 	if (!one->read) {
 		check_report(check, CHECK_FRAME_HEADER, false, user->object,
@@ -306,13 +307,28 @@ static int laid_add(struct check *check, const struct one *one)
 	return sorter_add(check->placed, laid);
 }
 
+static bool any_bad(const struct one *one)
+{
+	for (uint32_t i = 0; one->read && i < one->header.nblocks; i++)
+		if (one->bad[i])
+			return true;
+	return !one->read;
+}
+
 /* A frame that cannot be read for its users to be told of. */
 static int frame_read_deep(struct frames *frames, struct one *one)
 {
+	one->skip = !frames->deep || check_doubt_skips(frames->check, one->id);
+	if (one->skip)
+		return 0;
 	one->error = deep_read(frames->deep, one->id, &one->record, &one->header, one->bad);
 	if (one->error == -ENOMEM)
 		return one->error;
 	one->read = one->error == 0;
+	if (frames->check->result->live && !frames->check->again && any_bad(one)) {
+		one->skip = true;
+		return check_doubt_add(frames->check, one->id, &one->record);
+	}
 	if (one->header.nextents)
 		qsort(one->header.extents, one->header.nextents, sizeof(*one->header.extents),
 		      by_object);
@@ -322,7 +338,7 @@ static int frame_read_deep(struct frames *frames, struct one *one)
 static int frame_check(struct frames *frames, struct one *one)
 {
 	uint64_t users = 0;
-	int rc = frames->deep ? frame_read_deep(frames, one) : 0;
+	int rc = frame_read_deep(frames, one);
 
 	while (rc == 0 && frames->user.frame < one->id) /* their frame is not there: told of */
 		rc = user_next(frames);
