@@ -6,6 +6,7 @@
 #   tools/install-deps.sh            everything but what only some rows of the benchmark need
 #   tools/install-deps.sh build      only what building and running needs
 #   tools/install-deps.sh bench      what only some rows of the benchmark need
+#   tools/install-deps.sh PACKAGE    one of these
 #   tools/install-deps.sh --list     the packages and what each is for
 set -euo pipefail
 
@@ -48,10 +49,10 @@ libcap2-bin         tests: setcap
 procps              tests: pgrep
 util-linux          tests: losetup, findmnt, setpriv
 btrfs-progs         the benchmark: a column
+zstd                the benchmark: migration beside it
 mergerfs            the benchmark: a column'
 bench='gnuplot-nox         tests/bench/run.sh --svg: bar charts
-postgresql          tests/bench/run.sh --pgbench
-zstd                the row migrate: compressing beside it'
+postgresql          tests/bench/run.sh --pgbench'
 
 case ${1:-all} in
 all) wanted="$build
@@ -63,8 +64,12 @@ bench) wanted=$bench ;;
 	exit 0
 	;;
 *)
-	sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
-	exit 2
+	wanted=$(grep -E "^$1 " <<<"$build
+$tests
+$bench") || {
+		sed -n '3,10s/^# \{0,1\}//p' "$0" >&2
+		exit 2
+	}
 	;;
 esac
 

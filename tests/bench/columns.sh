@@ -26,7 +26,7 @@ disk_folder_gone() { # FOLDER
 
 until_mounted() { # FOLDER LOG
 	local i
-	for i in $(seq 1 200); do ! mountpoint -q "$1" || return 0; sleep 0.05; done
+	for i in $(seq 1 600); do ! mountpoint -q "$1" || return 0; sleep 0.05; done
 	fail "$1 is not mounted: $(cat "$2")"
 }
 

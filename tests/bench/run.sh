@@ -14,6 +14,7 @@
 #   --mb N         MiB of the file rows (512)
 #   --million N    what counts as a million in the groups memory and names (1000000)
 #   --out FILE     JSON goes there
+#   --svg FILE     and a bar chart there; installs gnuplot if it is not there
 #   --pgbench      the group pgbench too; installs PostgreSQL if it is not there
 #   --simulated    Terrace's ssd takes 0.1 ms for each read and 500 MB/s, its hdd 8 ms and 150 MB/s,
 #                  instead of the disk's own speed; columns default to terrace
@@ -45,6 +46,7 @@ pgbench_seconds=20
 pgbench=
 simulated=
 out=/dev/stdout
+svg=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--rounds) rounds=$2 && shift 2 ;;
@@ -55,6 +57,7 @@ while [ $# -gt 0 ]; do
 	--small) small=$2 && shift 2 ;; # of the self-test, as the next
 	--seconds) stall_seconds=$2 pgbench_seconds=$2 && shift 2 ;;
 	--out) out=$(realpath -m "$2") && shift 2 ;;
+	--svg) svg=$(realpath -m "$2") && shift 2 ;;
 	--simulated) simulated=1 && shift ;;
 	-*)
 		sed -n '3,/^# rows, by/s/^# \{0,1\}//p' "$0"
@@ -110,27 +113,47 @@ tree_data() {
 	tar -C "$T/real" -xf "$RAM.tar"
 	apparent=$(du -s --apparent-size --block-size=1 "$T/real" | cut -f1)
 	rm -rf "$T/real"
+	compressible tree "$RAM.tar"
 }
 
 file_data() {
 	find /usr/lib /usr/bin /usr/share -type f -size +16k 2>/dev/null | sort | tr '\n' '\0' |
 		xargs -0 cat 2>/dev/null | head -c "${mb}M" >"$RAM.data" || true
 	[ "$(stat -c %s "$RAM.data")" -eq $((mb << 20)) ] || fail "less than $mb MiB in /usr"
+	compressible file "$RAM.data"
 }
 
+compresses='{}'
+compressible() { # NAME FILE: how many times smaller zstd -3 makes it
+	local coded
+	command -v zstd >/dev/null || return 0
+	coded=$(zstd -q -3 -T0 -c "$2" | wc -c)
+	compresses=$(jq --arg name "$1" --argjson x "$(per "$(stat -c %s "$2")" "$coded")" '.[$name] = $x' <<<"$compresses")
+}
+
+load=$(cut -d ' ' -f 1 /proc/loadavg) # of the machine, before the benchmark does anything
 groups=()
 for group in tree file hdd rates db checkpoint pgbench memory names; do # tree first: its space is a fresh filesystem's
 	! wanted_group "$group" || groups+=("$group")
 done
-# needs COMMAND: what only the benchmark uses is installed when it is asked for
+# needs COMMAND PACKAGE: what only the benchmark uses is installed when it is asked for
 needs() {
-	command -v "$1" >/dev/null || "$ROOT/tools/install-deps.sh" bench >&2
-	command -v "$1" >/dev/null || fail "there is no $1; tools/install-deps.sh bench installs it"
+	command -v "$1" >/dev/null || "$ROOT/tools/install-deps.sh" "$2" >&2
+	command -v "$1" >/dev/null || fail "there is no $1; tools/install-deps.sh $2 installs it"
 }
 
-! wanted migrate || needs zstd
-! wanted pgbench || needs pg_ctlcluster
-trap 'rm -rf "$RAM.data" "$RAM.tar" "$RAM.inside"; cleanup' EXIT
+[ -z "$svg" ] || needs gnuplot gnuplot-nox
+! wanted pgbench || needs pg_ctlcluster postgresql
+
+finish() {
+	local status=$?
+	set +e
+	trap - ERR
+	rm -rf --one-file-system "$RAM.data" "$RAM.tar" "$RAM.inside"
+	(exit "$status")
+	cleanup # ends with that
+}
+trap finish EXIT
 ! wanted_group tree || tree_data
 if wanted_group file || wanted_group hdd; then file_data; fi
 
@@ -145,7 +168,11 @@ for ((round = 1; round <= rounds; round++)); do
 done
 jq -n --arg commit "$(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo none)" \
 	--arg disk "$(findmnt -n -o FSTYPE -T "$T")" --arg simulated "$simulated" --arg columns "$columns" \
-	--arg rows "$rows" --argjson rounds "$rounds" --argjson files "$files" --argjson mb "$mb" --argjson million "$million" \
-	'{commit: $commit, disk: $disk, simulated: ($simulated == "1"), rounds: $rounds, files: $files, mb: $mb, million: $million,
+	--arg rows "$rows" --arg mergerfs "$(mergerfs -V 2>&1 | head -n 1 || true)" --argjson load "$load" \
+	--argjson data "$compresses" --argjson rounds "$rounds" --argjson files "$files" --argjson mb "$mb" \
+	--argjson million "$million" '{commit: $commit, disk: $disk, mergerfs: $mergerfs, load_before: $load,
+	  data_compresses: $data, simulated: ($simulated == "1"), rounds: $rounds, files: $files, mb: $mb, million: $million,
 	  columns: ($columns | split(",")), rows: ($rows | split(" "))}' >"$T/run.json"
-"$here/report.py" "$results" "$T/run.json" "$out"
+"$here/report.py" "$results" "$T/run.json" "$T/report.json"
+[ -z "$svg" ] || "$here/chart.py" "$T/report.json" "$svg"
+cat "$T/report.json" >"$out"

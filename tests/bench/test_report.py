@@ -4,6 +4,7 @@
 import io
 import unittest
 
+import chart
 import report
 from rows import LONG, ROWS, chosen
 
@@ -58,6 +59,19 @@ class Report(unittest.TestCase):
                                     "terrace.cpu_s": [1.5]}))
         line = report.table_of_costs({"rows": row})[1]
         self.assertEqual((line[1], line[2], line[-1]), ("terrace", "1.50", "1.50"))
+
+    def test_of_the_device_the_least_counts(self):
+        row = built(found(untar={"terrace": [1, 1, 1], "terrace.disk_mb": [90, 30, 60], "terrace.cpu_s": [9, 3, 6]}))
+        line = report.table_of_costs({"rows": row})[1]
+        self.assertEqual((line[2], line[4]), ("6.00", "30.00"))
+
+    def test_chart_is_relative_to_the_first_column_and_more_is_better(self):
+        results = found(untar={"ext4": [10], "terrace": [20, 30, 40]}, mem_inodes={"ext4": [10], "terrace": [20]},
+                        rm={"terrace": [5]})
+        rows = dict(chart.bars({"rows": built(results), "columns": ["ext4", "floor", "terrace"]}))
+        self.assertEqual(rows["untar"], [(1, 1, 1), None, (3, 2, 4)])
+        self.assertEqual(rows["mem_inodes"][2], (0.5, 0.5, 0.5))
+        self.assertNotIn("rm", rows)
 
     def test_the_table_shows_every_row_and_column(self):
         rows = built(found(untar={"terrace": [30000], "floor": [40000]}, rm={"terrace": [5]}))

@@ -11,7 +11,10 @@ for row in $("$bench/rows.py" names all memory names pgbench); do
 	grep -q "^  $row " "$T/help" || fail "--help does not know $row"
 done
 refused 2 'no row or group nothing' "$bench/run.sh" nothing
-TERRACE_BUILD=$BUILD "$bench/run.sh" --rounds 2 --small 50 --out "$T/json" create,stat,unlink floor,terrace 2>"$T/said" ||
+if TERRACE_BUILD=$T/no-such-build "$bench/run.sh" --rounds 1 create floor >"$T/said" 2>&1; then
+	fail "a benchmark that could not run ended well: $(cat "$T/said")"
+fi
+TERRACE_BUILD=$BUILD "$bench/run.sh" --rounds 2 --small 50 --mb 8 --out "$T/json" create,stat,unlink floor,terrace 2>"$T/said" ||
 	fail "$(cat "$T/said")"
 for row in create stat unlink; do
 	for column in floor terrace; do
