@@ -19,6 +19,8 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/segment_list.h"
+#include "tiers/workers.h"
 #include "tiers/replicate.h"
 
 #define VERSION	   1u
@@ -404,53 +406,26 @@ static int scrub_segment(struct pass *pass)
 	return rc;
 }
 
-static int by_id(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* The segments that are still to be looked at, and what is stored in them. */
-static int list_segments(struct pass *pass, uint64_t **out, size_t *n, uint64_t *stored)
-{
-	struct pool *pool = pass->pool;
-	struct segment *segment;
-	size_t at = 0;
-
-	*n = 0;
-	*stored = 0;
-	pthread_mutex_lock(&pool->commit_lock);
-	*out = malloc((pool->segments.count + 1) * sizeof(**out));
-	while (*out && (segment = idmap_each(&pool->segments, &at))) {
-		if (segment->id < pass->at.segment || segment->id >= pass->at.limit)
-			continue;
-		for (unsigned c = 0; c < CODEC_COUNT; c++)
-			*stored += segment->record.codec[c].stored;
-		(*out)[(*n)++] = segment->id;
-	}
-	pthread_mutex_unlock(&pool->commit_lock);
-	if (*out && *n)
-		qsort(*out, *n, sizeof(**out), by_id);
-	return *out ? 0 : -ENOMEM;
-}
-
 static int scrub_all(struct pass *pass)
 {
-	uint64_t *ids, stored;
-	size_t n;
-	int rc = list_segments(pass, &ids, &n, &stored);
+	struct segment_brief *list;
+	size_t n, first = 0;
+	int rc = segment_list(pass->pool, &list, &n);
 
-	if (rc == 0 && pass->progress)
-		pass->progress->bytes_total += stored;
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		if (ids[i] > pass->at.segment) {
-			pass->at.segment = ids[i];
+	while (rc == 0 && first < n && list[first].id < pass->at.segment)
+		first++;
+	while (n > first && list[n - 1].id >= pass->at.limit)
+		n--;
+	for (size_t i = first; rc == 0 && pass->progress && i < n; i++)
+		pass->progress->bytes_total += list[i].stored;
+	for (size_t i = first; rc == 0 && i < n; i++) {
+		if (list[i].id > pass->at.segment) {
+			pass->at.segment = list[i].id;
 			pass->at.off = 0;
 		}
 		rc = cancelled(pass) ? -ECANCELED : scrub_segment(pass);
 	}
-	free(ids);
+	free(list);
 	return rc;
 }
 

@@ -200,7 +200,21 @@ static bool queue_take_locked(struct workers *workers, bool idle, struct queued_
 void thread_step_back(void)
 {
 	setpriority(PRIO_PROCESS, (id_t)gettid(), IDLE_NICE);
+	(void)thread_io_idle();
+}
+
+int thread_io_idle(void)
+{
+	int before = (int)syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+
 	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+	return before;
+}
+
+void thread_io_back(int before)
+{
+	if (before >= 0)
+		syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, before);
 }
 
 static void *worker_main(void *arg)

@@ -41,5 +41,8 @@ struct codec_scratch *workers_thread_scratch(void);
 
 /* The calling thread is nice and has idle I/O priority from here on. */
 void thread_step_back(void);
+/* Only its I/O, and for a while; what it was before, for thread_io_back(). */
+int thread_io_idle(void);
+void thread_io_back(int before);
 
 #endif

@@ -31,7 +31,7 @@ static void fixed(const uint8_t *data, size_t size)
 	struct segment_record segment;
 	struct pool_counts counts;
 	struct extent extent;
-	uint8_t again[RECORD_SEGMENT_LEN];
+	uint8_t again[RECORD_SEGMENT_MAX];
 
 	if (frame_record_decode(data, size, &frame) == 0) {
 		frame_record_encode(&frame, again);

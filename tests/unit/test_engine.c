@@ -130,7 +130,7 @@ static uint64_t bytes_in(struct object *object, int tier)
 	return bytes[tier];
 }
 
-static void tick(uint32_t seconds)
+static void tick(int32_t seconds)
 {
 	shift_s += seconds;
 }
@@ -413,14 +413,25 @@ static int count_extent(void *arg, const struct object_extent *extent)
 	return 0;
 }
 
+static uint64_t merge_planned(struct fix_pool *fix)
+{
+	struct plan plan;
+	uint64_t merged = 0;
+
+	fix->pool->engine->merge_from = 1;
+	assert_int_equal(pool_plan(fix->pool, &plan), 0);
+	for (size_t i = 0; i < plan.nmoves; i++)
+		merged += plan.moves[i].reason == REASON_CLEAN ? plan.moves[i].raw : 0;
+	plan_release(&plan);
+	return merged;
+}
+
 /* What random writes have left in pieces is written together; a file with holes is left alone. */
 static void test_merge(void **state)
 {
 	struct object *object, *holes;
 	unsigned before = 0, after = 0;
 	struct engine_stats first, second;
-	struct plan plan;
-	uint64_t merged = 0;
 	struct fix_pool fix;
 	uint8_t *want = malloc(MIB);
 	struct txn *txn;
@@ -441,13 +452,11 @@ static void test_merge(void **state)
 	assert_int_equal(pool_sync(fix.pool), 0);
 	assert_int_equal(object_extents(object, count_extent, &before), 0);
 	assert_true(before > 100);
+	/* Written while a pass is under way, it is younger than what the pass calls now. */
+	tick(-10);
+	assert_int_equal(merge_planned(&fix), 0);
 	tick(2 * HOUR);
-	fix.pool->engine->merge_from = 1;
-	assert_int_equal(pool_plan(fix.pool, &plan), 0);
-	for (size_t i = 0; i < plan.nmoves; i++)
-		merged += plan.moves[i].reason == REASON_CLEAN ? plan.moves[i].raw : 0;
-	plan_release(&plan);
-	assert_int_equal(merged, MIB);
+	assert_int_equal(merge_planned(&fix), MIB);
 	assert_int_equal(fix.pool->engine->merge_from, 1); /* a plan changes nothing */
 	assert_int_equal(pool_run(fix.pool, NULL), 0);
 	assert_int_equal(fix.pool->engine->merge_from, 0);

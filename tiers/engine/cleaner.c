@@ -132,7 +132,7 @@ static int merge_extents(struct clean *clean, uint64_t object, const struct exte
 	while (rc == 0 && object_choice_next(clean->pool, object, list, &i, &choice)) {
 		engine_frame_facts(clean->pool, choice.frame, &choice.record, &choice.facts);
 		/* Still being written to: it would be in pieces again. */
-		if (choice.facts.parked || facts->now_s - choice.facts.heat.last_s <
+		if (choice.facts.parked || heat_age_s(choice.facts.heat, facts->now_s) <
 						   facts->tiers[choice.record.tier].min_age_s)
 			continue;
 		choice.rewrite = true;

@@ -13,6 +13,7 @@
 #include "tiers/flush.h"
 #include "tiers/framestore.h"
 #include "tiers/places.h"
+#include "tiers/segment_list.h"
 
 struct evacuation {
 	struct pool *pool;
@@ -44,36 +45,18 @@ static int each_frame(void *arg, uint64_t frame, const struct frame_record *reco
 	return executor_add(evacuation->executor, &choice);
 }
 
-/* The segments of the place, by id. */
-static int list_segments(const struct evacuation *evacuation, uint64_t **out, size_t *n)
-{
-	struct pool *pool = evacuation->pool;
-	struct segment *segment;
-	size_t at = 0;
-
-	*n = 0;
-	pthread_mutex_lock(&pool->commit_lock);
-	*out = malloc((pool->segments.count + 1) * sizeof(**out));
-	while (*out && (segment = idmap_each(&pool->segments, &at)))
-		if (segment->record.tier == evacuation->tier && !segment->removing &&
-		    (evacuation->place < 0 ||
-		     segment_in_place(pool->homes, segment, evacuation->tier,
-				      (uint32_t)evacuation->place)))
-			(*out)[(*n)++] = segment->id;
-	pthread_mutex_unlock(&pool->commit_lock);
-	return *out ? 0 : -ENOMEM;
-}
-
 static int walk(struct evacuation *evacuation)
 {
-	uint64_t *ids;
+	struct segment_brief *list;
 	size_t n;
-	int rc = list_segments(evacuation, &ids, &n);
+	int rc = segment_list(evacuation->pool, &list, &n);
 
 	evacuation->raw = evacuation->frames = 0;
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = segment_each(evacuation->pool, ids[i], each_frame, evacuation);
-	free(ids);
+		if (list[i].tier == evacuation->tier &&
+		    (evacuation->place < 0 || list[i].place == (uint32_t)evacuation->place))
+			rc = segment_each(evacuation->pool, list[i].id, each_frame, evacuation);
+	free(list);
 	return rc > 0 ? 0 : rc;
 }
 

@@ -43,7 +43,7 @@ static uint16_t decay_one(uint16_t value, double half_lives)
 
 struct heat_state heat_decay(struct heat_state state, struct heat_scale scale, uint32_t now_s)
 {
-	double age = now_s > state.last_s ? now_s - state.last_s : 0;
+	double age = heat_age_s(state, now_s);
 	double half_lives = age / scale.half_life_s;
 
 	/* Else it would not cool before that time has come. */

@@ -42,6 +42,11 @@ struct heat_state {
 /* Pure. */
 struct heat_state heat_decay(struct heat_state state, struct heat_scale scale, uint32_t now_s);
 struct heat_state heat_add(struct heat_state state, struct heat_scale scale, uint32_t now_s);
+/* Since the last touch; 0 also when that is in the future. */
+static inline uint32_t heat_age_s(struct heat_state state, uint32_t now_s)
+{
+	return now_s > state.last_s ? now_s - state.last_s : 0;
+}
 /* Touches per hour to be expected. */
 double heat_rate(struct heat_state state, struct heat_scale scale, uint32_t now_s);
 /* Of one frame packed from several: bytes weigh. Start with {0}, 0 bytes. */

@@ -112,13 +112,6 @@ bool move_allowed(const struct object_policy *policy, int from, int to, enum mov
 	return policy->tier < 0 || policy->tier == to;
 }
 
-static uint32_t age_of(const struct source *source)
-{
-	uint32_t now_s = clock_wall_s();
-
-	return now_s > source->heat.last_s ? now_s - source->heat.last_s : 0;
-}
-
 /* The object with its policy, held until the end of the move; -ENOENT. */
 static int object_of(struct move *move, const struct source *source, uint64_t id,
 		     struct move_object **out)
@@ -142,7 +135,7 @@ static int object_of(struct move *move, const struct source *source, uint64_t id
 		free(found);
 		return rc;
 	}
-	pool_policy(move->pool, id, age_of(source), &found->policy);
+	pool_policy(move->pool, id, heat_age_s(source->heat, clock_wall_s()), &found->policy);
 	*out = found;
 	return 0;
 }

@@ -54,10 +54,9 @@ static bool policy_choice(struct pool *pool, const struct engine_facts *facts, u
 			  struct choice *choice)
 {
 	struct frame_facts *frame = &choice->facts;
-	uint32_t age = facts->now_s > frame->heat.last_s ? facts->now_s - frame->heat.last_s : 0;
 	bool elsewhere;
 
-	pool_policy(pool, object, age, &frame->policy);
+	pool_policy(pool, object, heat_age_s(frame->heat, facts->now_s), &frame->policy);
 	decide(facts, frame, &choice->verdict);
 	elsewhere = choice->verdict.to != (int)frame->tier;
 	if (elsewhere && choice->verdict.reason != REASON_PIN &&
@@ -276,6 +275,7 @@ static int list_risers(struct planner *planner, struct riser **out, size_t *n)
 	uint32_t since =
 		facts->now_s > facts->promote_window_s ? facts->now_s - facts->promote_window_s : 0;
 	size_t count;
+	int rc = 0;
 
 	*out = NULL;
 	*n = 0;
@@ -286,13 +286,13 @@ static int list_risers(struct planner *planner, struct riser **out, size_t *n)
 	*roomy = *facts;
 	for (uint32_t t = 1; t < facts->ntiers; t++)
 		roomy->tiers[t].used = 0;
-	for (size_t i = 0; *out && i < count; i++) {
+	for (size_t i = 0; *out && rc == 0 && i < count; i++) {
 		struct choice choice;
 
 		if (!riser_look(planner, roomy, list[i].frame, &choice))
 			continue;
 		if (choice.verdict.block != BLOCK_NONE)
-			planner->take(planner->arg, &choice); /* only told */
+			rc = planner->take(planner->arg, &choice); /* only told */
 		if (choice.verdict.reason != REASON_HOT || choice.verdict.block != BLOCK_NONE)
 			continue;
 		planner->wanted[choice.verdict.to].bytes[choice.verdict.rank] +=
@@ -306,7 +306,7 @@ static int list_risers(struct planner *planner, struct riser **out, size_t *n)
 out:
 	free(list);
 	free(roomy);
-	return *out ? 0 : -ENOMEM;
+	return *out ? rc : -ENOMEM;
 }
 
 static int promote(struct planner *planner, const struct riser *risers, size_t n)

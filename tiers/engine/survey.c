@@ -13,6 +13,7 @@
 #include "tiers/clock.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/framestore.h"
+#include "tiers/segment_list.h"
 #include "tiers/log.h"
 
 #define MEASURED 64u /* reads that make a latency worth believing */
@@ -238,27 +239,23 @@ static int look_segment(struct pool *pool, struct survey *survey, struct survey_
 /* Every segment of the pool, and the bytes of frames in each tier. */
 static int list_segments(struct pool *pool, struct survey *survey, uint64_t *stored)
 {
-	struct segment *segment;
+	struct engine_facts *facts = &survey->facts;
 	uint64_t raw[CONFIG_TIERS_MAX] = {0};
-	size_t at = 0;
+	struct segment_brief *list;
+	size_t n;
+	int rc = segment_list(pool, &list, &n);
 
-	pthread_mutex_lock(&pool->commit_lock);
-	survey->segments = calloc(pool->segments.count + 1, sizeof(*survey->segments));
-	while (survey->segments && (segment = idmap_each(&pool->segments, &at))) {
-		uint32_t tier = segment->record.tier;
-
-		if (segment->removing || tier >= pool->config.ntiers)
-			continue;
-		for (unsigned c = 0; c < CODEC_COUNT; c++) {
-			stored[tier] += segment->record.codec[c].stored;
-			raw[tier] += segment->record.codec[c].raw;
-		}
+	if (rc == 0)
+		survey->segments = calloc(n + 1, sizeof(*survey->segments));
+	for (size_t i = 0; survey->segments && i < n; i++) {
 		survey->segments[survey->nsegments++] = (struct survey_segment){
-			.id = segment->id, .tier = tier, .place = segment->record.place};
+			.id = list[i].id, .tier = list[i].tier, .place = list[i].place};
+		stored[list[i].tier] += list[i].stored;
+		raw[list[i].tier] += list[i].raw;
 	}
-	pthread_mutex_unlock(&pool->commit_lock);
+	free(list);
 	for (uint32_t t = 1; t < pool->config.ntiers; t++)
-		survey->facts.tiers[t].ratio = stored[t] ? (double)raw[t] / (double)stored[t] : 0;
+		facts->tiers[t].ratio = stored[t] ? (double)raw[t] / (double)stored[t] : 0;
 	return survey->segments ? 0 : -ENOMEM;
 }
 

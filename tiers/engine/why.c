@@ -34,14 +34,12 @@ static void explain(struct pool *pool, const struct engine_facts *facts, uint64_
 		    struct extent_why *why)
 {
 	struct frame_record record;
-	uint32_t age;
 
 	why->verdict.to = why->extent.tier;
 	if (why->extent.tier == 0 || frame_record_get(pool, why->extent.frame, &record) < 0)
 		return;
 	engine_frame_facts(pool, why->extent.frame, &record, &why->frame);
-	age = facts->now_s > why->frame.heat.last_s ? facts->now_s - why->frame.heat.last_s : 0;
-	pool_policy(pool, object, age, &why->frame.policy);
+	pool_policy(pool, object, heat_age_s(why->frame.heat, facts->now_s), &why->frame.policy);
 	why->frame.evacuating = tier_place_closed(pool->tiers[record.tier].tier, record.place);
 	decide(facts, &why->frame, &why->verdict);
 }
