@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,17 +28,6 @@
 #include "tiers/pool.h"
 #include "tiers/ram_tier.h"
 #include "tiers/tunables.h"
-
-static int __attribute__((format(printf, 4, 5)))
-say(int error, char *message, size_t cap, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(message, cap, format, args);
-	va_end(args);
-	return error;
-}
 
 int settings_new(struct fs *fs, struct settings **out)
 {
@@ -113,12 +101,13 @@ static int find_target(struct pool_config *config, const char *name, struct targ
 	if (!out->key || (tier && tier->kind == TIER_KIND_RAM && !(out->key->flags & CONFIG_RAM)))
 		return say_unknown(config, name, message, cap);
 	if (!config_live(out->key, tier))
-		return say(-EINVAL, message, cap,
-			   out->key->kind == CONFIG_PATHS
-				   ? "%s: see terrace config for adding and removing directories"
-				   : "%s cannot change while the pool is mounted: unmount, edit "
-				     "the configuration, mount",
-			   name);
+		return config_say(
+			-EINVAL, message, cap,
+			out->key->kind == CONFIG_PATHS
+				? "%s: see terrace config for adding and removing directories"
+				: "%s cannot change while the pool is mounted: unmount, edit "
+				  "the configuration, mount",
+			name);
 	if (tier)
 		snprintf(out->section, sizeof(out->section), "tier %s", tier->name);
 	else
@@ -144,7 +133,8 @@ static int apply_one(struct pool_config *config, const char *name, const json_t 
 	char *text = value_text(value), why[360];
 	uint32_t seen;
 	int r = text ? find_target(config, name, &target, message, cap)
-		     : say(-EINVAL, message, cap, "%.60s should have a text or a number", name);
+		     : config_say(-EINVAL, message, cap, "%.60s should have a text or a number",
+				  name);
 
 	if (!r) {
 		/* All others count as set: none comes along by itself. */
@@ -152,7 +142,7 @@ static int apply_one(struct pool_config *config, const char *name, const json_t 
 				(target.in.tier ? config_tier_keys : config_pool_keys)));
 		r = config_set_key(&target.in, &seen, target.key->name, text, why, sizeof(why));
 		if (r)
-			say(r, message, cap, "%.60s: %s", name, why);
+			config_say(r, message, cap, "%.60s: %s", name, why);
 	}
 	free(text);
 	return r;
@@ -175,8 +165,8 @@ static int apply_all(struct pool_config *config, json_t *set, char *message, siz
 	}
 	r = config_check(config, &where, why, sizeof(why));
 	if (r && where < config->ntiers)
-		return say(r, message, cap, "tier %s: %s", config->tiers[where].name, why);
-	return r ? say(r, message, cap, "%s", why) : 0;
+		return config_say(r, message, cap, "tier %s: %s", config->tiers[where].name, why);
+	return r ? config_say(r, message, cap, "%s", why) : 0;
 }
 
 /* The file with the wanted keys as `now` has them; *fresh: read from it. */
@@ -202,9 +192,10 @@ static int edit_text(struct settings *settings, struct pool_config *now, json_t 
 			    : -ENOMEM;
 		free(printed);
 		if (r)
-			return say(r == -ENOENT ? -EINVAL : r, message, cap, "%s: %s",
-				   settings->now.file,
-				   r == -ENOENT ? "has no such section any more" : strerror(-r));
+			return config_say(r == -ENOENT ? -EINVAL : r, message, cap, "%s: %s",
+					  settings->now.file,
+					  r == -ENOENT ? "has no such section any more"
+						       : strerror(-r));
 		free(*text);
 		*text = edited;
 		*len = edited_len;
@@ -224,8 +215,8 @@ static int check_text(struct settings *settings, struct pool_config *now, json_t
 	if (r)
 		return r;
 	if (memcmp(fresh->uuid, now->uuid, sizeof(now->uuid)) != 0)
-		r = say(-EINVAL, message, cap, "%s: is not this pool's any more",
-			settings->now.file);
+		r = config_say(-EINVAL, message, cap, "%s: is not this pool's any more",
+			       settings->now.file);
 	json_object_foreach(set, name, value)
 	{
 		struct target want, have;
@@ -238,9 +229,9 @@ static int check_text(struct settings *settings, struct pool_config *now, json_t
 		    !config_value_equal(want.key,
 					want.in.tier ? (void *)want.in.tier : (void *)want.in.pool,
 					have.in.tier ? (void *)have.in.tier : (void *)have.in.pool))
-			r = say(-EINVAL, message, cap,
-				"%s: cannot find the line of %s; change it by hand",
-				settings->now.file, name);
+			r = config_say(-EINVAL, message, cap,
+				       "%s: cannot find the line of %s; change it by hand",
+				       settings->now.file, name);
 	}
 	if (r)
 		config_release(fresh);
@@ -261,7 +252,7 @@ static int write_file(struct settings *settings, struct pool_config *now, json_t
 	config_edit_lock();
 	r = config_edit_read(file, &text, &len);
 	if (r) {
-		say(r, message, cap, "%s: %s", file, strerror(-r));
+		config_say(r, message, cap, "%s: %s", file, strerror(-r));
 		goto out;
 	}
 	r = edit_text(settings, now, set, &text, &len, message, cap);
@@ -280,8 +271,8 @@ static int write_file(struct settings *settings, struct pool_config *now, json_t
 		r = 0; /* durable or not, the running pool follows what it says */
 	} else {
 		config_release(&fresh);
-		say(r, message, cap, "%s: %s; --runtime changes the running pool alone", file,
-		    strerror(-r));
+		config_say(r, message, cap, "%s: %s; --runtime changes the running pool alone",
+			   file, strerror(-r));
 	}
 out:
 	config_edit_unlock();
@@ -310,7 +301,7 @@ static int put_in_force(struct settings *settings, struct pool_config *next, cha
 	if (!r)
 		r = policy_rules_set(settings->fs->policy, next);
 	if (r == -ENOMEM)
-		say(r, message, cap, "out of memory");
+		config_say(r, message, cap, "out of memory");
 	if (r)
 		return r;
 	config_changes(&old, next, tell_change, settings);
@@ -327,11 +318,11 @@ static int change_locked(struct settings *settings, json_t *set, bool runtime, b
 	int r = config_copy(&settings->now, &next);
 
 	if (r)
-		return say(r, message, cap, "out of memory");
+		return config_say(r, message, cap, "out of memory");
 	r = apply_all(&next, set, message, cap);
 	if (!r && ram_tier_check(&next))
-		r = say(-EINVAL, message, cap, "%s.size: more than all memory there is",
-			next.tiers[0].name);
+		r = config_say(-EINVAL, message, cap, "%s.size: more than all memory there is",
+			       next.tiers[0].name);
 	if (!r && !dry_run && !runtime && settings->now.file)
 		r = write_file(settings, &next, set, message, cap);
 	if (!r && !dry_run)
@@ -376,18 +367,20 @@ static int take_over(struct settings *settings, struct pool_config *fresh, char 
 	int r;
 
 	if (memcmp(fresh->uuid, settings->now.uuid, sizeof(fresh->uuid)) != 0)
-		return say(-EINVAL, message, cap, "%s: is not this pool's any more", fresh->file);
+		return config_say(-EINVAL, message, cap, "%s: is not this pool's any more",
+				  fresh->file);
 	config_changes(&settings->now, fresh, tell_fixed, &comparison);
 	if (comparison.other_tiers)
-		return say(-EINVAL, message, cap,
-			   "%s: has other tiers than the mounted pool: nothing is taken over "
-			   "before the next mount",
-			   fresh->file);
+		return config_say(
+			-EINVAL, message, cap,
+			"%s: has other tiers than the mounted pool: nothing is taken over "
+			"before the next mount",
+			fresh->file);
 	r = config_copy(&settings->now, &next);
 	if (!r)
 		r = config_take_live(&next, fresh);
 	if (r)
-		say(r, message, cap, "out of memory");
+		config_say(r, message, cap, "out of memory");
 	else
 		r = put_in_force(settings, &next, message, cap);
 	config_release(&next);
@@ -403,7 +396,8 @@ static int reload_locked(struct settings *settings, char *message, size_t cap)
 	int r = file ? config_edit_read(file, &text, &len) : -ENOENT;
 
 	if (r)
-		return say(r, message, cap, "%s: %s", file ? file : "configuration", strerror(-r));
+		return config_say(r, message, cap, "%s: %s", file ? file : "configuration",
+				  strerror(-r));
 	r = config_parse_text(file, text, len, &fresh, message, cap);
 	if (r)
 		goto out;
@@ -447,12 +441,12 @@ int settings_change(struct settings *settings, const char *text, size_t len, cha
 
 	if (!root || json_unpack(root, "{s?o,s?b,s?b,s?b}", "set", &set, "runtime", &runtime,
 				 "dry_run", &dry_run, "reload", &reload)) {
-		r = say(-EINVAL, message, message_cap, "not a request");
+		r = config_say(-EINVAL, message, message_cap, "not a request");
 	} else if (reload) {
 		r = settings_reload(settings, message, message_cap);
 	} else if (!json_is_object(set) || !json_object_size(set)) {
-		r = say(-EINVAL, message, message_cap,
-			"not a request like {\"set\":{\"run_interval\":\"10s\"}}");
+		r = config_say(-EINVAL, message, message_cap,
+			       "not a request like {\"set\":{\"run_interval\":\"10s\"}}");
 	} else {
 		pthread_mutex_lock(&settings->lock);
 		r = change_locked(settings, set, runtime, dry_run, message, message_cap);

@@ -21,14 +21,14 @@
 #define RAM_MIN	 (16u << 20)
 #define RAM_NAME "ram"
 
-static void __attribute__((format(printf, 3, 4)))
-say(char *message, size_t cap, const char *format, ...)
+int config_say(int error, char *message, size_t cap, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(message, cap, format, args);
 	va_end(args);
+	return error;
 }
 
 void config_pool_defaults(struct pool_config *config)
@@ -241,14 +241,12 @@ int config_set_key(const struct config_section *section, uint32_t *seen, const c
 	if (!key || (ram && !(key->flags & CONFIG_RAM)))
 		return say_keys(keys, ram, name, why, cap);
 	if (*seen & 1u << (key - keys) && !may_repeat(key->kind)) {
-		say(why, cap, "%s is set twice; keep one", name);
-		return -EINVAL;
+		return config_say(-EINVAL, why, cap, "%s is set twice; keep one", name);
 	}
 	error = config_value_set(key, base, value, right, sizeof(right));
 	if (error) {
-		say(why, cap, "%s '%.100s': %s", name, value,
-		    error == -ENOMEM ? "out of memory" : right);
-		return error;
+		return config_say(error, why, cap, "%s '%.100s': %s", name, value,
+				  error == -ENOMEM ? "out of memory" : right);
 	}
 	*seen |= 1u << (key - keys);
 	if (tier)
@@ -281,9 +279,9 @@ static int check_paths(const struct pool_config *config, uint32_t t, char *why, 
 				if (strcmp(a, b) &&
 				    !(dirs && (paths_nested(a, b) || paths_nested(b, a))))
 					continue;
-				say(why, cap, "path %.100s overlaps with %.100s of tier %s", a, b,
-				    other->name);
-				return -EINVAL;
+				return config_say(-EINVAL, why, cap,
+						  "path %.100s overlaps with %.100s of tier %s", a,
+						  b, other->name);
 			}
 		}
 	}
@@ -297,26 +295,31 @@ static int check_tier(const struct pool_config *config, uint32_t t, char *why, s
 	why[0] = '\0';
 	if (tier->kind == TIER_KIND_RAM) {
 		if (t)
-			say(why, cap, "the tier `ram` comes before all others");
-		else if (tier->npaths != 1)
-			say(why, cap, "the tier `ram` has one path, a folder on tmpfs");
-		else if (!tier->size_percent && tier->size_bytes < RAM_MIN)
-			say(why, cap, "size should be at least 16M");
-		else if (tier->codec.id != CODEC_NONE && tier->codec.id != CODEC_LZ4)
-			say(why, cap, "codec should be none or lz4");
-		return why[0] ? -EINVAL : check_paths(config, t, why, cap);
+			return config_say(-EINVAL, why, cap,
+					  "the tier `ram` comes before all others");
+		if (tier->npaths != 1)
+			return config_say(-EINVAL, why, cap,
+					  "the tier `ram` has one path, a folder on tmpfs");
+		if (!tier->size_percent && tier->size_bytes < RAM_MIN)
+			return config_say(-EINVAL, why, cap, "size should be at least 16M");
+		if (tier->codec.id != CODEC_NONE && tier->codec.id != CODEC_LZ4)
+			return config_say(-EINVAL, why, cap, "codec should be none or lz4");
+		return check_paths(config, t, why, cap);
 	}
 	if (!tier->npaths)
-		say(why, cap, "tier %s has no place: add path=/some/folder", tier->name);
-	else if (tier->block_bytes > tier->frame_bytes)
-		say(why, cap, "block is larger than frame; make it at most %u bytes",
-		    (unsigned)tier->frame_bytes);
-	else if (tier->segment_bytes < 4ull * tier->frame_bytes)
-		say(why, cap, "segment is too small: it should hold at least 4 frames");
-	else if (tier->low_percent >= tier->high_percent)
-		say(why, cap, "low (%u%%) should be below high (%u%%)", (unsigned)tier->low_percent,
-		    (unsigned)tier->high_percent);
-	return why[0] ? -EINVAL : check_paths(config, t, why, cap);
+		return config_say(-EINVAL, why, cap, "tier %s has no place: add path=/some/folder",
+				  tier->name);
+	if (tier->block_bytes > tier->frame_bytes)
+		return config_say(-EINVAL, why, cap,
+				  "block is larger than frame; make it at most %u bytes",
+				  (unsigned)tier->frame_bytes);
+	if (tier->segment_bytes < 4ull * tier->frame_bytes)
+		return config_say(-EINVAL, why, cap,
+				  "segment is too small: it should hold at least 4 frames");
+	if (tier->low_percent >= tier->high_percent)
+		return config_say(-EINVAL, why, cap, "low (%u%%) should be below high (%u%%)",
+				  (unsigned)tier->low_percent, (unsigned)tier->high_percent);
+	return check_paths(config, t, why, cap);
 }
 
 /* Puts the RAM tier in front, with what it lacks. */
@@ -361,11 +364,10 @@ int config_check(struct pool_config *config, uint32_t *where, char *why, size_t 
 
 	*where = config->ntiers;
 	if (error == -E2BIG)
-		say(why, cap, "16 tiers and no room for `ram`; leave one out");
-	else if (error)
-		say(why, cap, "out of memory");
+		return config_say(-EINVAL, why, cap,
+				  "16 tiers and no room for `ram`; leave one out");
 	if (error)
-		return error == -E2BIG ? -EINVAL : error;
+		return config_say(error, why, cap, "out of memory");
 	for (i = 0; i < config->ntiers; i++) {
 		error = check_tier(config, i, why, cap);
 		if (error) {
@@ -373,15 +375,12 @@ int config_check(struct pool_config *config, uint32_t *where, char *why, size_t 
 			return error;
 		}
 	}
-	if (config->ntiers < 2) {
-		say(why, cap,
-		    "a pool needs a tier on a disk: add [tier ssd] with path=/some/folder");
-		return -EINVAL;
-	}
+	if (config->ntiers < 2)
+		return config_say(
+			-EINVAL, why, cap,
+			"a pool needs a tier on a disk: add [tier ssd] with path=/some/folder");
 	error = complete_names(config);
-	if (error)
-		say(why, cap, "out of memory");
-	return error;
+	return error ? config_say(error, why, cap, "out of memory") : 0;
 }
 
 /* Relative paths of a command line, made absolute; NULL: no memory or no current folder. */
@@ -404,15 +403,14 @@ static int add_tier_key(struct config_tier *tier, uint32_t *seen, char *key, cha
 	int error;
 
 	if (!equals) {
-		say(why, cap, "'%.40s' should be KEY=VALUE", key);
-		return -EINVAL;
+		return config_say(-EINVAL, why, cap, "'%.40s' should be KEY=VALUE", key);
 	}
 	*equals++ = '\0';
 	if (!strcmp(key, "path") && *equals) {
 		path = absolute(equals);
 		if (!path) {
-			say(why, cap, "path '%.100s': %s", equals, strerror(errno));
-			return -errno;
+			return config_say(-errno, why, cap, "path '%.100s': %s", equals,
+					  strerror(errno));
 		}
 	}
 	error = config_set_key(&(struct config_section){.tier = tier}, seen, key,
@@ -430,25 +428,24 @@ int config_add_tier(struct pool_config *config, const char *text, char *message,
 	int error = -EINVAL;
 
 	if (!copy) {
-		say(message, message_cap, "out of memory");
-		return -ENOMEM;
+		return config_say(-ENOMEM, message, message_cap, "out of memory");
 	}
 	rest = copy;
 	name = strsep(&rest, ":");
 	fault = config_tier_fault(config, name);
 	if (fault) {
-		say(message, message_cap, "tier '%.40s': %s", name, fault);
+		config_say(error, message, message_cap, "tier '%.40s': %s", name, fault);
 		goto out;
 	}
 	error = config_tier_new(config, name, &tier);
 	if (error) {
-		say(message, message_cap, "out of memory");
+		config_say(error, message, message_cap, "out of memory");
 		goto out;
 	}
 	while (!error && (key = strsep(&rest, ",")))
 		error = *key ? add_tier_key(tier, &seen, key, why, sizeof(why)) : 0;
 	if (error) {
-		say(message, message_cap, "tier %s: %s", name, why);
+		config_say(error, message, message_cap, "tier %s: %s", name, why);
 		config->ntiers--;
 		tier_release(tier);
 	}
@@ -483,18 +480,20 @@ int config_finish(struct pool_config *config, char *message, size_t message_cap)
 		config->heat_half_life_ns = defaults.heat_half_life_ns;
 	if (!memcmp(config->uuid, none, sizeof(none)) &&
 	    getrandom(config->uuid, sizeof(config->uuid), 0) != (ssize_t)sizeof(config->uuid)) {
-		say(message, message_cap, "no random numbers: %s", strerror(errno));
-		return -errno;
+		return config_say(-errno, message, message_cap, "no random numbers: %s",
+				  strerror(errno));
 	}
 	error = config_check(config, &where, why, sizeof(why));
 	if (error && where < config->ntiers)
-		say(message, message_cap, "tier %s: %s", config->tiers[where].name, why);
+		config_say(error, message, message_cap, "tier %s: %s", config->tiers[where].name,
+			   why);
 	else if (error)
-		say(message, message_cap, "%s", why);
+		config_say(error, message, message_cap, "%s", why);
 	if (error)
 		return error;
 	error = config_check_rules(config, &where, why, sizeof(why));
 	if (error)
-		say(message, message_cap, "rule %s: %s", config->rules[where].name, why);
-	return error;
+		return config_say(error, message, message_cap, "rule %s: %s",
+				  config->rules[where].name, why);
+	return 0;
 }

@@ -148,6 +148,10 @@ int config_add_tier(struct pool_config *config, const char *text, char *message,
 		    size_t message_cap);
 int config_finish(struct pool_config *config, char *message, size_t message_cap);
 
+/* One line for whoever asked, into message; -> error. */
+int config_say(int error, char *message, size_t cap, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* "10", "64K", "2G", "1.5T" (1024-based; also KiB, GiB ...). -EINVAL. */
 int config_parse_size(const char *text, uint64_t *bytes);
 /* "500ms", "5s", "10min", "2h", "7d"; a plain number is seconds. -EINVAL. */

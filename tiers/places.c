@@ -9,7 +9,6 @@
 #include "tiers/places.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,17 +121,6 @@ void pool_place_open(struct pool *pool, uint32_t t, uint32_t place)
 
 /* The configuration file ----------------------------------------------------------------------- */
 
-static int __attribute__((format(printf, 4, 5)))
-say(int error, char *message, size_t cap, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(message, cap, format, args);
-	va_end(args);
-	return error;
-}
-
 static bool has_path(const struct config_tier *tier, const char *path)
 {
 	for (uint32_t i = 0; i < tier->npaths; i++)
@@ -169,15 +157,17 @@ static int check_edit(struct pool *pool, const struct edit *edit, const struct p
 	is = tier_named(&after, tier);
 	if (!is || is->npaths != (add ? was->npaths + 1 : was->npaths - 1) ||
 	    has_path(is, path) != add || after.ntiers != before->ntiers)
-		rc = say(-EINVAL, message, cap,
-			 "%s: cannot find the line of this path; change the file by hand and "
-			 "mount again",
-			 edit->file);
+		rc = config_say(
+			-EINVAL, message, cap,
+			"%s: cannot find the line of this path; change the file by hand and "
+			"mount again",
+			edit->file);
 	else if (strcmp(after.meta_path, pool->config.meta_path) != 0)
-		rc = say(-EBUSY, message, cap,
-			 "%s: the metadata's folder would be another one; set `meta = %s` in "
-			 "[pool] first",
-			 edit->file, pool->config.meta_path);
+		rc = config_say(
+			-EBUSY, message, cap,
+			"%s: the metadata's folder would be another one; set `meta = %s` in "
+			"[pool] first",
+			edit->file, pool->config.meta_path);
 	config_release(&after);
 	return rc;
 }
@@ -196,19 +186,21 @@ static int prepare_edit(struct pool *pool, const char *tier, const char *path, b
 		return 0;
 	rc = config_edit_read(edit->file, &text, &len);
 	if (rc < 0)
-		return say(rc, message, cap, "%s: %s", edit->file, strerror(-rc));
+		return config_say(rc, message, cap, "%s: %s", edit->file, strerror(-rc));
 	rc = config_parse_text(edit->file, text, len, &before, message, cap);
 	if (rc < 0)
 		goto out;
 	here = tier_named(&before, tier);
 	if (!here || memcmp(before.uuid, pool->config.uuid, sizeof(before.uuid)) != 0) {
-		rc = say(-EINVAL, message, cap, "%s: is not this pool's any more", edit->file);
+		rc = config_say(-EINVAL, message, cap, "%s: is not this pool's any more",
+				edit->file);
 	} else if (has_path(here, path) != add) {
 		rc = config_edit_path(text, len, tier, path, add, &edit->text, &edit->len);
 		if (rc < 0)
-			rc = say(rc == -ENOENT ? -EINVAL : rc, message, cap, "%s: %s", edit->file,
-				 rc == -ENOENT ? "cannot find the line of this path"
-					       : strerror(-rc));
+			rc = config_say(rc == -ENOENT ? -EINVAL : rc, message, cap, "%s: %s",
+					edit->file,
+					rc == -ENOENT ? "cannot find the line of this path"
+						      : strerror(-rc));
 		else
 			rc = check_edit(pool, edit, &before, tier, path, add, message, cap);
 	}
@@ -228,7 +220,7 @@ static int make_edit(const struct edit *edit, bool *changed, char *message, size
 		rc = config_edit_replace(edit->file, edit->text, edit->len, changed);
 	else if (edit->file)
 		rc = config_edit_sync(edit->file);
-	return rc < 0 ? say(rc, message, cap, "%s: %s", edit->file, strerror(-rc)) : 0;
+	return rc < 0 ? config_say(rc, message, cap, "%s: %s", edit->file, strerror(-rc)) : 0;
 }
 
 static void place_event(struct pool *pool, int from, int to, const char *path)
@@ -285,13 +277,14 @@ static int add_locked(struct pool *pool, uint32_t t, const char *path, char *mes
 		lost_keeps(pool, t, place)))
 		place++;
 	if (rc == 0 && place == TIER_PLACES_MAX)
-		rc = say(-EINVAL, message, cap, "tier %s has %u directories, which is the most",
-			 name, TIER_PLACES_MAX);
+		rc = config_say(-EINVAL, message, cap,
+				"tier %s has %u directories, which is the most", name,
+				TIER_PLACES_MAX);
 	if (rc < 0)
 		goto out;
 	rc = tier_place_add(tier, path, place);
 	if (rc < 0) {
-		say(rc, message, cap, "%s: %s", path, why_not(rc));
+		config_say(rc, message, cap, "%s: %s", path, why_not(rc));
 		goto out;
 	}
 	rc = make_edit(&edit, &changed, message, cap);
@@ -315,12 +308,12 @@ int pool_place_add(struct pool *pool, uint32_t t, const char *path, char *messag
 	int rc;
 
 	if (!t || t >= pool->config.ntiers)
-		return say(-EINVAL, message, cap, "no such tier of directories");
+		return config_say(-EINVAL, message, cap, "no such tier of directories");
 	if (fault)
-		return say(-EINVAL, message, cap, "%s: %s", path, fault);
+		return config_say(-EINVAL, message, cap, "%s: %s", path, fault);
 	if (pool_place_find(pool, path, &tier, &place) == 0)
-		return say(-EEXIST, message, cap, "%s: is a directory of tier %s already", path,
-			   pool->config.tiers[tier].name);
+		return config_say(-EEXIST, message, cap, "%s: is a directory of tier %s already",
+				  path, pool->config.tiers[tier].name);
 	config_edit_lock();
 	rc = add_locked(pool, t, path, message, cap);
 	config_edit_unlock();
@@ -378,13 +371,13 @@ static int empty_out(struct pool *pool, uint32_t t, uint32_t place, char *messag
 		}
 	}
 	if (rc < 0)
-		return say(rc, message, cap, "%s: %s", path,
-			   rc == -EBUSY ? "writes are on their way there; try again"
-					: strerror(-rc));
+		return config_say(rc, message, cap, "%s: %s", path,
+				  rc == -EBUSY ? "writes are on their way there; try again"
+					       : strerror(-rc));
 	if (left)
-		return say(-EBUSY, message, cap,
-			   "%s: data is in it; `terrace evacuate %s` moves it elsewhere", path,
-			   path);
+		return config_say(-EBUSY, message, cap,
+				  "%s: data is in it; `terrace evacuate %s` moves it elsewhere",
+				  path, path);
 	return 0;
 }
 
@@ -410,14 +403,14 @@ static int remove_locked(struct pool *pool, uint32_t t, uint32_t place, char *me
 	int rc = 0;
 
 	if (!path)
-		return say(-ENOENT, message, cap, "it has just been taken out");
+		return config_say(-ENOENT, message, cap, "it has just been taken out");
 	if (count_places(tier) < 2)
-		return say(-EBUSY, message, cap, "%s: is the only directory of tier %s", path,
-			   name);
+		return config_say(-EBUSY, message, cap, "%s: is the only directory of tier %s",
+				  path, name);
 	if (lies_in(pool->config.meta_path, path))
-		return say(-EBUSY, message, cap,
-			   "%s: the pool's metadata is in it, in %s: it cannot be taken out", path,
-			   pool->config.meta_path);
+		return config_say(-EBUSY, message, cap,
+				  "%s: the pool's metadata is in it, in %s: it cannot be taken out",
+				  path, pool->config.meta_path);
 	rc = prepare_edit(pool, name, path, false, &edit, message, cap);
 	if (rc == 0)
 		rc = empty_out(pool, t, place, message, cap);
@@ -461,11 +454,11 @@ int pool_place_remove(struct pool *pool, uint32_t t, const char *path, char *mes
 	int rc;
 
 	if (!t || t >= pool->config.ntiers)
-		return say(-EINVAL, message, cap, "no such tier of directories");
+		return config_say(-EINVAL, message, cap, "no such tier of directories");
 	missing = lost_is_missing(pool, t, path);
 	if (!missing && (pool_place_find(pool, path, &tier, &place) < 0 || tier != t))
-		return say(-ENOENT, message, cap, "%s: is no directory of tier %s", path,
-			   pool->config.tiers[t].name);
+		return config_say(-ENOENT, message, cap, "%s: is no directory of tier %s", path,
+				  pool->config.tiers[t].name);
 	config_edit_lock();
 	rc = missing ? remove_missing_locked(pool, t, path, message, cap)
 		     : remove_locked(pool, t, place, message, cap);
