@@ -58,7 +58,7 @@ static void places_look(struct salvage *salvage, struct salvage_source *source)
 			const char *path = config->tiers[t].paths[i];
 			struct tier_label label;
 
-			if (tier_label_check(path, config->uuid, t, &label) < 0) {
+			if (tier_label_check_reading(path, config->uuid, t, &label) < 0) {
 				source->missing++; /* it has been said why */
 				continue;
 			}

@@ -165,34 +165,39 @@ static int label_refuse(const char *path, int error)
 	return error;
 }
 
-/* Whether the directory is there and writable, told apart from a missing label. */
-static int directory_usable(const char *path)
+/* Whether the directory is there and may be used, told apart from a missing label. */
+static int directory_usable(const char *path, int mode)
 {
 	int fd = io_open(path, O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd < 0)
 		return fd;
 	io_close(fd);
-	return access(path, W_OK | X_OK) ? -errno : 0;
+	return access(path, mode) ? -errno : 0;
 }
 
-static int label_load(const char *path, struct tier_label *out)
+static int label_load_for(const char *path, int mode, struct tier_label *out)
 {
 	char name[PATH_MAX];
 	uint8_t buf[TIER_LABEL_LEN];
 	int fd, error = label_path(name, sizeof(name), path, "");
 
 	if (!error)
-		error = directory_usable(path);
+		error = directory_usable(path, mode);
 	if (error)
 		return error;
-	/* For writing, so that a read-only mount is found now and not at the first flush. */
-	fd = io_open(name, O_RDWR, 0);
+	fd = io_open(name, mode & W_OK ? O_RDWR : O_RDONLY, 0);
 	if (fd < 0)
 		return fd == -ENOENT ? -ENODATA : fd;
 	error = io_pread_all(fd, buf, sizeof(buf), 0);
 	io_close(fd);
 	return error ? error : tier_label_decode(buf, sizeof(buf), out);
+}
+
+/* For writing, so that a read-only mount is found now and not at the first flush. */
+static int label_load(const char *path, struct tier_label *out)
+{
+	return label_load_for(path, W_OK | X_OK, out);
 }
 
 int tier_label_read(const char *path, struct tier_label *out)
@@ -208,11 +213,31 @@ int tier_label_absent(const char *path)
 	int error = label_path(name, sizeof(name), path, "");
 
 	if (!error)
-		error = directory_usable(path);
+		error = directory_usable(path, W_OK | X_OK);
 	/* Any file of that name counts: a damaged label is still somebody's. */
 	if (!error && !access(name, F_OK))
 		error = -EEXIST;
 	return error ? label_refuse(path, error) : 0;
+}
+
+static int belongs(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
+		   const struct tier_label *label)
+{
+	if (memcmp(label->pool_uuid, pool_uuid, sizeof(label->pool_uuid)) != 0)
+		log_error("tier directory %s: belongs to another pool: check the paths in the "
+			  "configuration",
+			  path);
+	else if (label->tier_id != tier_id)
+		log_error("tier directory %s: belongs to tier number %u of this pool, not %u: "
+			  "check the paths in the configuration",
+			  path, label->tier_id, tier_id);
+	else if (label->place >= TIER_PLACES_MAX)
+		log_error("tier directory %s: says it is directory %u of its tier, of which there "
+			  "are at most %u: the label is damaged, or of a newer version of Terrace",
+			  path, label->place, TIER_PLACES_MAX);
+	else
+		return 0;
+	return -ENOTUNIQ;
 }
 
 int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
@@ -220,23 +245,19 @@ int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_i
 {
 	int error = tier_label_read(path, out);
 
-	if (error)
-		return error;
-	if (memcmp(out->pool_uuid, pool_uuid, sizeof(out->pool_uuid)) != 0)
-		log_error("tier directory %s: belongs to another pool: check the paths in the "
-			  "configuration",
-			  path);
-	else if (out->tier_id != tier_id)
-		log_error("tier directory %s: belongs to tier number %u of this pool, not %u: "
-			  "check the paths in the configuration",
-			  path, out->tier_id, tier_id);
-	else if (out->place >= TIER_PLACES_MAX)
-		log_error("tier directory %s: says it is directory %u of its tier, of which there "
-			  "are at most %u: the label is damaged, or of a newer version of Terrace",
-			  path, out->place, TIER_PLACES_MAX);
-	else
-		return 0;
-	return -ENOTUNIQ;
+	return error ? error : belongs(path, pool_uuid, tier_id, out);
+}
+
+int tier_label_check_reading(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
+			     struct tier_label *out)
+{
+	int error = label_load_for(path, R_OK | X_OK, out);
+
+	if (error == -EACCES)
+		log_error("tier directory %s: may not be read: check its owner and mode", path);
+	else if (error)
+		label_refuse(path, error);
+	return error ? error : belongs(path, pool_uuid, tier_id, out);
 }
 
 int tier_label_look(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,

@@ -37,7 +37,10 @@ int tier_label_absent(const char *path);
 /* As tier_label_read(), and it is that of a place of this pool and tier; else -ENOTUNIQ. */
 int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
 		     struct tier_label *out);
-/* The same without a word. */
+/* The same for one who only reads: a directory that may not be written to will do. */
+int tier_label_check_reading(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
+			     struct tier_label *out);
+/* As tier_label_check(), without a word. */
 int tier_label_look(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,
 		    struct tier_label *out);
 /* As tier_label_absent(), but what is left of a place of this same pool and tier does not count. */

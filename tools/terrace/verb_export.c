@@ -90,6 +90,15 @@ static void report(const struct export_result *result)
 		       (unsigned long long)result->missing);
 }
 
+/* Nothing is known to be missing, nor may it be. */
+static bool is_whole(const struct export_result *result)
+{
+	const struct salvage_source *source = &result->source;
+
+	return !result->missing && !source->none && !source->copy && !source->damaged &&
+	       !source->unclean;
+}
+
 static enum exit_code rebuild(const struct options *options, const struct pool_config *config)
 {
 	struct output output = {.json = has(options, OPTION_JSON)};
@@ -107,7 +116,7 @@ static enum exit_code rebuild(const struct options *options, const struct pool_c
 		report(result);
 	else if (!report_json(result, &output))
 		rc = -ENOMEM;
-	if (rc == 0 && (result->missing || result->source.none))
+	if (rc == 0 && !is_whole(result))
 		rc = -EIO;
 	free(result);
 	if (rc == -ENOMEM || rc == -ENOSPC) /* else it has been said where it was found */
