@@ -38,6 +38,7 @@ void config_pool_defaults(struct pool_config *config)
 	config->journal_bytes = 16u << 20;
 	config->metadata_copies = 2;
 	config->metadata_copy_interval_ns = 3600 * SECOND;
+	config->metadata_copy_bytes = (uint64_t)4 << 30;
 	config->run_interval_ns = 60 * SECOND;
 	config->promote_window_ns = 600 * SECOND;
 	config->move_pressure = 40;
@@ -472,6 +473,8 @@ int config_finish(struct pool_config *config, char *message, size_t message_cap)
 		config->journal_bytes = defaults.journal_bytes;
 	if (!config->metadata_copy_interval_ns)
 		config->metadata_copy_interval_ns = defaults.metadata_copy_interval_ns;
+	if (!config->metadata_copy_bytes)
+		config->metadata_copy_bytes = defaults.metadata_copy_bytes;
 	if (!config->run_interval_ns)
 		config->run_interval_ns = defaults.run_interval_ns;
 	if (!config->promote_window_ns)

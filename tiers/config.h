@@ -80,6 +80,7 @@ struct pool_config {
 	uint64_t journal_bytes;		    /* a checkpoint is due beyond this; default 16 MiB */
 	uint32_t metadata_copies;	    /* generations kept in each directory; default 2 */
 	uint64_t metadata_copy_interval_ns; /* default 1 h */
+	uint64_t metadata_copy_bytes;	    /* moved; default 4 GiB */
 	uint64_t run_interval_ns;	    /* between passes of the tier engine; default 60 s */
 	uint64_t promote_window_ns; /* two reads of a frame within it promote it; default 10 min */
 	uint64_t move_bandwidth;    /* bytes/s of background moves, 0 = no limit; default 0 */

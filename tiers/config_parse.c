@@ -140,6 +140,8 @@ const struct config_key config_pool_keys[] = {
 	 "copies of the metadata kept in each other tier's folders; 0 = none"},
 	{"metadata_copy_interval", CONFIG_TIME, POOL(metadata_copy_interval_ns), SECOND, 30 * DAY,
 	 0, "a new copy is made when something has changed for this long"},
+	{"metadata_copy_bytes", CONFIG_SIZE, POOL(metadata_copy_bytes), MIB, UINT64_MAX >> 1, 0,
+	 "... or much sooner, when so much was moved"},
 	{"run_interval", CONFIG_TIME, POOL(run_interval_ns), SECOND / 10, 30 * DAY, CONFIG_LIVE,
 	 "between passes of the tier engine"},
 	{"promote_window", CONFIG_TIME, POOL(promote_window_ns), 0, 30 * DAY, CONFIG_LIVE,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * When a copy is due: something has changed since the last one, and that is metadata_copy_interval
- * ago; or a twelfth of that, and as much has changed as a quarter of the files would be. The first
- * one comes a minute after the mount.
+ * ago; or a twelfth of that, and as much has changed as a quarter of the files would be, or
+ * metadata_copy_bytes were moved: what is restored from a copy is sought in all that was written to
+ * the tiers after it. The first one comes a minute after the mount.
  *
  * What the thread does between two copies is look at two numbers, so nothing wakes a disk unless a
  * copy is due.
@@ -31,6 +32,7 @@ struct copier {
 	pthread_mutex_t lock; /* guards status */
 	struct copier_status status;
 	uint64_t seq, batches; /* of the store, when the last copy was begun; the thread's */
+	uint64_t moved;	       /* of the pool, then */
 	uint64_t tried_ns;
 	bool any;
 };
@@ -125,6 +127,7 @@ static int write_copy(struct pool *pool, int (*pace)(void *arg, uint64_t work_ns
 			       .arg = pool};
 	struct meta_stats stats;
 	struct copy_info info;
+	uint64_t moved = pool->moved_bytes;
 	size_t written = 0, n;
 	const char **dirs;
 	int rc = copier_dirs(pool, &dirs, &n);
@@ -150,6 +153,7 @@ static int write_copy(struct pool *pool, int (*pace)(void *arg, uint64_t work_ns
 		copier->any = true;
 		copier->seq = info.seq;
 		copier->batches = stats.batches;
+		copier->moved = moved;
 	}
 	return rc;
 }
@@ -169,6 +173,8 @@ static bool due(struct pool *pool)
 		return true;
 	if (age < interval / EARLY_PART)
 		return false;
+	if (pool->moved_bytes - copier->moved >= pool->config.metadata_copy_bytes)
+		return true;
 	meta_stats(pool->meta, &stats);
 	pthread_mutex_lock(&pool->commit_lock);
 	objects = pool->counts.objects;

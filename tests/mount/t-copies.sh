@@ -39,3 +39,20 @@ pool_mount
 echo more >"$M/more"
 pool_umount
 copies | cmp - "$T/had" || fail "a copy that nobody wants"
+
+# early, when much was moved
+config_set metadata_copies 2
+config_set metadata_copy_interval 36s
+config_set metadata_copy_bytes 1M
+pool_mount
+head -c 3M /dev/urandom >"$M/large"
+terrace sync "$M"
+sleep 4
+generation=$(stats .metadata_copies.generation)
+move_all demote hdd
+for _ in $(seq 1 60); do
+	[ "$(stats .metadata_copies.generation)" -eq "$generation" ] || break
+	sleep 0.1
+done
+[ "$(stats .metadata_copies.generation)" -gt "$generation" ] || fail "no copy after 3M were moved"
+pool_umount

@@ -210,6 +210,7 @@ void move_commit(struct move *move)
 {
 	struct redirect *redirects = move->redirects.items;
 	struct frame_build **builds = move->builds.items;
+	uint64_t written = 0;
 
 	if (move->redirects.count)
 		qsort(redirects, move->redirects.count, sizeof(*redirects), by_redirect);
@@ -224,7 +225,9 @@ void move_commit(struct move *move)
 	}
 	for (size_t i = 0; i < move->builds.count; i++)
 		if (builds[i]->created)
-			move->result->written += builds[i]->record.stored_len;
+			written += builds[i]->record.stored_len;
+	move->result->written += written;
+	move->pool->moved_bytes += written;
 	mark_failed(move);
 	engine_note_moved(move);
 }
