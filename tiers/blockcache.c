@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "tiers/blockcache_impl.h"
+#include "tiers/clock.h"
 
 #define SHARDS_MAX	8u
 #define SHARD_BYTES	(16u << 20) /* room enough for several of the largest blocks */
@@ -30,6 +31,7 @@
 #define STOCK_SHARE	16u	    /* of the limit may wait in stock for use ... */
 #define STOCK_MIN	(1u << 20)  /* ... or so much, but no more than twice that share */
 #define STOCK_ENTRIES	256u
+#define COPY_LOCKED	4096u /* copied faster than a reference is taken and put */
 
 /* ---- memory ---- */
 
@@ -263,6 +265,7 @@ struct cached_block *shard_block_new(struct shard *shard, size_t len)
 	block->len = (uint32_t)len;
 	block->packed_len = 0;
 	block->waiters = 0;
+	block->touched_s = clock_coarse_s();
 	block->error = 0;
 	block->filling = true;
 	atomic_init(&block->refs, 2); /* the entry's and the caller's */
@@ -435,6 +438,56 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 const void *cached_block_data(const struct cached_block *block)
 {
 	return block->data;
+}
+
+size_t cached_block_len(const struct cached_block *block)
+{
+	return block->len;
+}
+
+/* A large copy is made without the lock. */
+static void copy_held(struct shard *shard, struct cached_block *block, void *buf, size_t len,
+		      size_t off)
+{
+	atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&shard->lock);
+	memcpy(buf, block->data + off, len);
+	cached_block_put(block);
+}
+
+int blockcache_copy(struct blockcache *cache, uint64_t frame, uint32_t index, void *buf, size_t len,
+		    size_t off, uint32_t every_s, size_t *got)
+{
+	uint64_t hash = blockcache_hash(frame, index);
+	struct shard *shard = blockcache_shard(cache, hash);
+	uint32_t now_s = clock_coarse_s();
+	struct cached_block *block;
+	struct entry *entry;
+
+	*got = 0;
+	pthread_mutex_lock(&shard->lock);
+	entry = *shard_find(shard, hash, frame, index);
+	block = entry ? entry->block : NULL;
+	if (!block || block->filling || block->packed_len) {
+		pthread_mutex_unlock(&shard->lock);
+		return -ENOENT;
+	}
+	if (now_s - block->touched_s >= every_s) {
+		block->touched_s = now_s;
+		pthread_mutex_unlock(&shard->lock);
+		return -EAGAIN;
+	}
+	s3fifo_touch(&entry->node);
+	shard->hits++;
+	if (off < block->len)
+		*got = len < block->len - off ? len : block->len - off;
+	if (*got > COPY_LOCKED) {
+		copy_held(shard, block, buf, *got, off);
+		return 0;
+	}
+	memcpy(buf, block->data + off, *got);
+	pthread_mutex_unlock(&shard->lock);
+	return 0;
 }
 
 void cached_block_put(struct cached_block *block)

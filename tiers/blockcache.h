@@ -43,7 +43,16 @@ int blockcache_get(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 		   int (*fill)(void *arg, void *buf, size_t len), void *arg,
 		   struct cached_block **out, int *hit);
 const void *cached_block_data(const struct cached_block *block);
+size_t cached_block_len(const struct cached_block *block);
 void cached_block_put(struct cached_block *block);
+
+/*
+ * Copies up to len bytes from off of a block, if it is there and decoded: a hit. -ENOENT: it is
+ * not, which counts as nothing. -EAGAIN: for `every_s` seconds this has not been said of the block;
+ * the bytes are to be fetched from where they come from, so that their being used is noticed there.
+ */
+int blockcache_copy(struct blockcache *cache, uint64_t frame, uint32_t index, void *buf, size_t len,
+		    size_t off, uint32_t every_s, size_t *got);
 
 /*
  * As blockcache_get(), and the block stays until blockcache_unpin() or a drop: it is not evicted.

@@ -28,6 +28,7 @@ struct cached_block {
 	/* Guarded by the shard's lock. */
 	unsigned waiters;
 	int error;
+	uint32_t touched_s; /* see blockcache_copy() */
 	bool filling;
 	_Alignas(CACHE_LINE) uint8_t data[];
 };

@@ -26,6 +26,14 @@ uint32_t clock_wall_s(void)
 	return (uint32_t)(clock_wall_ns() / 1000000000);
 }
 
+uint32_t clock_coarse_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint32_t)ts.tv_sec;
+}
+
 uint64_t clock_thread_ns(void)
 {
 	return (uint64_t)read_ns(CLOCK_THREAD_CPUTIME_ID);

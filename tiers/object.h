@@ -67,6 +67,15 @@ int object_delete(struct txn *txn, struct object *object);
 /* Copies up to len bytes; *got < len only at the end of the object. Holes read as zeros. -EIO, and
  * one log line, where it is damaged; -ENOENT it has been deleted, and its bytes are gone. */
 int object_read(struct object *object, void *buf, size_t len, uint64_t off, size_t *got);
+/*
+ * Get, read and put in one, for whoever knows only the id: -ENOENT. In a pool opened with `fetch`,
+ * objects of at most OBJECT_FETCH_MAX bytes are kept whole in memory, and a second fetch is a look
+ * into a table and a copy.
+ */
+#define OBJECT_FETCH_MAX (64u << 10)
+int object_fetch(struct pool *pool, uint64_t id, void *buf, size_t len, uint64_t off, size_t *got);
+struct blockcache_stats;
+void object_fetch_stats(struct pool *pool, struct blockcache_stats *out); /* zeros without it */
 /* All of it or an error (nothing written). len <= 1 MiB per call. */
 int object_write(struct object *object, const void *buf, size_t len, uint64_t off);
 /* Writes at the end as it is then (O_APPEND); *off = where. */

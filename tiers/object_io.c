@@ -218,6 +218,7 @@ static int write_at(struct object *object, const void *buf, size_t len, uint64_t
 		object->size = record.off + len;
 	object->write_time = record.time_ns;
 	synced_note(object, record.off, len);
+	object_fetch_drop(object);
 	*at = record.off;
 	object_dirty_settle(object);
 	pthread_rwlock_unlock(&object->data_lock);
@@ -326,6 +327,7 @@ static int truncate_once(struct object *object, uint64_t size)
 		ramlog_revoke(object->pool->log, &note);
 	if (rc == 0)
 		rc = synced_drop(object);
+	object_fetch_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
 	resident_changed(object->pool, object->id);
 	return rc;
@@ -364,6 +366,7 @@ static int punch_once(struct object *object, uint64_t len, uint64_t off)
 	}
 	if (rc == 0)
 		rc = synced_drop(object);
+	object_fetch_drop(object);
 	pthread_rwlock_unlock(&object->data_lock);
 	resident_changed(object->pool, object->id);
 	return rc;

@@ -181,6 +181,8 @@ static int open_memory(struct pool *pool)
 		rc = heat_new(&pool->heat, HEAT_FRAMES, pool_heat_scale(pool));
 	if (rc == 0)
 		rc = blockcache_new(&pool->cache, ram_tier_size(pool));
+	if (rc == 0 && pool->fetch)
+		rc = blockcache_new(&pool->whole, ram_tier_size(pool));
 	if (rc == 0)
 		rc = resident_new(pool, &pool->resident);
 	if (rc == 0)
@@ -332,6 +334,8 @@ static void release(struct pool *pool)
 	copies_free(pool->copies);
 	if (pool->cache)
 		blockcache_free(pool->cache);
+	if (pool->whole)
+		blockcache_free(pool->whole);
 	free(pool->ram_dir);
 	config_release(&pool->config);
 	destroy_locks(pool);
@@ -419,6 +423,7 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 	struct meta_recovery recovery;
 	int rc = ram_dir_make(pool);
 
+	pool->fetch = options && options->fetch;
 	if (rc == 0)
 		rc = open_tiers(pool);
 	if (rc == 0)
@@ -458,6 +463,15 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 	return options && options->no_background ? 0 : pool_start_threads(pool);
 }
 
+/* Buffers of up to a frame come and go all the time: from the heap, not by mmap each time. Each
+ * heap keeps what it once had, so there are few, and they are trimmed early. */
+static void tune_malloc(void)
+{
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+
 int pool_open(const struct pool_config *config, const struct pool_open_options *options,
 	      struct pool **out)
 {
@@ -469,11 +483,8 @@ int pool_open(const struct pool_config *config, const struct pool_open_options *
 		return -ENOMEM;
 	init_locks(pool);
 	pool->txn.pool = pool;
-	/* Buffers of up to a frame come and go all the time: from the heap, not by mmap each time.
-	 * Each heap keeps what it once had, so there are few, and they are trimmed early. */
-	mallopt(M_ARENA_MAX, 2);
-	mallopt(M_MMAP_THRESHOLD, 4 << 20);
-	mallopt(M_TRIM_THRESHOLD, 8 << 20);
+	if (!options || !options->guest)
+		tune_malloc();
 	rc = config_copy(config, &pool->config);
 	if (rc == 0)
 		rc = events_new(&pool->events);
@@ -619,7 +630,7 @@ static void usage_segment(struct pool_usage *usage, const struct segment_record 
 void pool_usage(struct pool *pool, struct pool_usage *out)
 {
 	struct resident_stats resident;
-	struct blockcache_stats cache;
+	struct blockcache_stats cache, whole;
 	struct ramlog_usage log;
 	struct meta_stats meta;
 	struct segment *segment;
@@ -644,17 +655,18 @@ void pool_usage(struct pool *pool, struct pool_usage *out)
 	}
 	ramlog_usage(pool->log, &log);
 	blockcache_stats(pool->cache, &cache);
+	object_fetch_stats(pool, &whole);
 	resident_stats(pool, &resident);
 	meta_stats(pool->meta, &meta);
 	out->metadata = meta.disk_bytes;
 	out->tiers[0] = (struct tier_usage){.size = ram_tier_size(pool),
 					    .limit = ram_tier_limit(pool),
-					    .used = log.reserved + cache.bytes,
+					    .used = log.reserved + cache.bytes + whole.bytes,
 					    .live = pool->dirty_bytes,
 					    .logical = pool->dirty_bytes,
 					    .hits = pool->ram_hits,
 					    .misses = pool->ram_misses,
-					    .cached = cache.bytes,
+					    .cached = cache.bytes + whole.bytes,
 					    .pinned = resident.bytes,
 					    .unpinned = resident.missing};
 	out->logical += pool->dirty_bytes;

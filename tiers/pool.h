@@ -30,6 +30,9 @@ int pool_create(const struct pool_config *config);
 struct pool_open_options {
 	bool no_background; /* tests: no flusher, no committer, no engine of their own; the caller
 			       calls pool_sync() and pool_run() */
+	bool guest;	    /* in a program that is not ours: malloc's settings stay */
+	bool fetch; /* whole small objects are kept for object_fetch(), in half of the room that the
+		       RAM tier has for decoded data */
 };
 
 /* -EBUSY another process has it open; -ENOENT a directory or the metadata is missing; -ENOTUNIQ

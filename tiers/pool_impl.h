@@ -170,6 +170,9 @@ struct pool {
 	struct ramlog *log;
 	bool log_recovered; /* it was there: the last daemon died and the machine went on */
 	struct blockcache *cache;
+	struct blockcache
+		*whole; /* small objects as a whole, by id (object_fetch.c); may be NULL */
+	bool fetch;	/* ... it is wanted */
 	struct workers *workers;
 	struct heat *heat;
 	struct resident *resident;
@@ -273,6 +276,9 @@ void object_dirty_drop(struct object *object);
 /* [off, end) as frames and holes have it, whatever the log says. Data lock held. -EIO, logged:
  * damaged; -ENOENT: the object is deleted. */
 int object_read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64_t end);
+/* object_fetch.c: what is kept of the object is not its content any more. After the change, with
+ * the data lock held exclusively, or after the object was marked as deleted. */
+void object_fetch_drop(struct object *object);
 /* Data lock exclusive, with no flush of this object under way. */
 void object_lock_still(struct object *object);
 void object_flushing_clear(struct object *object);

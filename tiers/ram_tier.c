@@ -71,8 +71,13 @@ void pool_balance_ram(struct pool *pool)
 		ramlog_resize(pool->log, share);
 	ramlog_usage(pool->log, &usage);
 	limit = usage.reserved + CACHE_MIN < limit ? limit - usage.reserved : CACHE_MIN;
-	if (limit != cache.limit)
-		blockcache_resize(pool->cache, limit);
+	if (pool->whole)
+		limit /= 2;
+	if (limit == cache.limit)
+		return;
+	blockcache_resize(pool->cache, limit);
+	if (pool->whole)
+		blockcache_resize(pool->whole, limit);
 }
 
 static void tell(struct pool *pool, uint64_t size, uint64_t limit)
@@ -119,15 +124,16 @@ static void set_codec(struct pool *pool)
 void ram_tier_tick(struct pool *pool)
 {
 	uint64_t size = ram_tier_size(pool), limit;
-	struct blockcache_stats cache;
+	struct blockcache_stats cache, whole;
 	struct ramlog_usage usage;
 	struct memory_facts facts;
 
 	facts_read(pool, &facts);
 	blockcache_stats(pool->cache, &cache);
+	object_fetch_stats(pool, &whole);
 	ramlog_usage(pool->log, &usage);
 	limit = pool->ram_tier.limit ? pool->ram_tier.limit : size;
-	limit = memory_limit(&facts, size, limit, usage.reserved + cache.bytes);
+	limit = memory_limit(&facts, size, limit, usage.reserved + cache.bytes + whole.bytes);
 	pool->ram_tier.limit = limit < size ? limit : 0;
 	tell(pool, size, limit);
 	set_codec(pool);

@@ -5,7 +5,7 @@
  *
  * The log may take three quarters. What is pinned goes before written data that waits for the
  * disks: the log then does with less, down to a quarter. The block cache has what the log has not
- * taken.
+ * taken; in a pool that keeps whole objects (object_fetch()), each has half of that.
  */
 #ifndef TERRACE_TIERS_RAM_TIER_H
 #define TERRACE_TIERS_RAM_TIER_H

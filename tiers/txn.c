@@ -359,6 +359,7 @@ static void publish_object(struct txn_object *staged)
 	 * object was: it stays as it is. */
 	if (staged->deleted) {
 		object->deleted = true;
+		object_fetch_drop(object);
 		return;
 	}
 	pthread_mutex_lock(&object->attr_lock);
