@@ -131,6 +131,17 @@ int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode 
 int fs_create(struct fs *fs, uint64_t parent, const char *name, uint32_t mode, int flags,
 	      const struct fs_cred *cred, struct stat *out, struct inode **inode);
 void fs_file_close(struct fs *fs, struct inode *inode, int flags); /* as at the open */
+/*
+ * A file that gets its name when its bytes are there (fs/birth.c), inheriting from the folder it is
+ * to be in; *out is a reference. The next opening of the pool deletes it unless fs_place() has
+ * given it a name by then; fs_nameless_drop() does so now, and puts the reference.
+ */
+int fs_nameless(struct fs *fs, uint64_t parent, uint32_t mode, const struct fs_cred *cred,
+		struct object **out);
+void fs_nameless_drop(struct fs *fs, struct object *object);
+/* What has the name is replaced as by rename(2), or -EEXIST; -EISDIR. For callers without a kernel
+ * that forgets what was replaced. */
+int fs_place(struct fs *fs, struct object *object, uint64_t parent, const char *name, bool replace);
 int fs_read(struct fs *fs, struct inode *inode, void *buf, size_t len, uint64_t off, size_t *got);
 int fs_write(struct fs *fs, struct inode *inode, const void *buf, size_t len, uint64_t off,
 	     unsigned flags);

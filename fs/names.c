@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "compress/bytes.h"
-#include "fs/acl.h"
+#include "fs/birth.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
 #include "fs/policy.h"
@@ -48,75 +48,6 @@ bool name_is_control(uint64_t parent, const char *name)
 
 /* Making. -------------------------------------------------------------------------------------- */
 
-struct birth { /* what a new inode gets besides its attributes */
-	struct attr attr;
-	const char *target; /* of a symlink */
-	size_t access_len, default_len;
-	uint8_t access[ACL_LEN_MAX], defaults[ACL_LEN_MAX];
-};
-
-/* umask counts only where the folder has no default ACL, which is why the kernel leaves it to us.
- */
-static int inherit(struct fs *fs, const struct folder *parent, uint32_t umask, struct birth *birth)
-{
-	uint32_t mode = birth->attr.mode;
-	bool minimal;
-	size_t len;
-	int r;
-
-	if (parent->attr.mode & S_ISGID) {
-		birth->attr.gid = parent->attr.gid;
-		if (S_ISDIR(mode))
-			mode |= S_ISGID;
-	}
-	r = -ENODATA;
-	if ((parent->attr.flags & ATTR_HAS_DACL) && !S_ISLNK(mode))
-		r = xattr_load_acl(fs->meta, parent->dir.id, XATTR_ACL_DEFAULT, birth->access,
-				   &len);
-	if (r == -ENODATA) {
-		birth->attr.mode = S_ISLNK(mode) ? mode : mode & ~(umask & 0777u);
-		return 0;
-	}
-	if (r)
-		return r;
-	if (S_ISDIR(mode)) {
-		memcpy(birth->defaults, birth->access, len);
-		birth->default_len = len;
-		birth->attr.flags |= ATTR_HAS_DACL | ATTR_HAS_XATTR;
-	}
-	mode = (mode & ~0777u) | acl_inherit(birth->access, len, mode & 0777u);
-	acl_to_mode(birth->access, len, &minimal);
-	if (!minimal) {
-		birth->access_len = len;
-		birth->attr.flags |= ATTR_HAS_ACL | ATTR_HAS_XATTR;
-	}
-	birth->attr.mode = mode;
-	return 0;
-}
-
-/* Stages the inode and what hangs on it. */
-static int stage_birth(struct txn *txn, const struct birth *birth, struct object **out)
-{
-	uint8_t blob[ATTR_LEN], key[9] = {KEY_SYMLINK};
-	uint64_t id;
-	int r;
-
-	attr_encode(&birth->attr, blob);
-	r = object_create(txn, blob, sizeof(blob), out);
-	if (r)
-		return r;
-	id = object_id(*out);
-	if (birth->access_len)
-		r = xattr_stage(txn, id, XATTR_ACL_ACCESS, birth->access, birth->access_len);
-	if (!r && birth->default_len)
-		r = xattr_stage(txn, id, XATTR_ACL_DEFAULT, birth->defaults, birth->default_len);
-	if (!r && birth->target) {
-		put_be64(key + 1, id);
-		r = txn_put(txn, key, sizeof(key), birth->target, strlen(birth->target));
-	}
-	return r;
-}
-
 /* birth->attr holds mode, uid, gid and special; the rest is filled in here. *object: a reference.
  */
 static int make(struct fs *fs, uint64_t parent, const char *name, uint32_t umask,
@@ -152,9 +83,9 @@ static int make(struct fs *fs, uint64_t parent, const char *name, uint32_t umask
 		r = -EMLINK;
 		goto out;
 	}
-	r = inherit(fs, &folder, umask, birth);
+	r = birth_inherit(fs, &folder, umask, birth);
 	if (!r)
-		r = stage_birth(txn, birth, object);
+		r = birth_stage(txn, birth, object);
 	if (!r)
 		r = dir_insert(txn, &folder.dir, &slot, &key, object_id(*object),
 			       (uint8_t)IFTODT(birth->attr.mode));
