@@ -50,6 +50,7 @@ procps              tests: pgrep
 util-linux          tests: losetup, findmnt, setpriv
 btrfs-progs         the benchmark: a column
 zstd                the benchmark: migration beside it
+util-linux-extra    the benchmark: fincore, is it cold?
 mergerfs            the benchmark: a column'
 bench='gnuplot-nox         tests/bench/run.sh --svg: bar charts
 postgresql          tests/bench/run.sh --pgbench'

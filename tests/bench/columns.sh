@@ -127,7 +127,18 @@ pool_gone() {
 	find "$RAM" -mindepth 1 -delete
 }
 
-# Everything is on media, the daemons' own caches are gone, and the kernel's.
+# What the kernel holds of the file and of what it is stored in, in bytes.
+cached() {
+	local stored=()
+	case $column in
+	mergerfs) stored=("$T/under/file") ;;
+	terrace) mapfile -t stored < <(find "$T/ssd" "$T/hdd" -path '*/segments/*' -type f) ;;
+	esac
+	fincore -b -n -o RES "$D/file" "${stored[@]}" | awk '{ n += $1 } END { printf "%d\n", n }'
+}
+
+# Everything is on media, the daemons' own caches are gone, and the kernel's; looks at it, where
+# there is a file to look at.
 chill() {
 	sync -f "$T"
 	case $column in
@@ -136,6 +147,7 @@ chill() {
 	*) settle ;;
 	esac
 	drop_caches
+	[ ! -e "$D/file" ] || [ "$(cached)" -le $((mb << 20 >> 6)) ] || fail "$column: $(cached) bytes of the file are still cached"
 }
 
 taken() { # bytes on the disk

@@ -103,6 +103,10 @@ def build(found, run):
     return {**run, "rows": rows}
 
 
+def asked(text, need):
+    return f"{text} = {short(need)}" if need is not None and " " in text else text
+
+
 def table_of_rows(report):
     columns = report["columns"]
     peers = [column for column in columns if column != "terrace"] if "terrace" in columns else []
@@ -115,7 +119,8 @@ def table_of_rows(report):
         for peer in peers:
             line.append(f"{row['terrace_over'][peer]:.2f}" if peer in row["terrace_over"] else "-")
         missed = [text for text, target in row["targets"].items() if target["met"] is False]
-        line += [", ".join(missed or row["targets"]), row["verdict"] if row["targets"] else ""]
+        line += [", ".join(asked(text, row["targets"][text]["bound"]) for text in missed or row["targets"]),
+                 row["verdict"] if row["targets"] else ""]
         table.append(line)
     return table
 
@@ -159,7 +164,7 @@ def main():
     show(table_of_rows(report), 2, sys.stderr)
     print(f"\nmedians of {run['rounds']} interleaved rounds (range); /x: Terrace over x; disk: {run['disk']}"
           + ("; SIMULATED media: ssd 500 MB/s 0.1 ms, hdd 150 MB/s 8 ms" if run["simulated"] else "")
-          + "; a target that is not met names what is missed; us and MB: less is better\n", file=sys.stderr)
+          + f"; FUSE over io_uring: {run['fuse_io_uring']}; a target that is not met names what is missed; us and MB: less is better\n", file=sys.stderr)
     if run["load_before"] > BUSY * os.cpu_count():
         print(f"THE MACHINE WAS BUSY before this began (load {run['load_before']}, {os.cpu_count()} processors): "
               "figures mean little\n", file=sys.stderr)

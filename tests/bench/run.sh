@@ -169,8 +169,9 @@ done
 jq -n --arg commit "$(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo none)" \
 	--arg disk "$(findmnt -n -o FSTYPE -T "$T")" --arg simulated "$simulated" --arg columns "$columns" \
 	--arg rows "$rows" --arg mergerfs "$(mergerfs -V 2>&1 | head -n 1 || true)" --argjson load "$load" \
+	--arg uring "$(cat /sys/module/fuse/parameters/enable_uring 2>/dev/null || echo N)" \
 	--argjson data "$compresses" --argjson rounds "$rounds" --argjson files "$files" --argjson mb "$mb" \
-	--argjson million "$million" '{commit: $commit, disk: $disk, mergerfs: $mergerfs, load_before: $load,
+	--argjson million "$million" '{commit: $commit, disk: $disk, mergerfs: $mergerfs, fuse_io_uring: $uring, load_before: $load,
 	  data_compresses: $data, simulated: ($simulated == "1"), rounds: $rounds, files: $files, mb: $mb, million: $million,
 	  columns: ($columns | split(",")), rows: ($rows | split(" "))}' >"$T/run.json"
 "$here/report.py" "$results" "$T/run.json" "$T/report.json"
