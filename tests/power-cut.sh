@@ -19,7 +19,7 @@ seconds=${1:-60}
 seed=${2:-$(date +%s)}
 RANDOM=$((seed % 32768))
 echo "seed $seed"
-command -v mkfs.xfs xfs_io >/dev/null || skip "xfsprogs is not installed"
+command -v mkfs.xfs >/dev/null || skip "xfsprogs is not installed"
 cuts=0 losses=0 slowest=0
 
 medium_new() { # NAME ext4|xfs
@@ -60,13 +60,31 @@ media_remove() {
 	for name in $MEDIA; do umount "$T/$name"; done
 }
 
+# Not while the daemon is in a call: fdatasync(2) on ext4 answers 0 when the shutdown comes into the
+# middle of it, and has written nothing (seen without Terrace, once in 25 shutdowns). A machine that
+# loses power has nobody to answer to. (Not by xfs_io: it looks at all mounts, also at the stopped.)
+shut_down() { # NAME
+	python3 - "$T/$1" "${PID:-0}" <<-'PYTHON'
+		import fcntl, glob, os, signal, struct, sys, time
+		medium, pid = os.open(sys.argv[1], os.O_RDONLY), int(sys.argv[2])
+		state = lambda path: open(path).read().rpartition(") ")[2][0]
+		if pid:
+		    os.kill(pid, signal.SIGSTOP)
+		    while any(state(path) != "T" for path in glob.glob("/proc/%d/task/*/stat" % pid)):
+		        time.sleep(0.002)
+		fcntl.ioctl(medium, 0x8004587D, struct.pack("I", 2)) # FS_IOC_SHUTDOWN, no flush of the log
+		if pid:
+		    os.kill(pid, signal.SIGCONT)
+	PYTHON
+}
+
 # Each medium stops taking anything; between them the daemon goes on for a moment, or has died
 # before.
 cut_power() {
 	local name medium
 	[ $((RANDOM % 3)) -ne 0 ] || works_kill
 	for name in $(for medium in $MEDIA; do echo "$RANDOM $medium"; done | sort -n | cut -d' ' -f2); do
-		xfs_io -x -c shutdown "$T/$name"
+		shut_down "$name"
 		[ $((RANDOM % 2)) -ne 0 ] || sleep "0.0$(printf %02d $((RANDOM % 40)))"
 	done
 	[ -z "$PID" ] || works_kill

@@ -80,7 +80,7 @@ if mode == "change":
     try:
         change()
     except OSError as e:
-        if e.errno not in (errno.ENOTCONN, errno.ECONNABORTED, errno.EINTR, errno.EIO):
+        if e.errno not in (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, errno.EINTR, errno.EIO):
             raise
 else:
     check(sys.argv[4] == "power")
