@@ -322,6 +322,17 @@ static int free_list_check(struct walk *walk, const struct page *page, const str
 	return 0;
 }
 
+/* Its neighbours are whole: a copy of all of the metadata, which is older, may be more than needed.
+ */
+static int value_damage(const struct walk *walk, uint64_t page)
+{
+	log_error("%s: damaged: page %llu: a value's checksum; `terrace check --repair POOL` drops "
+		  "the value and mends what hangs on it, `terrace restore-metadata POOL` brings "
+		  "all back from a copy",
+		  walk->path, (unsigned long long)page);
+	return -EUCLEAN;
+}
+
 static int value_check(struct walk *walk, const struct page *page, const struct node *node)
 {
 	size_t len = node->len;
@@ -335,7 +346,7 @@ static int value_check(struct walk *walk, const struct page *page, const struct 
 		    tree_value_sum(node->key.bytes, node->key.len, node->data, len - TREE_SUM_LEN))
 		return walk->damaged
 			       ? walk->damaged(walk->damaged_arg, node->key.bytes, node->key.len)
-			       : damage(walk, page->number, "a value's checksum");
+			       : value_damage(walk, page->number);
 	return 0;
 }
 
