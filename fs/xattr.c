@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/xattr.h>
+#include <linux/limits.h>
 
 #include "compress/bytes.h"
 #include "fs/acl.h"
@@ -226,6 +227,25 @@ static int prepare_acl(struct change *change, uint32_t flag)
 	return 0;
 }
 
+static int add_name(void *arg, const struct meta_item *item)
+{
+	size_t *bytes = arg;
+
+	*bytes += item->key_len - KEY_HEAD + 1;
+	return 0;
+}
+
+/* listxattr(2) could not return more names, nor could one transaction delete them with the file. */
+static int room_for_name(const struct change *change)
+{
+	size_t bytes = strlen(change->name) + 1;
+	int r = 0;
+
+	if (change->attr.flags & ATTR_HAS_XATTR)
+		r = walk(change->fs->meta, change->id, add_name, &bytes);
+	return r ? r : bytes > XATTR_LIST_MAX ? -ENOSPC : 0;
+}
+
 static int stage(struct change *change)
 {
 	uint32_t flag = flag_of(change->name);
@@ -247,6 +267,9 @@ static int stage(struct change *change)
 		return -ENODATA;
 	if (!exists && asked_removal)
 		return flag == ATTR_HAS_CAPS ? -ENODATA : 0;
+	r = exists || !change->value ? 0 : room_for_name(change);
+	if (r)
+		return r;
 	change->attr.ctime = attr_now();
 	if (change->value) {
 		change->attr.flags |= flag | ATTR_HAS_XATTR;

@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <linux/limits.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <cmocka.h>
@@ -226,6 +229,34 @@ static void attributes(void **state)
 	assert_int_equal(fs_unlink(fix->fs, ROOT, "f"), 0); /* the fixture counts what is left */
 }
 
+/* As many names as listxattr(2) can tell of, and no more; the file can be deleted with them. */
+static void many_attributes(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "");
+	char name[256], *list = malloc(XATTR_LIST_MAX);
+	unsigned n = 0;
+	size_t len;
+	int r = 0;
+
+	assert_non_null(list);
+	while (r == 0 && n < 1000) {
+		snprintf(name, sizeof(name), "user.%0250u", n++); /* 256 bytes with the zero */
+		r = fs_setxattr(fix->fs, f, name, "1", 1, 0, &fix->cred);
+	}
+	assert_int_equal(r, -ENOSPC);
+	assert_int_equal(n, XATTR_LIST_MAX / 256 + 1);
+	assert_int_equal(fs_setxattr(fix->fs, f, "user.t", "1", 1, 0, &fix->cred), -ENOSPC);
+	assert_int_equal(fs_listxattr(fix->fs, f, true, list, XATTR_LIST_MAX, &len), 0);
+	assert_int_equal(len, XATTR_LIST_MAX);
+	snprintf(name, sizeof(name), "user.%0250u", 7u);
+	assert_int_equal(fs_setxattr(fix->fs, f, name, "another", 7, 0, &fix->cred), 0);
+	assert_int_equal(fs_removexattr(fix->fs, f, name), 0);
+	assert_int_equal(fs_setxattr(fix->fs, f, "user.t", "1", 1, 0, &fix->cred), 0);
+	assert_int_equal(fs_unlink(fix->fs, ROOT, "f"), 0);
+	free(list);
+}
+
 /* u::rwx u:1000:rwx g::r-x m::rwx o::--- */
 static size_t make_acl(uint8_t *acl)
 {
@@ -289,6 +320,7 @@ int main(void)
 		TEST(allocation),
 		TEST(appending_and_truncating_opens),
 		TEST(attributes),
+		TEST(many_attributes),
 		TEST(acls),
 	};
 
