@@ -77,16 +77,14 @@ rm "$S/odd/in-the-way" "$S/zz-last" "$S/.terrace-import~"
 rm -r "$M/in"
 
 # a file that changes all the time is told, and not taken half
-head -c 40000000 /dev/urandom >"$S/log"
-writers=
-for i in 1 2 3; do # one alone may not get a turn on a busy machine
-	while :; do printf x >>"$S/log"; done &
-	writers="$writers $!"
-done
+head -c 400000 /dev/urandom >"$S/log"
+python3 "$ROOT/tests/mount/restless.py" "$S/log" >"$T/ready" &
+restless=$!
+until [ -s "$T/ready" ]; do kill -0 "$restless" || fail "no fanotify"; sleep 0.02; done
 code=0
 import "$S" "$M/in" >"$T/said" 2>&1 || code=$?
-kill $writers
-wait $writers 2>/dev/null || true
+kill "$restless"
+wait "$restless" 2>/dev/null || true
 [ "$code" -eq 1 ] && grep -q 'log: changes while it is copied' "$T/said" || fail "exit code $code: $(cat "$T/said")"
 [ ! -e "$M/in/log" ] || fail "half a file is there"
 
