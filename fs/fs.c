@@ -395,6 +395,11 @@ int fs_fsync_all(struct fs *fs)
 	return pool_sync(fs->pool);
 }
 
+int fs_fsync_folder(struct fs *fs)
+{
+	return pool_sync_meta(fs->pool);
+}
+
 struct name_of { /* fs_path(): looking for an inode's name in a folder */
 	uint64_t id;
 	char *buf;

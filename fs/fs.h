@@ -153,6 +153,8 @@ int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode
 		  uint64_t to_off, uint64_t len, bool kill, uint64_t *done);
 int fs_fsync(struct fs *fs, struct inode *inode);
 int fs_fsync_all(struct fs *fs);
+/* The entries of any folder but the root; what fsync(2) of that one does is fs_fsync_all(). */
+int fs_fsync_folder(struct fs *fs);
 /* True when so little room is left that writes should not linger in the kernel's cache. */
 /* After a change that failed with r: is it worth making once more? frees: it gives space back. */
 bool fs_try_again(struct fs *fs, int r, bool frees, unsigned *tries);

@@ -89,6 +89,6 @@ void ops_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off,
 
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
 {
-	(void)id, (void)datasync, (void)fi;
-	reply(req, fs_fsync_all(fs_of(req)));
+	(void)datasync, (void)fi;
+	reply(req, id == FUSE_ROOT_ID ? fs_fsync_all(fs_of(req)) : fs_fsync_folder(fs_of(req)));
 }

@@ -239,6 +239,11 @@ int pool_cut(struct pool *pool)
 	return pool_cut_upto(pool, UINT64_MAX);
 }
 
+int pool_sync_meta(struct pool *pool)
+{
+	return pool_cut(pool);
+}
+
 int pool_checkpoint(struct pool *pool)
 {
 	uint64_t cut = 0;

@@ -20,4 +20,14 @@ same_tree "$T/tree" "$M/before"
 pool_remount
 same_tree "$T/tree" "$M/before"
 "$HELPERS/crash" check "$M/storm" "$T/ledger" power
+
+# fsync of a folder: what was named in it stays, and so do all earlier names.
+mkdir "$M/names"
+: >"$M/names/a"
+mv "$M/names/a" "$M/names/b"
+ln "$M/names/b" "$M/before/linked"
+sync "$M/names"
+pool_power_loss
+pool_mount
+[ -e "$M/names/b" ] && [ ! -e "$M/names/a" ] && [ -e "$M/before/linked" ] || fail "a folder's fsync did not keep its names"
 pool_umount
