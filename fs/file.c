@@ -72,19 +72,26 @@ static int attr_of(struct object *object, struct attr *attr)
  */
 static int store_times(struct fs *fs, struct object *object)
 {
-	struct attr attr;
+	struct attr attr, before;
 	struct txn *txn;
+	bool read_only;
 	int r;
 
-	r = attr_of(object, &attr);
+	r = attr_of(object, &before);
+	attr = before;
 	if (r || !settle_times(fs, object, &attr))
 		return r;
+	read_only = attr_time_ns(attr.ctime) == attr_time_ns(before.ctime) &&
+		    attr_time_ns(attr.mtime) == attr_time_ns(before.mtime);
 	txn = txn_begin(fs->pool);
 	r = attr_of(object, &attr);
 	if (!r && settle_times(fs, object, &attr)) {
 		r = fs_store(txn, object, &attr);
-		if (!r)
-			return txn_commit(txn);
+		if (!r) {
+			r = txn_commit(txn);
+			/* Nobody who only reads is told that the pool is full. */
+			return r == -ENOSPC && read_only ? 0 : r;
+		}
 	}
 	txn_abort(txn);
 	return r;

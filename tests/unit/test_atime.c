@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <cmocka.h>
 
 #include "fs/inode.h"
+#include "tests/unit/fix_fault.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/clock.h"
 
 #define OLD 1000
 
@@ -56,6 +59,41 @@ static void relative(void **state)
 	fix_fs_remount(fix);
 	assert_true(is_now(fix, f));
 	assert_int_equal(fix_stat(fix, f).st_mtim.tv_sec, OLD);
+}
+
+/* No room for the new time: a reader's fsync does not fail for it, a writer's does. */
+static void on_a_full_pool(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data"), other = fix_file(fix, ROOT, "other", "");
+	static uint8_t value[60000];
+	struct inode *inode;
+	char name[32];
+	int r = 0;
+
+	set_times(fix, f, OLD, OLD + 1);
+	assert_int_equal(pool_sync(fix->pool.pool), 0);
+	fault_arm(FAULT_ALLOCATE | FAULT_TRUNCATE, 1, FAULT_ENOSPC, true);
+	for (unsigned i = 0; r == 0 && i < 10000; i++) { /* large steps, then small ones */
+		size_t len = i < 5000 ? sizeof(value) : 1;
+
+		snprintf(name, sizeof(name), "user.%u", i);
+		r = fs_setxattr(fix->fs, other, name, value, len, 0, &fix->cred);
+		if (r == -ENOSPC && i < 5000) {
+			i = 5000;
+			r = 0;
+		}
+	}
+	assert_int_equal(r, -ENOSPC);
+	assert_int_equal(fs_file_open(fix->fs, f, O_RDWR, false, &inode), 0);
+	assert_true(atime_file(fix->fs, inode));
+	assert_int_equal(fs_fsync(fix->fs, inode), 0);
+	inode_written(inode, clock_wall_ns());
+	assert_int_equal(fs_fsync(fix->fs, inode), -ENOSPC);
+	fault_disarm();
+	assert_int_equal(fs_fsync(fix->fs, inode), 0);
+	fs_file_close(fix->fs, inode, O_RDWR);
+	assert_true(is_now(fix, f));
 }
 
 static void strict_and_off(void **state)
@@ -105,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(relative),
+		TEST(on_a_full_pool),
 		TEST(strict_and_off),
 		TEST(set_after_read),
 	};
