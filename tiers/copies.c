@@ -53,8 +53,6 @@ static bool is_missing(int error)
 void copies_bad(struct pool *pool, uint64_t frame, const struct frame_record *record,
 		uint32_t place, int error)
 {
-	struct copies *copies = pool->copies;
-
 	if (is_missing(error)) {
 		if (homes_drop(pool->homes, record->segment, place))
 			log_warning(
@@ -65,9 +63,30 @@ void copies_bad(struct pool *pool, uint64_t frame, const struct frame_record *re
 				(unsigned long long)record->segment, strerror(-error));
 		return;
 	}
+	copies_mend(pool, frame);
+}
+
+/* What does not fit, or finds no memory, is found again. */
+void copies_mend(struct pool *pool, uint64_t frame)
+{
+	struct copies *copies = pool->copies;
+
 	pthread_mutex_lock(&copies->lock);
-	if (copies->bad.count < BAD_MAX) /* what does not fit, or finds no memory, is found again */
+	if (copies->bad.count < BAD_MAX)
 		(void)idmap_put(&copies->bad, frame, copies);
+	copies->any_bad = true;
+	pthread_mutex_unlock(&copies->lock);
+}
+
+void copies_gone(struct pool *pool, uint64_t frame)
+{
+	struct copies *copies = pool->copies;
+
+	if (!copies->any_bad)
+		return;
+	pthread_mutex_lock(&copies->lock);
+	idmap_del(&copies->bad, frame);
+	copies->any_bad = copies->bad.count != 0;
 	pthread_mutex_unlock(&copies->lock);
 }
 

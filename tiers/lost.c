@@ -199,6 +199,17 @@ struct sweep {
 	uint32_t tier;
 };
 
+/* In fewer places than it should be? Then nothing is thrown away, for who must look for data. */
+static bool is_under(struct pool *pool, const struct segment *segment)
+{
+	struct tunables tunables;
+
+	pool_tunables(pool, &tunables);
+	return (unsigned)__builtin_popcountll(
+		       homes_get(pool->homes, segment->id, segment->record.place)) <
+	       copies_wanted(pool, &tunables, segment->id, segment->record.tier);
+}
+
 /* A file that no record counts as a copy goes when that is durable, as after a crash. */
 static int each_left(void *arg, struct tier_segment file, uint64_t len, uint64_t disk)
 {
@@ -209,7 +220,8 @@ static int each_left(void *arg, struct tier_segment file, uint64_t len, uint64_t
 
 	(void)len;
 	(void)disk;
-	if (known && segment_in_place(pool->homes, &segment, sweep->tier, file.place))
+	if (known && (segment_in_place(pool->homes, &segment, sweep->tier, file.place) ||
+		      is_under(pool, &segment)))
 		return 0;
 	/* Not in any record yet. */
 	if (!known &&
@@ -265,17 +277,30 @@ static bool is_there(struct pool *pool, uint32_t t, uint32_t place, const char *
 	return access(name, F_OK) == 0 || errno == EACCES || errno == ENOMEM;
 }
 
-static void drop_all_in(struct pool *pool, uint32_t t, uint32_t place, const uint64_t *ids,
-			size_t n)
+uint64_t lost_places(struct pool *pool, uint32_t t)
+{
+	return pool->copies->lost->gone[t] | ~pool->tiers[t].tier->present;
+}
+
+/* Copies that are not there count no more, where another one is. Where none is, all still count:
+ * nobody knows which directory will be back first. */
+static void drop_lost(struct pool *pool, const uint64_t *ids, size_t n)
 {
 	struct segment segment;
 
-	for (size_t i = 0; i < n; i++)
-		if (segment_look_up(pool, ids[i], &segment) && segment.record.tier == t)
-			homes_drop(pool->homes, segment.id, place);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t homes, lost;
+
+		if (!segment_look_up(pool, ids[i], &segment))
+			continue;
+		homes = homes_get(pool->homes, segment.id, segment.record.place);
+		lost = homes & lost_places(pool, segment.record.tier);
+		for (; lost && homes != lost; homes &= ~(lost & -lost), lost &= lost - 1)
+			homes_drop(pool->homes, segment.id, (uint32_t)__builtin_ctzll(lost));
+	}
 }
 
-static void look_at(struct pool *pool, uint32_t t, uint32_t place, const uint64_t *ids, size_t n)
+static void look_at(struct pool *pool, uint32_t t, uint32_t place)
 {
 	const char *path = tier_place_path(pool->tiers[t].tier, place);
 	_Atomic uint64_t *gone = &pool->copies->lost->gone[t];
@@ -291,16 +316,13 @@ static void look_at(struct pool *pool, uint32_t t, uint32_t place, const uint64_
 		*gone &= ~bit;
 		use_again(pool, t, place, path);
 	}
-	if (there)
+	if (there || was_lost)
 		return;
-	if (!was_lost) {
-		*gone |= bit;
-		appender_place_close(pool->tiers[t].appender, place);
-		space_refresh(pool->space);
-		tell(pool, t, path,
-		     "is not there any more (no " TIER_LABEL_NAME "): nothing is written to it");
-	}
-	drop_all_in(pool, t, place, ids, n);
+	*gone |= bit;
+	appender_place_close(pool->tiers[t].appender, place);
+	space_refresh(pool->space);
+	tell(pool, t, path,
+	     "is not there any more (no " TIER_LABEL_NAME "): nothing is written to it");
 }
 
 void lost_look(struct pool *pool, const uint64_t *ids, size_t n)
@@ -308,7 +330,8 @@ void lost_look(struct pool *pool, const uint64_t *ids, size_t n)
 	look_for_missing(pool);
 	for (uint32_t t = 1; t < pool->config.ntiers; t++)
 		for (uint32_t place = 0; place < pool->tiers[t].tier->nplaces; place++)
-			look_at(pool, t, place, ids, n);
+			look_at(pool, t, place);
+	drop_lost(pool, ids, n);
 }
 
 static int each_seen(void *arg, struct tier_segment seg, uint64_t len, uint64_t disk)

@@ -41,8 +41,11 @@ bool lost_keeps(struct pool *pool, uint32_t tier, uint32_t place);
 /* One that has no place is not waited for any more. False: there is none of this path. */
 bool lost_forget(struct pool *pool, uint32_t tier, const char *path);
 
-/* Of a pass. ids: of all segments. Finds directories that went or are back; those that are not
- * there have no copies (homes.h). */
+/* Bit per place that is not there, or not any more. */
+uint64_t lost_places(struct pool *pool, uint32_t tier);
+
+/* Of a pass. ids: of all segments. Finds directories that went or are back; copies in those that
+ * are not there count no more (homes.h), where another one is. */
 void lost_look(struct pool *pool, const uint64_t *ids, size_t n);
 /* Copies of which the file has gone. The first error. */
 int lost_files(struct pool *pool, const uint64_t *ids, size_t n);

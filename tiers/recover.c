@@ -229,16 +229,16 @@ static void tidy_up(struct leftovers *left)
 	}
 }
 
-/* Copies whose files have gone while the pool was closed, or are too short. The last one stays:
- * what is not there of it, reads will tell. */
+/* Copies whose files have gone while the pool was closed, or are too short, count no more where
+ * there is another one. Else all stay: what is not there of them, reads will tell. */
 static void drop_missing(struct pool *pool)
 {
 	struct segment *segment;
 	size_t at = 0, missing = 0;
 
 	while ((segment = idmap_each(&pool->segments, &at))) {
-		uint64_t gone =
-			homes_get(pool->homes, segment->id, segment->record.place) & ~segment->seen;
+		uint64_t homes = homes_get(pool->homes, segment->id, segment->record.place);
+		uint64_t gone = homes & segment->seen ? homes & ~segment->seen : 0;
 
 		for (; gone; gone &= gone - 1)
 			missing += homes_drop(pool->homes, segment->id,

@@ -6,6 +6,7 @@
  *  2. A copy is made only of a segment that takes no more frames, where all that it has are in
  *     records; and only where no older file of it is about to be removed: what has left is recorded
  *     durably, and its files removed, before copying begins.
+ *  3. A copy that counts has every frame of its segment.
  */
 #include "tiers/replicate.h"
 
@@ -42,7 +43,8 @@ struct pass {
 	uint64_t frames[RUN_FRAMES];
 	struct frame_record records[RUN_FRAMES];
 	size_t n;
-	int error; /* the first */
+	int error;    /* the first */
+	bool damaged; /* no place has some frame of the segment */
 };
 
 static bool cancelled(const struct pass *pass)
@@ -175,7 +177,7 @@ static int sound_attempt(void *arg, struct tier_segment seg)
 	return rc < 0 ? rc : frame_stored_check(sound->frame, sound->record, sound->buf, &flaw);
 }
 
-/* One frame from whichever place has it to the new one. What no place has stays a hole there. */
+/* One frame from whichever place has it to the new one. What was freed meanwhile stays a hole. */
 static int copy_frame(struct pass *pass, size_t i, struct tier_segment to)
 {
 	const struct frame_record *record = &pass->records[i];
@@ -185,10 +187,11 @@ static int copy_frame(struct pass *pass, size_t i, struct tier_segment to)
 	if (damage_is(rc)) {
 		struct frame_record now;
 
-		if (frame_record_get(pass->pool, pass->frames[i], &now) == 0 &&
-		    now.segment == record->segment && now.off == record->off)
-			damage_note(pass->pool, pass->frames[i], record, 0, record->raw_len, rc, 0);
-		return 0;
+		if (frame_record_get(pass->pool, pass->frames[i], &now) < 0 ||
+		    now.segment != record->segment || now.off != record->off)
+			return 0;
+		damage_note(pass->pool, pass->frames[i], record, 0, record->raw_len, rc, 0);
+		pass->damaged = true;
 	}
 	if (rc == 0)
 		rc = tier_write(pass->pool->tiers[record->tier].tier, to, pass->buf,
@@ -232,7 +235,7 @@ static int copy_run(struct pass *pass, struct tier_segment from, struct tier_seg
 	return rc;
 }
 
-/* Read back. What is a hole there because no place had it does not count. */
+/* Read back. What is a hole there, as it was freed, does not count. */
 static int verify_run(struct pass *pass, struct tier_segment from, struct tier_segment to)
 {
 	struct pool *pool = pass->pool;
@@ -246,8 +249,7 @@ static int verify_run(struct pass *pass, struct tier_segment from, struct tier_s
 		struct frame_record now;
 
 		rc = sound_attempt(&sound, to);
-		if (damage_is(rc) && (damage_has(pool, pass->frames[i]) ||
-				      frame_record_get(pool, pass->frames[i], &now) == -ENOENT))
+		if (damage_is(rc) && frame_record_get(pool, pass->frames[i], &now) == -ENOENT)
 			rc = 0;
 	}
 	return rc;
@@ -385,28 +387,68 @@ static bool is_still(struct pass *pass, const struct segment *segment)
 	return false;
 }
 
+/* A segment with a frame that no place has is not copied: the copy would have a hole, and would
+ * count like the others. Its frames are written anew one by one, as far as they can be had. */
+static int leave_damaged(struct pass *pass, uint64_t segment)
+{
+	uint64_t off = 1;
+	int rc = 0;
+
+	while (rc == 0 && off) {
+		rc = cancelled(pass) ? -ECANCELED : gather(pass, segment, &off);
+		for (size_t i = 0; rc == 0 && i < pass->n; i++)
+			if (!damage_has(pass->pool, pass->frames[i]))
+				copies_mend(pass->pool, pass->frames[i]);
+	}
+	return rc;
+}
+
+static bool has_damaged(struct pass *pass, uint64_t segment)
+{
+	uint64_t off = 1;
+	bool found = false;
+
+	while (!found && off && gather(pass, segment, &off) == 0)
+		for (size_t i = 0; i < pass->n; i++)
+			found |= damage_has(pass->pool, pass->frames[i]);
+	return found;
+}
+
+/* Where a copy may be read; none: all of its directories are away. */
+static uint64_t places_there(struct pool *pool, const struct segment *segment)
+{
+	return homes_get(pool->homes, segment->id, segment->record.place) &
+	       ~lost_places(pool, segment->record.tier);
+}
+
 static int replicate_one(struct pass *pass, uint64_t id)
 {
 	struct pool *pool = pass->pool;
 	struct segment segment;
-	uint64_t homes;
+	uint64_t homes, there;
 	unsigned want;
 	int to, rc = 0;
 
 	while (rc == 0 && segment_look_up(pool, id, &segment)) {
 		homes = homes_get(pool->homes, id, segment.record.place);
 		want = copies_wanted(pool, &pass->tunables, id, segment.record.tier);
+		there = places_there(pool, &segment);
 		if ((unsigned)__builtin_popcountll(homes) >= want || !segment_stored(&segment) ||
-		    !is_still(pass, &segment))
+		    !there || !is_still(pass, &segment))
 			break;
 		to = choose_target(pool, &segment, homes);
 		if (to < 0 || (want > pass->tunables.tiers[segment.record.tier].replicas &&
 			       !space_has_spare(pool->space, segment_stored(&segment))))
 			break;
-		rc = copy_segment(
-			pass, &segment,
-			(struct tier_segment){.id = id, .place = (uint32_t)__builtin_ctzll(homes)},
-			(struct tier_segment){.id = id, .place = (uint32_t)to});
+		pass->damaged = has_damaged(pass, id);
+		if (!pass->damaged)
+			rc = copy_segment(
+				pass, &segment,
+				(struct tier_segment){.id = id,
+						      .place = (uint32_t)__builtin_ctzll(there)},
+				(struct tier_segment){.id = id, .place = (uint32_t)to});
+		if (pass->damaged)
+			return leave_damaged(pass, id);
 	}
 	return rc;
 }
@@ -426,7 +468,7 @@ static bool prepare(struct pass *pass)
 		have = (unsigned)__builtin_popcountll(
 			homes_get(pool->homes, segment.id, segment.record.place));
 		want = copies_wanted(pool, &pass->tunables, segment.id, segment.record.tier);
-		if (have >= want ||
+		if (have >= want || !places_there(pool, &segment) ||
 		    choose_target(pool, &segment,
 				  homes_get(pool->homes, segment.id, segment.record.place)) < 0)
 			continue;

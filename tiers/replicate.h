@@ -37,6 +37,8 @@ int copies_try(struct pool *pool, uint64_t frame, const struct frame_record *rec
 void copies_bad(struct pool *pool, uint64_t frame, const struct frame_record *record,
 		uint32_t place, int error);
 
+void copies_gone(struct pool *pool, uint64_t frame); /* it was freed */
+
 struct copies_stats {
 	uint64_t under;	       /* segments in fewer places than they should be */
 	uint64_t under_bytes;  /* stored in them */

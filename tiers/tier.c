@@ -10,6 +10,15 @@
 #include <assert.h>
 #include <errno.h>
 
+/* Its directory may have gone. */
+static int suspect(struct tier *tier, uint32_t place, int rc)
+{
+	if (rc == -EIO || rc == -ENOENT || rc == -ENOTDIR || rc == -ENODEV || rc == -ENXIO ||
+	    rc == -ESTALE || rc == -EROFS)
+		atomic_fetch_or(&tier->suspect, (uint64_t)1 << place);
+	return rc;
+}
+
 void tier_close(struct tier *tier)
 {
 	if (tier)
@@ -20,7 +29,7 @@ int tier_segment_create(struct tier *tier, struct tier_segment seg)
 {
 	if (!tier_has_place(tier, seg.place))
 		return -ENODEV;
-	return tier->ops->segment_create(tier, seg);
+	return suspect(tier, seg.place, tier->ops->segment_create(tier, seg));
 }
 
 int tier_segment_remove(struct tier *tier, struct tier_segment seg)
@@ -51,7 +60,7 @@ int tier_write(struct tier *tier, struct tier_segment seg, const void *buf, size
 	begin = latency_begin(&tier->latency, LATENCY_WRITE);
 	rc = tier->ops->write(tier, seg, buf, len, off, hint);
 	latency_end(&tier->latency, LATENCY_WRITE, begin, len, rc);
-	return rc;
+	return suspect(tier, seg.place, rc);
 }
 
 int tier_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
@@ -71,7 +80,7 @@ int tier_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len,
 	begin = latency_begin(&tier->latency, kind);
 	rc = tier->ops->read(tier, seg, buf, len, off, hint);
 	latency_end(&tier->latency, kind, begin, len, rc);
-	return rc;
+	return suspect(tier, seg.place, rc);
 }
 
 int tier_sync(struct tier *tier, struct tier_segment seg)
@@ -84,7 +93,7 @@ int tier_sync(struct tier *tier, struct tier_segment seg)
 	begin = latency_begin(&tier->latency, LATENCY_SYNC);
 	rc = tier->ops->sync(tier, seg);
 	latency_end(&tier->latency, LATENCY_SYNC, begin, 0, rc);
-	return rc;
+	return suspect(tier, seg.place, rc);
 }
 
 int tier_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off)
@@ -110,7 +119,7 @@ int tier_space(struct tier *tier, uint32_t place, struct tier_space *out)
 {
 	if (!tier_has_place(tier, place))
 		return -ENODEV;
-	return tier->ops->space(tier, place, out);
+	return suspect(tier, place, tier->ops->space(tier, place, out));
 }
 
 /* Places --------------------------------------------------------------------------------------- */

@@ -83,6 +83,7 @@ struct tier { /* base of every implementation, first member there */
 	_Atomic uint32_t caps;	  /* enum tier_cap bits */
 	_Atomic uint64_t present; /* bit per place; the others are gaps */
 	_Atomic uint64_t closed;  /* bit per place: nothing new is put there (segment.h) */
+	_Atomic uint64_t suspect; /* bit per place that failed since somebody looked at it */
 	struct latency latency;	  /* counted by the wrappers below */
 };
 

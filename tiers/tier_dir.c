@@ -681,7 +681,9 @@ static int dir_place_remove(struct tier *tier, uint32_t index)
 		error = -ENAMETOOLONG;
 	if (!error)
 		error = io_remove(name);
-	if (!error)
+	if (error == -ENOENT) /* it was deleted */
+		error = 0;
+	else if (!error)
 		error = io_sync_folder(path);
 	if (!error)
 		segment_folders_remove(path);

@@ -17,6 +17,7 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/replicate.h"
 
 #define SHARED_DELETE_MAX 8192u /* records in one transaction */
 
@@ -417,6 +418,7 @@ static void publish(struct txn *txn, uint64_t seq)
 		if (record->live || frame->fresh)
 			continue;
 		damage_gone(pool, frame->id);
+		copies_gone(pool, frame->id);
 		/* Without memory for the entry the space stays taken until the segment goes: no
 		 * harm. */
 		freed_push(

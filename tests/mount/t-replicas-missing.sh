@@ -14,7 +14,6 @@ run() {
 }
 status_says() { terrace status "$M" | grep -qE "$1" || fail "no '$1' in: $(terrace status "$M")"; }
 compare() {
-	drop_caches
 	cmp "$T/content" "$M/big" || fail "$1"
 }
 scrubbed() {
@@ -23,7 +22,7 @@ scrubbed() {
 }
 
 mkdir -p "$T/d1" "$T/d2" "$T/d3"
-hdd="hdd:path=$T/d1,path=$T/d2,path=$T/d3,segment=4M,frame=64K,codec=none"
+hdd="hdd:path=$T/d1,path=$T/d2,path=$T/d3,segment=1M,frame=64K,codec=none"
 refused "1 2" "replicas" terrace create --tier "ram:path=$RAM,size=64M" --tier "ssd:path=$T/d1" \
 	--tier "$hdd,replicas=6" "$T/wrong.conf"
 refused "1 2" "replicas" terrace create --tier "ram:path=$RAM,size=64M" --tier "ssd:path=$T/d1" \
@@ -32,7 +31,7 @@ refused "1 2" "replicas=4 needs 4 directories.* 3" terrace create --tier "ram:pa
 	--tier "$hdd,replicas=4" "$T/wrong.conf"
 pool_new "ram:path=$RAM,size=64M" "ssd:path=$T/ssd,codec=lz4" "$hdd,replicas=2"
 pool_mount
-head -c 12M /dev/urandom >"$T/content"
+head -c 4M /dev/urandom >"$T/content"
 cp "$T/content" "$M/big"
 terrace demote --to hdd "$M" >/dev/null
 terrace sync "$M"
@@ -46,8 +45,35 @@ timeout 30 terracefs "$POOL" "$M" -f >"$T/said" 2>&1 || status=$?
 [ "$status" -eq 1 ] || fail "mounted with data missing: $status, $(cat "$T/said")"
 grep -q 'directory [23] of tier hdd is missing, and data is in it and nowhere else' "$T/said" || fail "$(cat "$T/said")"
 
-# one: everything is there, and there is a third
+# two go while in use, and come back one after the other: nothing was thrown away, or taken for a copy
+# that is none
+mv "$T/away2" "$T/d2"
 mv "$T/away3" "$T/d3"
+pool_mount
+terrace policy set --runtime run_interval=200ms "$M" >/dev/null
+lost_is() {
+	for _ in $(seq 150); do
+		[ "$(stats .replicas.lost_places)" -eq "$1" ] && return 0
+		sleep 0.1
+	done
+	fail "not $1 directories are lost: $(stats .replicas)"
+}
+mv "$T/d2" "$T/away2"
+mv "$T/d3" "$T/away3"
+lost_is 2
+cmp "$T/content" "$M/big" >/dev/null 2>&1 && fail "nothing is missing: this tests nothing"
+sleep 1 # some passes
+mv "$T/away3" "$T/d3"
+lost_is 1
+sleep 0.5
+mv "$T/away2" "$T/d2"
+lost_is 0
+compare "two directories went and are back"
+scrubbed
+pool_umount
+
+# one: everything is there, and there is a third
+mv "$T/d2" "$T/away2"
 pool_mount
 grep -q "tier hdd: $T/d2 is not there; the pool is opened without it" "$LOG" || fail "the log: $(tail -3 "$LOG")"
 status_says "^hdd: $T/d2 is not there: mount its disk"

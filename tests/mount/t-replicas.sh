@@ -79,7 +79,6 @@ for d in d1 d2 d3; do
 		terrace demote --to hdd "$M/copy$i" >/dev/null || fail "a write failed while $d was gone"
 		sync "$M/copy$i"
 	done
-	drop_caches
 	compare "with $d gone"
 	rm "$T/go"
 	wait "$reader" || fail "a read failed while $d was gone"

@@ -18,7 +18,8 @@
 #include "tiers/log.h"
 #include "tiers/replicate.h"
 
-#define CLEAN_EVERY    10u /* passes */
+#define CLEAN_EVERY    10u			   /* passes */
+#define LOOK_NS	       (3ull * 1000 * 1000 * 1000) /* between looks at directories that failed */
 #define BUDGETS_KEY    "Pengine.budgets"
 #define BUDGETS_LEN    (1 + 12 * CONFIG_TIERS_MAX)
 #define BUDGETS_FORMAT 1
@@ -335,14 +336,24 @@ static uint64_t run_interval(struct pool *pool)
 	return tunables.run_interval_ns;
 }
 
+/* Has a directory failed since this was asked? */
+static bool places_failed(struct pool *pool)
+{
+	bool failed = false;
+
+	for (uint32_t t = 1; t < pool->config.ntiers; t++)
+		failed |= atomic_exchange(&pool->tiers[t].tier->suspect, 0) != 0;
+	return failed;
+}
+
 void *pool_engine(void *arg)
 {
 	struct pool *pool = arg;
-	uint64_t began = clock_mono_ns();
+	uint64_t began = clock_mono_ns(), looked = 0, now;
 
 	for (;;) {
 		uint64_t due = began + run_interval(pool);
-		bool stop;
+		bool stop, failed = false;
 
 		pthread_mutex_lock(&pool->engine->lock);
 		pool->engine->stats.next_pass_s =
@@ -350,14 +361,20 @@ void *pool_engine(void *arg)
 			(int64_t)(due > clock_mono_ns() ? (due - clock_mono_ns()) / 1000000000 : 0);
 		pthread_mutex_unlock(&pool->engine->lock);
 		pthread_mutex_lock(&pool->thread_lock);
-		while (!pool->stopping && clock_mono_ns() < due) {
-			thread_wait(pool, due);
+		while (!pool->stopping && !failed && (now = clock_mono_ns()) < due) {
+			thread_wait(pool, due < now + LOOK_NS ? due : now + LOOK_NS);
 			due = began + run_interval(pool); /* it may have been changed */
+			failed = now >= looked + LOOK_NS && places_failed(pool);
 		}
 		stop = pool->stopping;
 		pthread_mutex_unlock(&pool->thread_lock);
 		if (stop)
 			return NULL;
+		looked = clock_mono_ns();
+		if (failed && looked < due) { /* it is told now, not at the next pass */
+			(void)pool_replicate(pool, false, NULL);
+			continue;
+		}
 		began = clock_mono_ns();
 		note_quiet(pool);
 		(void)pool_replicate(pool, false, NULL); /* what is left is counted and shown */
