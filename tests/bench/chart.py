@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 
-COLOURS = {"ext4": "#7f7f7f", "btrfs": "#1f77b4", "mergerfs": "#9467bd", "floor": "#bcbd22", "terrace": "#d62728"}
+COLOURS = {"ext4": "#7f7f7f", "btrfs": "#1f77b4", "mergerfs": "#9467bd", "floor": "#bcbd22", "terrace": "#d62728", "plain": "#ff7f0e"}
 OTHER = "#2ca02c"
 
 

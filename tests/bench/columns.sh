@@ -50,9 +50,19 @@ floor_on() {
 }
 
 terrace_on() {
+	local MOUNT_OPTIONS=$MOUNT_OPTIONS
+	[ "$column" != plain ] || MOUNT_OPTIONS+=,passthrough
 	pool_mount
 	DAEMON=$PID
 }
+
+# A pool of files that are kept raw; the folders of the rows inherit it.
+plain_on() {
+	terrace_on
+	setfattr -n user.terrace.layout -v plain "$D" || fail "this terracefs has no plain files"
+}
+
+is_pool() { [ "$column" = terrace ] || [ "$column" = plain ]; }
 
 btrfs_on() { # on a loop file of the disk
 	local loop
@@ -94,6 +104,11 @@ column_up() {
 		terrace_pool
 		terrace_on
 		;;
+	plain)
+		D=$M
+		terrace_pool
+		plain_on
+		;;
 	esac
 }
 
@@ -115,7 +130,7 @@ column_down() {
 		wait "$DAEMON"
 		rmdir "$T/floor"
 		;;
-	terrace) pool_gone ;;
+	terrace | plain) pool_gone ;;
 	esac
 	DAEMON=
 	sync -f "$T"
@@ -132,7 +147,7 @@ cached() {
 	local stored=()
 	case $column in
 	mergerfs) stored=("$T/under/file") ;;
-	terrace) mapfile -t stored < <(find "$T/ssd" "$T/hdd" -path '*/segments/*' -type f) ;;
+	terrace | plain) mapfile -t stored < <(find "$T/ssd" "$T/hdd" -path '*/segments/*' -type f) ;;
 	esac
 	fincore -b -n -o RES "$D/file" "${stored[@]}" | awk '{ n += $1 } END { printf "%d\n", n }'
 }
@@ -143,7 +158,7 @@ chill() {
 	sync -f "$T"
 	case $column in
 	mergerfs) mergerfs_off && mergerfs_on ;;
-	terrace) pool_umount && terrace_on ;;
+	terrace | plain) pool_umount && terrace_on ;;
 	*) settle ;;
 	esac
 	drop_caches
@@ -158,6 +173,6 @@ taken() { # bytes on the disk
 	mergerfs) disk_bytes "$T/under" ;;
 	floor) echo 1 ;; # of no disk
 	btrfs) btrfs filesystem usage -b "$D" | awk '/^ *Used:/ { print $2; exit }' ;;
-	terrace) disk_bytes "$T/ssd" "$T/hdd" ;;
+	terrace | plain) disk_bytes "$T/ssd" "$T/hdd" ;;
 	esac
 }

@@ -46,7 +46,7 @@ settle() {
 		sync -f "$D" 2>/dev/null || true
 		sync -f "$T/under"
 		;;
-	terrace)
+	terrace | plain)
 		sync -f "$D"
 		terrace sync "$D"
 		;;

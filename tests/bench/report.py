@@ -46,16 +46,23 @@ def median(found, row, column, measure="value"):
     return found.get(row, {}).get(column, {}).get(measure, {}).get("median")
 
 
+def subject(target):
+    """Whose target it is, and what it asks for."""
+    column, colon, rest = target.partition(": ")
+    return (column, rest) if colon else ("terrace", target)
+
+
 def bound(target, row, found):
     """The figure that a target asks for, None when what it compares with was not measured."""
+    column, target = subject(target)
     words = target.split()
     if len(words) == 1:
         return float(words[0])
     factor, other = float(words[0]), words[1]
     if other == "row":
-        reference = median(found, words[2], "terrace")
+        reference = median(found, words[2], column)
     elif other == "p50":
-        reference = median(found, row, "terrace", "p50")
+        reference = median(found, row, column, "p50")
     else:
         reference = median(found, row, other)
     if reference is None:
@@ -64,10 +71,13 @@ def bound(target, row, found):
 
 
 def verdict(row, found):
-    """What Terrace's median must be and whether it is, for each target: {text: {bound, met}}."""
-    got = median(found, row, "terrace")
+    """What medians must be and whether they are, for each target: {text: {bound, met}}."""
     out = {}
     for target in ROWS[row].targets:
+        column = subject(target)[0]
+        got = median(found, row, column)
+        if got is None and column != "terrace":
+            continue
         need = bound(target, row, found)
         met = None
         if got is not None and need is not None:

@@ -25,6 +25,7 @@
 #          floor     a FUSE filesystem in memory with Terrace's session settings and no storage work:
 #                    what any daemon could reach here; a pool's cold is warm to it
 #          terrace   ram 1G, ssd lz4, hdd zstd:12, both folders of that disk
+#          plain     the same, mounted with passthrough and all files plain; only when named
 #
 # All are mounted noatime. The data is this machine's own /usr, and lies in memory before the clock
 # starts; what fio writes compresses to half. Before each row everything is written out. Cold: FUSE
@@ -90,8 +91,8 @@ fi
 columns=${2:-all}
 [ "$columns" != all ] || columns=$all_columns
 for column in ${columns//,/ }; do
-	[[ ",ext4,btrfs,mergerfs,floor,terrace," == *",$column,"* ]] ||
-		fail "no column $column; there are $all_columns"
+	[[ ",ext4,btrfs,mergerfs,floor,terrace,plain," == *",$column,"* ]] ||
+		fail "no column $column; there are ext4, btrfs, mergerfs, floor, terrace, plain"
 done
 
 # wanted_group GROUP: any of its rows

@@ -77,7 +77,7 @@ record_ratio() { # ROW BEFORE
 group_tree() {
 	local before=0
 	mkdir "$D/tree"
-	[ "$column" != terrace ] || before=$(taken) # a pool's log and metadata have a size from the start
+	! is_pool || before=$(taken) # a pool's log and metadata have a size from the start
 	rate untar "$count" "$apparent" tar -C "$D/tree" -xf "$RAM.tar"
 	record_ratio ratio "$before"
 	if wanted find_cold; then
@@ -126,12 +126,12 @@ group_db() { # in a folder: fsync of a mount's root means more to Terrace than t
 }
 
 checkpoints() {
-	[ "$column" != terrace ] || awk '/^terrace_checkpoints_total/ { print $2 }' "$D/.terrace/metrics"
+	! is_pool || awk '/^terrace_checkpoints_total/ { print $2 }' "$D/.terrace/metrics"
 }
 
 group_checkpoint() {
 	local before name p50 p99 most
-	if [ "$column" = terrace ]; then
+	if is_pool; then
 		pool_umount
 		config_set checkpoint_interval 1s
 		terrace_on
@@ -139,7 +139,7 @@ group_checkpoint() {
 	before=$(checkpoints)
 	mkdir "$D/stalls"
 	"$HELPERS/stalls" "$D/stalls" "$stall_seconds" "$D" >"$T/stalls"
-	[ "$column" != terrace ] || [ "$(checkpoints)" -gt "$before" ] || fail "there was no checkpoint"
+	! is_pool || [ "$(checkpoints)" -gt "$before" ] || fail "there was no checkpoint"
 	rm -rf "$D/stalls"
 	while read -r name p50 p99 most; do
 		wanted "ckpt_$name" || continue
@@ -147,7 +147,7 @@ group_checkpoint() {
 		say "ckpt_$name" p50 "$p50"
 		say "ckpt_$name" most "$most"
 	done <"$T/stalls"
-	if [ "$column" = terrace ]; then
+	if is_pool; then
 		pool_umount
 		config_set checkpoint_interval 30s
 		terrace_on
