@@ -557,11 +557,16 @@ struct checkpoints {
 static void checkpoint_if_due(struct pool *pool, struct checkpoints *state)
 {
 	bool due = meta_checkpoint_due(pool->meta, pool->config.checkpoint_interval_ns);
+	bool copy = pool->copy_checkpoint == COPY_WANTED;
 	uint64_t now = clock_mono_ns();
+	int rc;
 
-	if (now < state->next_ns || !(due || atomic_exchange(&pool->meta_full, false)))
+	if (now < state->next_ns || !(due || copy || atomic_exchange(&pool->meta_full, false)))
 		return;
-	if (pool_checkpoint(pool) == 0) { /* else logged where it failed */
+	rc = pool_checkpoint(pool);
+	if (copy)
+		pool->copy_checkpoint = rc;
+	if (rc == 0) { /* else logged where it failed */
 		state->wait_ns = 0;
 		return;
 	}

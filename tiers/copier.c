@@ -5,6 +5,9 @@
  * metadata_copy_bytes were moved: what is restored from a copy is sought in all that was written to
  * the tiers after it. The first one comes a minute after the mount.
  *
+ * A copy holds what a checkpoint has put into the tree, so one is made first: by the committer,
+ * since this thread steps back from the media, and others would wait for its locks.
+ *
  * What the thread does between two copies is look at two numbers, so nothing wakes a disk unless a
  * copy is due.
  */
@@ -20,13 +23,14 @@
 #include "tiers/pool_impl.h"
 #include "tiers/workers.h"
 
-#define SECOND_NS      1000000000ull
-#define FIRST_NS       (60 * SECOND_NS)
-#define TICK_NS	       (5 * SECOND_NS)
-#define EARLY_PART     12u /* of the interval: not sooner, however much changes */
-#define EARLY_CHANGES  4096u
-#define PAUSE_FACTOR   3u	    /* the thread rests this many times as long as it works */
-#define LAST_BYTES_MAX (256u << 20) /* of the tree: more would hold an unmount up too long */
+#define SECOND_NS	   1000000000ull
+#define FIRST_NS	   (60 * SECOND_NS)
+#define TICK_NS		   (5 * SECOND_NS)
+#define CHECKPOINT_TICK_NS (SECOND_NS / 20)
+#define EARLY_PART	   12u /* of the interval: not sooner, however much changes */
+#define EARLY_CHANGES	   4096u
+#define PAUSE_FACTOR	   3u		/* the thread rests this many times as long as it works */
+#define LAST_BYTES_MAX	   (256u << 20) /* of the tree: more would hold an unmount up too long */
 
 struct copier {
 	pthread_mutex_t lock; /* guards status */
@@ -116,12 +120,28 @@ void pool_copies_status(struct pool *pool, struct copier_status *out)
 	pthread_mutex_unlock(&pool->copier->lock);
 }
 
-static int write_copy(struct pool *pool, int (*pace)(void *arg, uint64_t work_ns))
+/* A state that is to be in the copy, and since when it has been. */
+struct mark {
+	uint64_t seq;
+	int64_t time_ns;
+};
+
+static struct mark mark_now(struct pool *pool)
+{
+	int64_t now = clock_wall_ns(); /* before: what comes in between is in it, too */
+
+	return (struct mark){.seq = meta_seq(pool->meta), .time_ns = now};
+}
+
+static int write_copy(struct pool *pool, const struct mark *mark,
+		      int (*pace)(void *arg, uint64_t work_ns))
 {
 	struct copier *copier = pool->copier;
 	struct copy_job job = {.meta = pool->meta,
 			       .pool_uuid = pool->config.uuid,
 			       .generation = copier->status.newest.generation + 1,
+			       .seq = mark->seq,
+			       .time_ns = mark->time_ns,
 			       .keep = pool->config.metadata_copies,
 			       .pace = pace,
 			       .arg = pool};
@@ -182,9 +202,34 @@ static bool due(struct pool *pool)
 	return stats.batches - copier->batches > objects / 4 + EARLY_CHANGES;
 }
 
+/* -ECANCELED: the pool is being closed. */
+static int wait_checkpoint(struct pool *pool)
+{
+	pool->copy_checkpoint = COPY_WANTED;
+	while (pool->copy_checkpoint == COPY_WANTED)
+		if (!pool_rest(pool, CHECKPOINT_TICK_NS))
+			return -ECANCELED;
+	return pool->copy_checkpoint;
+}
+
 static int pace(void *arg, uint64_t work_ns)
 {
 	return pool_rest(arg, PAUSE_FACTOR * work_ns) ? 0 : -ECANCELED;
+}
+
+static int make_copy(struct pool *pool)
+{
+	struct mark mark = mark_now(pool);
+	int rc = wait_checkpoint(pool);
+
+	if (rc == 0)
+		return write_copy(pool, &mark, pace);
+	if (rc != -ECANCELED) {
+		pthread_mutex_lock(&pool->copier->lock);
+		pool->copier->status.error = rc;
+		pthread_mutex_unlock(&pool->copier->lock);
+	}
+	return rc;
 }
 
 void *copier_thread(void *arg)
@@ -199,7 +244,7 @@ void *copier_thread(void *arg)
 	while (pool_rest(pool, tick)) {
 		if (!due(pool))
 			continue;
-		if (write_copy(pool, pace) != -EAGAIN)
+		if (make_copy(pool) != -EAGAIN)
 			pool->copier->tried_ns = clock_mono_ns();
 	}
 	return NULL;
@@ -207,11 +252,12 @@ void *copier_thread(void *arg)
 
 void copier_last(struct pool *pool)
 {
+	struct mark mark = mark_now(pool);
 	struct meta_stats stats;
 
 	if (!pool->config.metadata_copies || meta_seq(pool->meta) == pool->copier->seq)
 		return;
 	meta_stats(pool->meta, &stats);
 	if (stats.tree_bytes <= LAST_BYTES_MAX && pool_checkpoint(pool) == 0)
-		write_copy(pool, NULL);
+		write_copy(pool, &mark, NULL);
 }

@@ -212,7 +212,7 @@ static int end_write(struct writer *writer, uint64_t seq, struct copy_info *info
 	info->generation = writer->job->generation;
 	info->seq = seq;
 	info->operations = writer->operations;
-	info->time_ns = clock_wall_ns();
+	info->time_ns = writer->job->time_ns;
 	put_le64(p + END_SEQ, seq);
 	put_le64(p + END_OPERATIONS, writer->operations);
 	put_le64(p + END_TIME, (uint64_t)info->time_ns);
@@ -240,7 +240,7 @@ static int contents_write(struct writer *writer, struct copy_info *info)
 			rc = job->pace(job->arg, clock_mono_ns() - begin);
 	}
 	if (rc == -ENOENT)
-		rc = end_write(writer, seq, info);
+		rc = seq < job->seq ? -EAGAIN : end_write(writer, seq, info);
 	meta_snapshot_close(snapshot);
 	meta_batch_free(batch);
 	return rc;

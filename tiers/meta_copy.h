@@ -19,7 +19,7 @@ struct meta;
 struct copy_info {
 	uint64_t generation; /* in the name and in the header */
 	uint64_t seq;	     /* of the last batch in it */
-	int64_t time_ns;     /* when it was ended, since 1970 */
+	int64_t time_ns;     /* it shows what was changed up to then, since 1970 */
 	uint64_t operations;
 	uint64_t bytes; /* of the file */
 };
@@ -28,6 +28,8 @@ struct copy_job {
 	struct meta *meta;
 	const uint8_t *pool_uuid;
 	uint64_t generation; /* higher than any there is */
+	uint64_t seq;	     /* it is to show this batch: -EAGAIN where the tree does not */
+	int64_t time_ns;     /* ... with which all was changed that was changed up to then */
 	uint32_t keep;	     /* generations that stay, with this one; at least 1 */
 	const char *const *dirs;
 	size_t ndirs;

@@ -161,6 +161,8 @@ static inline bool segment_in_place(struct homes *homes, const struct segment *s
 /* Pool -------------------------------------------------------------------------------------------
  */
 
+#define COPY_WANTED 1 /* of pool.copy_checkpoint; no error is positive */
+
 struct pool {
 	struct pool_config config; /* as at the mount */
 	pthread_rwlock_t tunables_lock;
@@ -218,6 +220,9 @@ struct pool {
 	_Atomic bool room_freed; /* something was deleted or cut since the last one */
 	_Atomic bool meta_full;	 /* a change of metadata was refused for lack of room */
 	_Atomic bool order_gate; /* renames over names wait: a cut is being made */
+	/* What the copier waits for: the committer's next checkpoint (COPY_WANTED), then what came
+	 * of it. */
+	_Atomic int copy_checkpoint;
 	pthread_mutex_t gate_lock;
 	pthread_cond_t gate_open;
 

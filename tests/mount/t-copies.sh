@@ -33,6 +33,25 @@ after=$(copies | tail -n 1)
 pool_mount
 [ "$(stats .metadata_copies.generation)" -ge 5 ] || fail "the copies are not found again"
 pool_umount
+
+# a copy shows what was there when it was due, however rarely there are checkpoints
+config_set checkpoint_interval 1h
+pool_mount
+echo important >"$M/doc"
+terrace sync "$M"
+synced=$(date +%s.%N)
+for _ in $(seq 1 100); do
+	! stats ".metadata_copies.time >= $synced" >"$T/said" || break
+	sleep 0.1
+done
+pool_kill
+find "$RAM" -mindepth 1 -delete
+mv "$T/ssd/meta" "$T/away"
+terrace restore-metadata --json "$POOL" >"$T/said"
+jq -e ".time >= $synced" "$T/said" >/dev/null || fail "older than the sync: $(cat "$T/said")"
+pool_mount
+grep -qx important "$M/doc" || fail "a copy of after the sync does not show what was synced"
+pool_umount
 config_set metadata_copies 0
 copies >"$T/had"
 pool_mount

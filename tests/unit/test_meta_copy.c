@@ -110,6 +110,7 @@ static void job_of(struct copy_job *job, uint64_t generation, size_t ndirs)
 	*job = (struct copy_job){.meta = meta,
 				 .pool_uuid = place.uuid,
 				 .generation = generation,
+				 .time_ns = (int64_t)generation * 1000,
 				 .keep = 2,
 				 .dirs = dirs.list,
 				 .ndirs = ndirs};
@@ -270,8 +271,29 @@ static void test_generations(void **state)
 	path_in(path, 0, 5);
 	assert_int_equal(copy_read(path, other, NULL, NULL, &info), -ENOTUNIQ);
 	assert_int_equal(copy_list(dirs.paths[2], place.uuid, each_found, &found), -ENOENT);
+	path_in(path, 0, 4);
+	assert_int_equal(copy_read(path, place.uuid, NULL, NULL, &info), 0);
+	assert_int_equal(info.time_ns, 4000); /* of the state, not of the writing */
 	copy_remove_all(dirs.paths[0]);
 	assert_int_equal(copy_list(dirs.paths[0], place.uuid, each_found, &found), -ENOENT);
+}
+
+/* What no checkpoint has put into the tree is not in a copy, so it must not say that it is. */
+static void test_state_of_the_tree(void **state)
+{
+	struct copy_info info;
+	struct copy_job job;
+	size_t written;
+
+	(void)state;
+	change(1);
+	job_of(&job, 1, 2);
+	job.seq = meta_seq(meta);
+	assert_int_equal(copy_write(&job, &info, &written), -EAGAIN);
+	assert_int_equal(written, 0);
+	checkpoint();
+	assert_int_equal(copy_write(&job, &info, &written), 0);
+	assert_int_equal(info.seq, job.seq);
 }
 
 /* Any byte changed, any length cut: never taken for good. */
@@ -417,9 +439,9 @@ static void test_power(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_while_changing), TEST(test_overtaken), TEST(test_generations),
-		SMALL(test_damage),	   SMALL(test_faults),	 SMALL(test_one_medium_fails),
-		SMALL(test_power),
+		TEST(test_while_changing),    TEST(test_overtaken), TEST(test_state_of_the_tree),
+		TEST(test_generations),	      SMALL(test_damage),   SMALL(test_faults),
+		SMALL(test_one_medium_fails), SMALL(test_power),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
