@@ -26,7 +26,11 @@ disk_folder_gone() { # FOLDER
 
 until_mounted() { # FOLDER LOG
 	local i
-	for i in $(seq 1 600); do ! mountpoint -q "$1" || return 0; sleep 0.05; done
+	for i in $(seq 1 600); do
+		! mountpoint -q "$1" || return 0
+		alive "$DAEMON" || break
+		sleep 0.05
+	done
 	fail "$1 is not mounted: $(cat "$2")"
 }
 
@@ -44,7 +48,9 @@ mergerfs_off() {
 }
 
 floor_on() {
-	"$HELPERS/floor" "$D" $((mb + 256)) 2>"$T/floor.log" &
+	local memory=64
+	! wanted_group file || memory=$((mb + 64))
+	"$HELPERS/floor" "$D" "$memory" 2>"$T/floor.log" &
 	DAEMON=$!
 	until_mounted "$D" "$T/floor.log"
 }

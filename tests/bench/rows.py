@@ -3,6 +3,7 @@
 """The rows of the benchmark: names, units, what each measures, and what Terrace must reach.
 
 rows.py names GROUP|ROW...   the names in their order; "all" leaves out those that take long
+rows.py groups GROUP|ROW...  the groups of these
 rows.py text                 for people
 
 A target is "FACTOR COLUMN" (so many times the median of that column in the same row),
@@ -119,14 +120,17 @@ def main():
     if sys.argv[1:2] == ["text"]:
         print(text())
         return 0
-    if len(sys.argv) < 3 or sys.argv[1] != "names":
+    if len(sys.argv) < 3 or sys.argv[1] not in ("names", "groups"):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        print(" ".join(chosen(sys.argv[2:])))
+        names = chosen(sys.argv[2:])
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    if sys.argv[1] == "groups":
+        names = list(dict.fromkeys(ROWS[name].group for name in names))
+    print(" ".join(names))
     return 0
 
 

@@ -71,6 +71,7 @@ while [ $# -gt 0 ]; do
 done
 IFS=, read -ra words <<<"${1:-all}${pgbench:+,pgbench}"
 rows=$("$here/rows.py" names "${words[@]}") || exit 2
+groups=$("$here/rows.py" groups "${words[@]}")
 
 # shellcheck source=tests/mount/lib.sh
 . "$here/../mount/lib.sh"
@@ -95,11 +96,7 @@ for column in ${columns//,/ }; do
 		fail "no column $column; there are ext4, btrfs, mergerfs, floor, terrace, plain"
 done
 
-# wanted_group GROUP: any of its rows
-wanted_group() {
-	# shellcheck disable=SC2046 # words
-	wanted $("$here/rows.py" names "$1")
-}
+wanted_group() { [[ " $groups " == *" $1 "* ]]; }
 
 # The same data for all: this machine's own files, so about as compressible as files are. They lie
 # in memory while the rows run.
@@ -133,10 +130,6 @@ compressible() { # NAME FILE: how many times smaller zstd -3 makes it
 }
 
 load=$(cut -d ' ' -f 1 /proc/loadavg) # of the machine, before the benchmark does anything
-groups=()
-for group in tree file hdd rates db checkpoint pgbench memory names; do # tree first: its space is a fresh filesystem's
-	! wanted_group "$group" || groups+=("$group")
-done
 # needs COMMAND PACKAGE: what only the benchmark uses is installed when it is asked for
 needs() {
 	command -v "$1" >/dev/null || "$ROOT/tools/install-deps.sh" "$2" >&2
@@ -162,7 +155,7 @@ IFS=, read -ra order <<<"$columns"
 for ((round = 1; round <= rounds; round++)); do
 	for column in "${order[@]}"; do
 		column_up
-		for group in "${groups[@]}"; do "group_$group"; done
+		for group in $groups; do "group_$group"; done # tree first: its space is a fresh filesystem's
 		column_down
 	done
 	order=("${order[@]:1}" "${order[0]}")
