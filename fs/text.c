@@ -128,25 +128,28 @@ void table_row(struct table *table, ...)
 	va_end(args);
 }
 
-static size_t column_width(const struct table *table, size_t column)
+/* Of all columns, in one pass: a list may have a million rows. */
+static int *column_widths(const struct table *table)
 {
-	size_t i, width = 0;
+	int *widths = calloc(table->columns, sizeof(*widths));
 
-	for (i = column; i < table->ncells; i += table->columns) {
-		size_t len = strlen(table->cells[i]);
+	for (size_t i = 0; widths && i < table->ncells; i++) {
+		int *width = &widths[i % table->columns], len = (int)strlen(table->cells[i]);
 
-		width = len > width ? len : width;
+		*width = len > *width ? len : *width;
 	}
-	return width;
+	return widths;
 }
 
 bool table_print_to(struct table *table, FILE *out)
 {
-	bool done = table && out && !table->failed;
-	size_t i, column;
+	int *widths = table && out && !table->failed ? column_widths(table) : NULL;
+	bool done = widths;
+	size_t i;
 
 	for (i = 0; done && i < table->ncells; i++) {
-		int width = (int)column_width(table, column = i % table->columns);
+		size_t column = i % table->columns;
+		int width = widths[column];
 		bool last = column + 1 == table->columns;
 
 		if (table->align[column] == 'r')
@@ -160,6 +163,7 @@ bool table_print_to(struct table *table, FILE *out)
 	if (table)
 		free(table->cells);
 	free(table);
+	free(widths);
 	return done;
 }
 
