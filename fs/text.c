@@ -197,7 +197,7 @@ json_t *json_name(const char *name)
 
 bool json_print(json_t *json)
 {
-	bool done = json && !json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	bool done = json && !json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
 
 	if (done)
 		putchar('\n');
