@@ -327,8 +327,8 @@ static int free_list_check(struct walk *walk, const struct page *page, const str
 static int value_damage(const struct walk *walk, uint64_t page)
 {
 	log_error("%s: damaged: page %llu: a value's checksum; `terrace check --repair POOL` drops "
-		  "the value and mends what hangs on it, `terrace restore-metadata POOL` brings "
-		  "all back from a copy",
+		  "the value and mends what hangs on it (with --dry-run it only says what that "
+		  "is), `terrace restore-metadata POOL` brings all back from a copy",
 		  walk->path, (unsigned long long)page);
 	return -EUCLEAN;
 }

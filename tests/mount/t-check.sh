@@ -41,6 +41,16 @@ refused 16 'something is missing' terrace check
 refused 16 'unknown option' terrace check --guess "$POOL"
 refused 8 'nowhere' terrace check "$T/nowhere.conf"
 
+# a segment's file is gone: people know tiers and folders by name
+segment=$(find "$T/ssd/segments" -name '*.seg' -size +100k | head -n 1)
+mv "$segment" "$T/away"
+check 4 "$POOL"
+grep -qE "^C308 .*\(tier ssd, $T/ssd, .* check --deep. names the files" "$T/said" || fail "$(cat "$T/said")"
+check 4 --deep "$POOL"
+grep -qE '^C(209|210) /' "$T/said" || fail "$(cat "$T/said")"
+mv "$T/away" "$segment"
+check 0 "$POOL"
+
 # a label is gone, and a byte of the big file
 rm "$T/ssd/terrace.tier"
 # shellcheck disable=SC2046 # names without blanks

@@ -589,6 +589,7 @@ static void test_damaged_value(void **state)
 	meta_abandon(meta);
 	assert_int_equal(open_at(&meta, false, 0, NULL), -EUCLEAN);
 	assert_non_null(strstr(quiet_last(), "terrace check --repair"));
+	assert_non_null(strstr(quiet_last(), "--dry-run"));
 	assert_non_null(strstr(quiet_last(), "restore-metadata"));
 }
 

@@ -80,6 +80,10 @@ int check_counts(struct check *check);	 /* records.c */
 /* media.c: the tiers' files, opened for reading and never made */
 int check_segment_path(struct check *check, uint8_t tier, uint16_t place, uint64_t id, char *buf,
 		       size_t cap);
+/* Where that is, for people: "tier hdd, /b/t". Returns buf. */
+#define CHECK_PLACE_CAP 4200u
+const char *check_place_text(const struct check *check, uint8_t tier, uint16_t place, char *buf,
+			     size_t cap);
 /* -ENOENT; *len: of the file. */
 int check_segment_open(struct check *check, uint8_t tier, uint16_t place, uint64_t id, int *fd,
 		       uint64_t *len);

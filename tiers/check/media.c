@@ -2,6 +2,7 @@
 /* The tiers' files as a check sees them: opened for reading, whatever else may be wrong. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "tiers/check/check_impl.h"
 #include "tiers/io.h"
@@ -15,6 +16,27 @@ int check_segment_path(struct check *check, uint8_t tier, uint16_t place, uint64
 	if (tier < check->config->ntiers && place < TIER_PLACES_MAX)
 		root = check->places[tier][place];
 	return root ? segment_file_path(buf, cap, root, id) : -ENODEV;
+}
+
+const char *check_place_text(const struct check *check, uint8_t tier, uint16_t place, char *buf,
+			     size_t cap)
+{
+	const struct config_tier *config = &check->config->tiers[tier];
+	const char *root = NULL;
+
+	if (tier == 0 || tier >= check->config->ntiers) {
+		snprintf(buf, cap, "tier number %u, directory %u", tier, place + 1u);
+		return buf;
+	}
+	if (place < TIER_PLACES_MAX)
+		root = check->places[tier][place];
+	if (!root && config->npaths == 1 && place == 0)
+		root = config->paths[0];
+	if (root)
+		snprintf(buf, cap, "tier %s, %s", config->name, root);
+	else
+		snprintf(buf, cap, "tier %s, directory %u", config->name, place + 1u);
+	return buf;
 }
 
 int check_segment_open(struct check *check, uint8_t tier, uint16_t place, uint64_t id, int *fd,

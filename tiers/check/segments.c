@@ -121,15 +121,16 @@ static int placed_upto(struct segments *segments, const struct laid *laid, bool 
 static int frame_move(struct check *check, const struct laid *laid, const struct one *one)
 {
 	uint8_t key[KEY_LEN_1], value[RECORD_FRAME_LEN];
+	char said[CHECK_PLACE_CAP], real[CHECK_PLACE_CAP];
 	struct frame_record record;
 	size_t len;
 	int rc;
 
+	check_place_text(check, laid->tier, laid->place, said, sizeof(said));
+	check_place_text(check, one->record.tier, one->record.place, real, sizeof(real));
 	if (!check_report(check, CHECK_FRAME_PLACE, true, 0,
-			  "frame %llu is said to be in tier number %u, directory %u; its segment "
-			  "%llu is in tier %u, directory %u",
-			  (unsigned long long)laid->frame, laid->tier, laid->place + 1u,
-			  (unsigned long long)one->id, one->record.tier, one->record.place + 1u))
+			  "frame %llu is said to be in %s; its segment %llu is in %s",
+			  (unsigned long long)laid->frame, said, (unsigned long long)one->id, real))
 		return 0;
 	key_1(key, KEY_FRAME, laid->frame);
 	rc = meta_get(check->meta, key, sizeof(key), value, sizeof(value), &len);
@@ -314,6 +315,7 @@ static void copy_place(struct check *check, struct one *one)
 /* The file is elsewhere: the record is wrong, and the frames' may be right. */
 static int file_place(struct check *check, struct one *one)
 {
+	char said[CHECK_PLACE_CAP], real[CHECK_PLACE_CAP];
 	uint8_t tier;
 	uint16_t place;
 	uint64_t len;
@@ -327,11 +329,11 @@ static int file_place(struct check *check, struct one *one)
 	}
 	if (check_segment_find(check, one->id, &tier, &place) < 0)
 		return 0;
+	check_place_text(check, one->record.tier, one->record.place, said, sizeof(said));
+	check_place_text(check, tier, place, real, sizeof(real));
 	if (!check_report(check, CHECK_SEGMENT_PLACE, true, 0,
-			  "segment %llu is said to be in tier number %u, directory %u; its file is "
-			  "in tier %u, directory %u",
-			  (unsigned long long)one->id, one->record.tier, one->record.place + 1u,
-			  tier, place + 1u))
+			  "segment %llu is said to be in %s; its file is in %s",
+			  (unsigned long long)one->id, said, real))
 		return 0;
 	one->record.tier = tier;
 	one->record.place = place;
@@ -341,7 +343,7 @@ static int file_place(struct check *check, struct one *one)
 
 static int file_check(struct check *check, struct one *one)
 {
-	char path[PATH_MAX] = "";
+	char path[CHECK_PLACE_CAP] = "";
 	uint64_t len = 0;
 	int fd, rc = check_segment_open(check, one->record.tier, one->record.place, one->id, &fd,
 					&len);
@@ -349,12 +351,14 @@ static int file_check(struct check *check, struct one *one)
 	if (rc < 0) {
 		if (check->places_unsure)
 			return 0;
+		check_place_text(check, one->record.tier, one->record.place, path, sizeof(path));
 		check_report(check, CHECK_FILE_MISSING, false, 0,
-			     "the file of segment %llu (tier number %u, directory %u, %llu bytes "
-			     "in %llu frames) cannot be read: %s",
-			     (unsigned long long)one->id, one->record.tier, one->record.place + 1u,
+			     "the file of segment %llu (%s, %llu bytes in %llu frames) cannot be "
+			     "read: %s%s",
+			     (unsigned long long)one->id, path,
 			     (unsigned long long)one->sums.logical, (unsigned long long)one->frames,
-			     strerror(-rc));
+			     strerror(-rc),
+			     check->options.deep ? "" : "; `terrace check --deep` names the files");
 		return 0;
 	}
 	check_segment_path(check, one->record.tier, one->record.place, one->id, path, sizeof(path));
