@@ -77,7 +77,7 @@ _TABLE = [
         ("pgbench", ["plain: 0.8 ext4"], "PostgreSQL's own, scale 20, 4 clients, 20 s (--pgbench)"),
     ]),
     ("memory", "MB", [
-        ("mem_inodes", ["300"], "of the daemon per million inodes that the kernel knows"),
+        ("mem_inodes", ["300"], "of the daemon, without mapped files, per million inodes that the kernel knows"),
         ("mem_objects", ["2000"], "of the process and its RAM tier, a million objects of 1 KB in it"),
     ]),
     ("names", "ops/s", [

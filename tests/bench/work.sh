@@ -154,21 +154,21 @@ group_checkpoint() {
 	fi
 }
 
-# What the daemon takes. Mapped files of the metadata are page cache that it happens to look at; they
-# are in the figure, and "anonymous" is without them.
-resident() { # VmRSS|RssAnon: KB
-	awk -v key="$1:" '$1 == key { print $2 }' "/proc/$DAEMON/status"
+resident() { # FIELD...: KB of the daemon, added up
+	awk -v fields=" $* " 'index(fields, " " substr($1, 1, length($1) - 1) " ") { n += $2 } END { print n }' "/proc/$DAEMON/status"
 }
 
+# Memory that only the daemon's end gives back. What it has mapped of the metadata's file is page
+# cache, which goes when others need room: it is told beside ("mapped").
 mem_inodes() {
-	local all anonymous
+	local own mapped
 	"$HELPERS/rates" "$D" "$million" touch >/dev/null
 	chill
-	all=$(resident VmRSS)
-	anonymous=$(resident RssAnon)
+	own=$(resident RssAnon RssShmem)
+	mapped=$(resident RssFile)
 	find "$D" -ls >/dev/null
-	record mem_inodes "$(per $((($(resident VmRSS) - all) * 1000)) "$million")"
-	say mem_inodes anonymous "$(per $((($(resident RssAnon) - anonymous) * 1000)) "$million")"
+	record mem_inodes "$(per $((($(resident RssAnon RssShmem) - own) * 1000)) "$million")"
+	say mem_inodes mapped "$(per $((($(resident RssFile) - mapped) * 1000)) "$million")"
 	find "$D" -mindepth 1 -delete
 }
 
