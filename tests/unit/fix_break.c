@@ -260,6 +260,7 @@ const struct fix_break fix_breaks[] = {
 	{"a frame used in the future", CHECK_HEAT, MENDS, break_heat},
 	{"a frame's header", CHECK_FRAME_HEADER, DEEP, break_frame_header},
 	{"a frame's data", CHECK_FRAME_DATA, DEEP, break_frame_data},
+	{"other bytes of the right frame", CHECK_OTHER_BYTES, DEEP, break_other_bytes},
 	{"a lost file's data", CHECK_FOUND, MENDS_LOSES, break_object_large},
 	{"a lost file's frames", CHECK_FOUND, MENDS_LOSES, break_objects_alone},
 	{"no record of a file", CHECK_NAME_DANGLING, MENDS_LOSES, break_object_missing},

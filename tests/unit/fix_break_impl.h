@@ -103,6 +103,7 @@ void break_heat(struct fix_break_pool *pool);
 void break_frame_place(struct fix_break_pool *pool);
 void break_unused(struct fix_break_pool *pool);
 void break_shared(struct fix_break_pool *pool);
+void break_other_bytes(struct fix_break_pool *pool);
 void break_user_unknown(struct fix_break_pool *pool);
 void break_frames_overlap(struct fix_break_pool *pool);
 void break_frame_header(struct fix_break_pool *pool);

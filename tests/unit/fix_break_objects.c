@@ -120,6 +120,16 @@ void break_outside(struct fix_break_pool *pool)
 	extent_change(pool, false, beyond_frame);
 }
 
+static void other_bytes(struct extent *extent)
+{
+	extent->frame_off += extent->frame_off ? (uint32_t)-1 : 1u;
+}
+
+void break_other_bytes(struct fix_break_pool *pool)
+{
+	extent_change(pool, false, other_bytes);
+}
+
 static void record_change(struct fix_break_pool *pool, uint64_t id,
 			  void (*change)(struct object_record *record))
 {

@@ -66,6 +66,8 @@ static const struct check_kind kinds[] = {
 	 "data of a file whose record is lost; where frames disagree, the newest one "
 	 "counts, and that may be older than the file was",
 	 "makes a file of it in /lost+found"},
+	{CHECK_OTHER_BYTES, "the file shows other data than its own: restore it, or delete it",
+	 NULL},
 	{CHECK_PLACED_MISSING, "space beside the frame may be given back with the frame in it",
 	 "adds the record"},
 	{CHECK_PLACED, "nothing finds it", "drops the record"},

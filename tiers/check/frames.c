@@ -31,6 +31,11 @@ struct frames {
 	uint32_t now_s;
 };
 
+struct table_entry { /* of a frame, and where its bytes are */
+	struct frame_extent extent;
+	uint64_t pos;
+};
+
 struct range { /* of an object that is looked for users */
 	uint64_t object, off, end;
 };
@@ -43,7 +48,8 @@ struct one {
 	bool read; /* header and bad are there */
 	struct frame_header header;
 	bool bad[FRAME_BLOCKS_MAX];
-	size_t at;	    /* in the header's extents, which are sorted */
+	size_t at;		     /* in entries */
+	struct table_entry *entries; /* the header's extents, sorted; NULL: there are none */
 	struct range table; /* of those before at: the object at hand, and where the last ends */
 	struct range noted; /* the same of the records */
 	uint64_t live, shared;
@@ -68,7 +74,8 @@ static int user_next(struct frames *frames)
 
 static int by_object(const void *a, const void *b)
 {
-	const struct frame_extent *x = a, *y = b;
+	const struct frame_extent *x = &((const struct table_entry *)a)->extent;
+	const struct frame_extent *y = &((const struct table_entry *)b)->extent;
 
 	if (x->object != y->object)
 		return x->object < y->object ? -1 : 1;
@@ -117,7 +124,7 @@ static int shared_upto(struct frames *frames, struct one *one, const struct user
 static void table_upto(struct one *one, const struct user *user)
 {
 	for (; one->at < one->header.nextents; one->at++) {
-		const struct frame_extent *extent = &one->header.extents[one->at];
+		const struct frame_extent *extent = &one->entries[one->at].extent;
 
 		if (!before_end(extent->object, extent->offset, user))
 			break;
@@ -170,6 +177,29 @@ static void user_damaged(struct check *check, const struct one *one, const struc
 	}
 }
 
+/* Does the frame say itself that the bytes at the user's place are these of the object? All entries
+ * that begin at or before the user's have been passed. */
+static bool table_agrees(const struct one *one, const struct user *user)
+{
+	for (size_t i = one->at; i-- > 0 && one->entries[i].extent.object == user->object;) {
+		const struct table_entry *entry = &one->entries[i];
+		uint64_t from = user->off - entry->extent.offset;
+
+		if (user->off >= entry->extent.offset && from < entry->extent.length &&
+		    entry->pos + from == user->frame_off)
+			return true;
+	}
+	return false;
+}
+
+static void other_bytes(struct check *check, const struct one *one, const struct user *user)
+{
+	check_report(check, CHECK_OTHER_BYTES, false, user->object,
+		     "bytes %llu-%llu lead to byte %u of frame %llu, where it has others",
+		     (unsigned long long)user->off, (unsigned long long)(user->off + user->len - 1),
+		     user->frame_off, (unsigned long long)one->id);
+}
+
 static int user_check(struct frames *frames, struct one *one, const struct user *user)
 {
 	struct check *check = frames->check;
@@ -191,9 +221,13 @@ static int user_check(struct frames *frames, struct one *one, const struct user 
 	}
 	table_upto(one, user);
 	user_damaged(check, one, user);
-	if (range_holds(&one->table, user) || range_holds(&one->noted, user))
+	if (range_holds(&one->noted, user))
 		return 0;
-	return user_unknown(check, one, user);
+	if (!range_holds(&one->table, user))
+		return user_unknown(check, one, user);
+	if (!table_agrees(one, user))
+		other_bytes(check, one, user);
+	return 0;
 }
 
 /* Does it hold data of objects that should be there? They are remembered. */
@@ -307,6 +341,21 @@ static int laid_add(struct check *check, const struct one *one)
 	return sorter_add(check->placed, laid);
 }
 
+static int entries_make(struct one *one)
+{
+	uint64_t pos = 0;
+
+	one->entries = calloc(one->header.nextents + 1u, sizeof(*one->entries));
+	if (!one->entries)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < one->header.nextents; i++) {
+		one->entries[i] = (struct table_entry){one->header.extents[i], pos};
+		pos += one->header.extents[i].length;
+	}
+	qsort(one->entries, one->header.nextents, sizeof(*one->entries), by_object);
+	return 0;
+}
+
 static bool any_bad(const struct one *one)
 {
 	for (uint32_t i = 0; one->read && i < one->header.nblocks; i++)
@@ -329,10 +378,7 @@ static int frame_read_deep(struct frames *frames, struct one *one)
 		one->skip = true;
 		return check_doubt_add(frames->check, one->id, &one->record);
 	}
-	if (one->header.nextents)
-		qsort(one->header.extents, one->header.nextents, sizeof(*one->header.extents),
-		      by_object);
-	return 0;
+	return one->read ? entries_make(one) : 0;
 }
 
 static int frame_check(struct frames *frames, struct one *one)
@@ -353,6 +399,7 @@ static int frame_check(struct frames *frames, struct one *one)
 	if (rc == 0)
 		rc = shared_upto(frames, one, NULL);
 	frame_header_release(&one->header);
+	free(one->entries);
 	if (rc < 0)
 		return rc;
 	frames->check->result->frames++;
