@@ -63,12 +63,11 @@ mv "$T/d3" "$T/away3"
 lost_is 2
 cmp "$T/content" "$M/big" >/dev/null 2>&1 && fail "nothing is missing: this tests nothing"
 sleep 1 # some passes
-mv "$T/away3" "$T/d3"
-lost_is 1
-sleep 0.5
 mv "$T/away2" "$T/d2"
+lost_is 1
+compare "two directories went and one is back"
+mv "$T/away3" "$T/d3"
 lost_is 0
-compare "two directories went and are back"
 scrubbed
 pool_umount
 
@@ -91,8 +90,8 @@ cmp "$T/content" "$M/more"
 status_says "^replicas: .* there are no others: put one back"
 
 # another pool's directory is not taken for it; the right one is, with what is old in it
-mkdir "$T/d2" "$T/ssd2"
-terrace create --tier "ram:path=$RAM,size=64M" --tier "ssd:path=$T/ssd2" --tier "hdd:path=$T/d2" "$T/other.conf" >/dev/null
+mkdir "$T/d2" "$T/ssd2" "$T/first"
+terrace create --tier "ram:path=$RAM,size=64M" --tier "ssd:path=$T/ssd2" --tier "hdd:path=$T/first,path=$T/d2" "$T/other.conf" >/dev/null
 run
 [ "$(stats .replicas.lost_places)" -eq 2 ] || fail "another pool's directory was taken: $(stats .replicas)"
 [ -z "$(find "$T/d2" -name '*.seg')" ] || fail "something was written into another pool's directory"

@@ -41,23 +41,23 @@ pool_umount
 for d in d1 d2; do
 	python3 - "$T/$d" "$T/content" <<'PY'
 import pathlib, sys
-content = open(sys.argv[2], "rb").read()
+content, flipped = open(sys.argv[2], "rb").read(), 0
 for path in pathlib.Path(sys.argv[1], "segments").rglob("*.seg"):
     data = bytearray(path.read_bytes())
-    where = data.find(content[:64])
-    if where >= 0:
-        for at in range(where, len(data), 1 << 20):
-            data[at + 100] ^= 1
-        path.write_bytes(data)
-        break
+    for at in range(0, len(content), 1 << 19):
+        where = data.find(content[at : at + 64])
+        if where >= 0:
+            data[where + 20] ^= 1
+            flipped += 1
+    path.write_bytes(data)
+sys.exit(not flipped)
 PY
 	pool_mount
 	compare "after damage in $d"
 	pool_umount
 	pool_mount
-	run
 	terrace scrub --progress=off "$M" >"$T/out" 2>&1 || fail "scrub: $(cat "$T/out")"
-	run
+	[ "$(stats .scrub.mended)" -gt 0 ] || fail "the scrub found nothing in $d"
 	full || fail "after damage in $d: $(stats .replicas)"
 	compare "mended in $d"
 	pool_umount
