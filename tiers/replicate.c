@@ -388,7 +388,8 @@ static bool is_still(struct pass *pass, const struct segment *segment)
 }
 
 /* A segment with a frame that no place has is not copied: the copy would have a hole, and would
- * count like the others. Its frames are written anew one by one, as far as they can be had. */
+ * count like the others. Its frames are written anew one by one, as far as they can be had; those
+ * that could not be are tried again when somebody asks. */
 static int leave_damaged(struct pass *pass, uint64_t segment)
 {
 	uint64_t off = 1;
@@ -397,7 +398,7 @@ static int leave_damaged(struct pass *pass, uint64_t segment)
 	while (rc == 0 && off) {
 		rc = cancelled(pass) ? -ECANCELED : gather(pass, segment, &off);
 		for (size_t i = 0; rc == 0 && i < pass->n; i++)
-			if (!damage_has(pass->pool, pass->frames[i]))
+			if (pass->asked || !damage_has(pass->pool, pass->frames[i]))
 				copies_mend(pass->pool, pass->frames[i]);
 	}
 	return rc;
