@@ -6,6 +6,7 @@
 
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "fs/fuse_requests.h"
 #include "tiers/engine/engine.h"
 #include "tiers/latency.h"
 #include "tiers/pool.h"
@@ -97,6 +98,36 @@ static json_t *engine_json(const struct engine_stats *stats)
 	return engine;
 }
 
+static json_t *request_json(const struct latency_counts *counts)
+{
+	json_t *json = json_object();
+
+	set(json, "count", counts->count);
+	set(json, "mean_ns", counts->sum_ns / counts->count);
+	set(json, "p50_ns", latency_quantile(counts, 0.5));
+	set(json, "p90_ns", latency_quantile(counts, 0.9));
+	set(json, "p99_ns", latency_quantile(counts, 0.99));
+	set(json, "p999_ns", latency_quantile(counts, 0.999));
+	json_object_set_new(json, "histogram", histogram_json(counts));
+	return json;
+}
+
+/* Those that there have been. */
+static json_t *requests_json(void)
+{
+	json_t *requests = json_object();
+	struct latency_counts counts;
+
+	for (uint32_t i = 0; i < REQUEST_KINDS; i++) {
+		if (!requests_name(i))
+			continue;
+		requests_look(i, &counts);
+		if (counts.count)
+			json_object_set_new(requests, requests_name(i), request_json(&counts));
+	}
+	return requests;
+}
+
 void control_engine_json(struct fs *fs, json_t *stats)
 {
 	struct engine_stats *engine = malloc(sizeof(*engine));
@@ -108,6 +139,7 @@ void control_engine_json(struct fs *fs, json_t *stats)
 	clock_gettime(CLOCK_REALTIME, &now);
 	set_real(stats, "time", (double)now.tv_sec + (double)now.tv_nsec / 1e9);
 	set_real(stats, "mounted", (double)fs->start_ns / 1e9);
+	json_object_set_new(stats, "requests", requests_json());
 	if (engine && view) {
 		pool_engine_stats(fs->pool, engine);
 		json_array_foreach(json_object_get(stats, "tiers"), i, tier)

@@ -19,6 +19,7 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/fuse_uring.h"
+#include "fs/fuse_requests.h"
 #include "tiers/log.h"
 
 /* Newer than Debian 12's header. */
@@ -87,6 +88,7 @@ void wire_note(const void *request, size_t len)
 	const uint8_t *body = (const uint8_t *)request + sizeof(head);
 
 	memcpy(&head, request, sizeof(head));
+	requests_begin(head.opcode, head.unique);
 	if (head.opcode == FUSE_INIT)
 		note_init(&head, body, len - sizeof(head));
 	else
@@ -162,6 +164,7 @@ static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *data)
 
 	(void)data;
 	memcpy(&head, iov[0].iov_base, sizeof(head));
+	requests_end(head.unique);
 	if (uring && uring_reply(uring, iov, count))
 		return (ssize_t)head.len;
 	if (!init.unique || head.unique != init.unique)

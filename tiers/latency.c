@@ -17,7 +17,7 @@
 #define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
 #define TIME_SHIFT 6u
 
-static unsigned bucket_of(uint64_t ns)
+unsigned latency_bucket_of(uint64_t ns)
 {
 	unsigned power;
 
@@ -29,7 +29,7 @@ static unsigned bucket_of(uint64_t ns)
 	return 1 + (power - LATENCY_FIRST) * LATENCY_STEPS +
 	       (unsigned)(ns >> (power - 3) & (LATENCY_STEPS - 1));
 }
-_Static_assert(LATENCY_STEPS == 1u << 3, "bucket_of() takes three bits");
+_Static_assert(LATENCY_STEPS == 1u << 3, "latency_bucket_of() takes three bits");
 
 uint64_t latency_bucket_end(unsigned i)
 {
@@ -85,7 +85,7 @@ void latency_end(struct latency *latency, enum latency_kind kind, uint64_t begin
 	leave(latency, kind, now);
 	if (error)
 		return;
-	atomic_fetch_add_explicit(&latency->kind[kind].buckets[bucket_of(took)], 1,
+	atomic_fetch_add_explicit(&latency->kind[kind].buckets[latency_bucket_of(took)], 1,
 				  memory_order_relaxed);
 	atomic_fetch_add_explicit(&latency->kind[kind].sum_ns, took, memory_order_relaxed);
 	if (bytes)

@@ -73,6 +73,7 @@ uint64_t latency_quantile(const struct latency_counts *counts, double q);
 uint64_t latency_read_rate(const struct latency_view *view);
 uint64_t latency_write_rate(const struct latency_view *view); /* syncs belong to it */
 
+unsigned latency_bucket_of(uint64_t ns);
 /* Bucket i holds times below this, in ns; UINT64_MAX for the last. */
 uint64_t latency_bucket_end(unsigned i);
 const char *latency_kind_name(enum latency_kind kind); /* "read", "bulk_read", "write", "sync" */

@@ -55,4 +55,14 @@ terrace sync "$M"
 metrics
 [ "$(value 'terrace_medium_seconds_count{op="write",tier="ssd"}')" -gt "$before" ] || fail "writes do not count"
 [ "$(value 'terrace_medium_seconds_count{op="sync",tier="ssd"}')" -gt 0 ] || fail "syncs do not count"
+
+# Each kind of request: as many as there were, and the histogram holds them all.
+requests() { terrace stats -lj "$M" | jq "$1"; }
+made=$(requests '.mkdir.count // 0')
+for i in $(seq 1 40); do mkdir "$M/made-$i"; done
+[ "$(requests .mkdir.count)" = $((made + 40)) ] || fail "40 folders, and mkdir went from $made to $(requests .mkdir.count)"
+[ "$(requests '[.[] | .count == ([.histogram[][1]] | add)] | all')" = true ] || fail "a histogram lacks some"
+[ "$(requests '[.[] | .p50_ns <= .p90_ns and .p90_ns <= .p99_ns and .p99_ns <= .p999_ns] | all')" = true ] || fail "quantiles"
+terrace stats --latency "$M" | grep -qE '^mkdir +[0-9]+ ' || fail "no line for mkdir"
+terrace stats "$M" | jq -e .requests.mkdir >/dev/null || fail "stats is not stats.json"
 pool_umount

@@ -43,6 +43,7 @@ enum option_bit {
 	OPTION_PLAIN = 1u << 12,
 	OPTION_FILES = 1u << 13, /* plan's -v */
 	OPTION_STATUS = 1u << 14,
+	OPTION_LATENCY = 1u << 15,
 	OPTION_REPAIR = 1u << 16,
 	OPTION_DEEP = 1u << 17,
 	OPTION_CHECKSUM = 1u << 22,
@@ -109,6 +110,7 @@ enum exit_code verb_plan(const struct options *options);
 enum exit_code verb_jobs(const struct options *options);
 enum exit_code verb_evacuate(const struct options *options);
 enum exit_code verb_iostat(const struct options *options);
+enum exit_code verb_stats(const struct options *options);
 enum exit_code verb_top(const struct options *options);
 enum exit_code verb_events(const struct options *options);
 enum exit_code verb_config(const struct options *options);
