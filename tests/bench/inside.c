@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,9 +167,20 @@ static void wait_for_pins(struct pool *pool, uint64_t bytes, struct pool_usage *
 	exit(1);
 }
 
-static void objects(struct pool *pool, uint64_t count)
+static uint64_t folder_bytes;
+
+static int add_file(const char *path, const struct stat *st, int what, struct FTW *ftw)
 {
-	uint64_t before = rss_bytes(), ram;
+	(void)path;
+	(void)ftw;
+	folder_bytes += what == FTW_F ? (uint64_t)st->st_blocks * 512 : 0;
+	return 0;
+}
+
+/* The RAM tier is both: decoded blocks in this process, and files on tmpfs. */
+static void objects(struct pool *pool, const char *ram, uint64_t count)
+{
+	uint64_t before = rss_bytes(), process;
 	char text[OBJECT_SIZE], name[64];
 	struct pool_usage *usage = calloc(1, sizeof(*usage));
 	struct inode *inode;
@@ -189,10 +201,12 @@ static void objects(struct pool *pool, uint64_t count)
 	}
 	must(pool_sync(pool), "pool_sync");
 	wait_for_pins(pool, count * sizeof(text), usage);
-	ram = usage->tiers[0].used;
-	printf("%.0f\n", (double)(rss_bytes() - before + ram) / 1e6);
-	fprintf(stderr, "process %.0f MB, RAM tier %.0f MB\n", (double)(rss_bytes() - before) / 1e6,
-		(double)ram / 1e6);
+	process = rss_bytes() - before;
+	if (nftw(ram, add_file, 16, FTW_PHYS) != 0)
+		must(-errno, ram);
+	printf("%.0f\n", (double)(process + folder_bytes) / 1e6);
+	fprintf(stderr, "process %.0f MB, files of the RAM tier %.0f MB\n", (double)process / 1e6,
+		(double)folder_bytes / 1e6);
 	free(usage);
 }
 
@@ -212,7 +226,7 @@ int main(int argc, char **argv)
 		for (int i = 4; i < argc; i++)
 			names(&made, strtoull(argv[i], NULL, 10));
 	else
-		objects(pool, most);
+		objects(pool, argv[3], most);
 	fs_close(fs);
 	free(folders);
 	must(pool_close(pool), "pool_close");
