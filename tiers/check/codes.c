@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stddef.h>
 
+#define WITHOUT_IT "the pool cannot be opened, or only without it, where replicas have its data"
 #define RESTORE_METADATA \
 	"the pool cannot be opened: bring the metadata back with terrace restore-metadata"
 
@@ -16,8 +17,8 @@ static const struct check_kind kinds[] = {
 	{CHECK_COUNT_OBJECTS, "df tells a wrong number of files", "sets the number"},
 	{CHECK_LIMITS, "a number could be given out twice, and data be taken for other data",
 	 "raises the limit"},
-	{CHECK_DIRECTORY, "the pool cannot be opened: mount its disk, or mend the path", NULL},
-	{CHECK_LABEL_MISSING, "the pool cannot be opened",
+	{CHECK_DIRECTORY, WITHOUT_IT ": mount its disk, or mend the path", NULL},
+	{CHECK_LABEL_MISSING, WITHOUT_IT,
 	 "writes the label, when what lies in "
 	 "the directory says which it is"},
 	{CHECK_LABEL_DAMAGED, "the pool cannot be opened",
