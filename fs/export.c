@@ -38,7 +38,8 @@ struct exporter {
 	char path[PATH_MAX]; /* of what is being made, from dest; "" its root */
 	size_t path_len;
 	unsigned depth;
-	int fd; /* of the file being written */
+	int fd;			     /* of the file being written */
+	uint64_t lost_off, lost_len; /* of it, not told yet */
 };
 
 static void miss(struct exporter *exporter, uint64_t off, uint64_t len, int error)
@@ -132,9 +133,23 @@ static int put(void *arg, uint64_t off, const void *data, size_t len)
 	return 0;
 }
 
+static void lost_tell(struct exporter *exporter)
+{
+	if (exporter->lost_len)
+		miss(exporter, exporter->lost_off, exporter->lost_len, -EIO);
+	exporter->lost_len = 0;
+}
+
+/* One line for what lies together. */
 static void lost(void *arg, uint64_t off, uint64_t len)
 {
-	miss(arg, off, len, -EIO);
+	struct exporter *exporter = arg;
+
+	if (exporter->lost_off + exporter->lost_len != off)
+		lost_tell(exporter);
+	if (!exporter->lost_len)
+		exporter->lost_off = off;
+	exporter->lost_len += len;
 }
 
 static int file_make(struct exporter *exporter, uint64_t id, int folder, const char *name)
@@ -148,6 +163,7 @@ static int file_make(struct exporter *exporter, uint64_t id, int folder, const c
 	if (exporter->fd < 0)
 		return -errno;
 	rc = salvage_data(exporter->salvage, id, &sink, &size);
+	lost_tell(exporter);
 	if (rc == 0 && ftruncate(exporter->fd, (off_t)size) < 0)
 		rc = -errno;
 	if (close(exporter->fd) < 0 && rc == 0)
@@ -299,13 +315,14 @@ static int folder_fill(struct exporter *exporter, uint64_t id, int fd)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-static int dest_open(const char *dest)
+static int dest_open(const char *dest, bool *made)
 {
 	struct dirent *entry;
 	bool empty = true;
 	DIR *stream;
 
-	if (mkdir(dest, 0700) < 0 && errno != EEXIST) {
+	*made = mkdir(dest, 0700) == 0;
+	if (!*made && errno != EEXIST) {
 		log_error("%s: %s", dest, strerror(errno));
 		return -errno;
 	}
@@ -353,6 +370,7 @@ static int number_end(struct exporter *exporter)
 {
 	int fd = exporter->fd;
 
+	lost_tell(exporter);
 	exporter->fd = -1;
 	return fd >= 0 && close(fd) < 0 ? -errno : 0;
 }
@@ -403,12 +421,13 @@ int fs_export(const struct export_options *options, struct export_result *out)
 	struct exporter exporter = {.options = options, .out = out};
 	char work[PATH_MAX], *first;
 	size_t at = 0;
+	bool made;
 	int rc;
 
 	*out = (struct export_result){.names = 0};
 	if (snprintf(work, sizeof(work), "%s/" WORK_NAME, options->dest) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	exporter.dest = dest_open(options->dest);
+	exporter.dest = dest_open(options->dest, &made);
 	if (exporter.dest < 0)
 		return exporter.dest;
 	idmap_init(&exporter.linked);
@@ -424,5 +443,7 @@ int fs_export(const struct export_options *options, struct export_result *out)
 		free(first);
 	idmap_release(&exporter.linked);
 	close(exporter.dest);
+	if (rc < 0 && made)
+		rmdir(options->dest); /* if nothing is in it */
 	return rc;
 }

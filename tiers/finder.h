@@ -3,9 +3,10 @@
  * What the frames on the media hold, by what they say of themselves: found without metadata, told
  * object by object, the newest bytes of each range.
  *
- * Of two frames that name the same bytes of an object, the one with the higher number holds the
- * newer ones, or the same (terrace-format(5)). A frame does not say which of its bytes were
- * overwritten, cut off or deleted since: what is told here was written to the object once.
+ * Of two frames that name the same bytes of an object, the one with the higher number counts: it
+ * holds the newer ones, or the same, but in a rare case (terrace-format(5), Contents). A frame does
+ * not say which of its bytes were overwritten, cut off or deleted since: what is told here was
+ * written to the object once.
  *
  * Memory is bounded: pieces are sorted in a file (check/sorter.h). One thread. Errors: negative
  * errno; files that cannot be read are logged and passed over.

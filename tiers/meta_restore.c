@@ -73,6 +73,10 @@ static int directory_look(struct restore *restore, struct directory *dir)
 		dir->place = label.place;
 		return rc;
 	}
+	if (!lost && access(dir->path, R_OK | W_OK | X_OK) < 0 && errno == EACCES) {
+		log_error("%s: may not be read or written: %s", dir->path, strerror(EACCES));
+		return -EACCES;
+	}
 	if (!lost) {
 		log_error("%s: is not there: mount its disk; if it is gone for good, say so with "
 			  "--lost=%s",

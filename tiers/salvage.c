@@ -115,8 +115,13 @@ static int live_open(struct salvage *salvage, struct salvage_source *source)
 
 	if (snprintf(source->path, sizeof(source->path), "%s/metadata.mdb", folder) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	if (access(source->path, F_OK) < 0)
+	if (access(source->path, F_OK) < 0 && errno != EACCES)
 		return -ENOENT;
+	if (access(source->path, R_OK) < 0) {
+		rc = -errno;
+		log_error("%s: %s", source->path, strerror(-rc));
+		return rc;
+	}
 	rc = tree_walk(source->path, UINT64_MAX, NULL);
 	if (rc == 0)
 		rc = meta_open_look(&salvage->meta, &options, &look);
@@ -175,6 +180,10 @@ static int copy_open(struct salvage *salvage, const char *work, struct salvage_s
 	for (size_t i = 0; i < salvage->ndirs; i++)
 		copy_list(salvage->dirs[i].path, salvage->config->uuid, each_copy, &newest);
 	source->none = !source->copy && !salvage->meta;
+	if (source->none && !salvage->ndirs) {
+		log_error("%s: no directory of the pool is there", salvage->config->file);
+		return -ENOENT;
+	}
 	if (!source->copy)
 		return 0;
 	meta_abandon(salvage->meta);
@@ -203,7 +212,7 @@ int salvage_open(struct salvage **out, const struct pool_config *config, const c
 	if (rc == 0) {
 		places_look(salvage, source);
 		rc = live_open(salvage, source);
-		if (rc != -ENOMEM && (rc < 0 || source->damaged))
+		if (rc != -ENOMEM && rc != -EACCES && (rc < 0 || source->damaged))
 			rc = copy_open(salvage, work, source);
 	}
 	if (rc < 0)

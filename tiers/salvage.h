@@ -35,7 +35,7 @@ struct salvage_source {
 };
 
 /* work: an empty folder; its contents are the caller's to remove. -EBUSY the pool is
- * in use, and nobody mounts it before the end. */
+ * in use, and nobody mounts it before the end; -EACCES; -ENOENT no directory is there. */
 int salvage_open(struct salvage **out, const struct pool_config *config, const char *work,
 		 struct salvage_source *source);
 void salvage_close(struct salvage *salvage);
