@@ -27,6 +27,7 @@
 #define BLOCK_BYTES ((size_t)1 << 20)
 #define ITEM_BYTES  128 /* what an item with key and value takes, roughly; sizes the index */
 #define BUCKETS_MIN ((size_t)256)
+#define FINGERS	    32u /* a power of two; letters fall apart */
 
 struct value {
 	uint32_t len;
@@ -50,10 +51,18 @@ struct block {
 	_Alignas(16) uint8_t bytes[];
 };
 
+/* Where the last item of a kind of key, its first byte, went in: the item, and the links before it
+ * of the levels that it does not reach, or some earlier ones. */
+struct finger {
+	struct memtable_item *item;
+	struct memtable_item *_Atomic *links[HEIGHT_MAX];
+};
+
 struct memtable {
 	_Atomic uint32_t refs;
-	struct block *block; /* writer only */
-	uint64_t random;     /* writer only */
+	struct block *block; /* writer only, as the next two */
+	uint64_t random;
+	struct finger fingers[FINGERS];
 	_Atomic size_t bytes;
 	_Atomic uint64_t items;
 	size_t mask;
@@ -196,6 +205,67 @@ static struct memtable_item *list_search(struct memtable *table, const void *key
 	return item;
 }
 
+static struct memtable_item *_Atomic *finger_link(const struct finger *finger, int level)
+{
+	return level < finger->item->height ? &finger->item->next[level] : finger->links[level];
+}
+
+static bool link_before(struct memtable_item *_Atomic *link, const void *key, size_t key_len)
+{
+	struct memtable_item *next = atomic_load_explicit(link, memory_order_relaxed);
+
+	return next && key_compare(item_key(next), next->key_len, key, key_len) < 0;
+}
+
+/*
+ * As list_search() for a key behind the finger's, which is near when keys come in their order:
+ * climbs from there only as far as it has to (W. Pugh, "A skip list cookbook", 1990, search
+ * fingers). Only the links of the levels below height are asked for.
+ */
+static void finger_search(const struct finger *finger, const void *key, size_t key_len, int height,
+			  struct memtable_item *_Atomic *links[])
+{
+	struct memtable_item *_Atomic *tower = NULL;
+	int level = 0;
+
+	while (level < HEIGHT_MAX - 1 && link_before(finger_link(finger, level), key, key_len))
+		level++;
+	if (level < height - 1)
+		level = height - 1;
+	for (; level >= 0; level--) {
+		struct memtable_item *_Atomic *link =
+			tower ? &tower[level] : finger_link(finger, level);
+
+		while (link_before(link, key, key_len)) {
+			tower = atomic_load_explicit(link, memory_order_relaxed)->next;
+			link = &tower[level];
+		}
+		links[level] = link;
+	}
+}
+
+/* The links behind which a new item belongs; the finger points at it afterwards. */
+static void insert_search(struct memtable *table, struct memtable_item *item,
+			  struct memtable_item *_Atomic *links[])
+{
+	const void *key = item_key(item);
+	size_t key_len = item->key_len;
+	struct finger *finger =
+		&table->fingers[key_len ? *(const uint8_t *)key & (FINGERS - 1) : 0];
+	struct memtable_item *last = finger->item;
+
+	if (last && key_compare(item_key(last), last->key_len, key, key_len) < 0) {
+		finger_search(finger, key, key_len, item->height, links);
+		/* Links before the last item are before this one, too. */
+		for (int level = item->height; level < last->height; level++)
+			finger->links[level] = &last->next[level];
+	} else {
+		list_search(table, key, key_len, false, links);
+		memcpy(finger->links, links, sizeof(finger->links));
+	}
+	finger->item = item;
+}
+
 /* A quarter of each level reaches the next. The seed is fixed: heights need not be secret, since
  * keys do not choose them. */
 static uint16_t random_height(struct memtable *table)
@@ -244,7 +314,7 @@ void memtable_set(struct memtable *table, const void *key, size_t key_len, const
 	item->key_len = (uint16_t)key_len;
 	item->height = height;
 	memcpy(&item->next[height], key, key_len);
-	list_search(table, key, key_len, false, links);
+	insert_search(table, item, links);
 	for (level = 0; level < height; level++)
 		atomic_init(&item->next[level],
 			    atomic_load_explicit(links[level], memory_order_relaxed));

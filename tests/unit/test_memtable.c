@@ -125,6 +125,58 @@ static void test_model(void **state)
 	memtable_put(table);
 }
 
+#define RUNS_KEYS 60000u
+
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, 9);
+}
+
+/* Keys of several kinds that come in rising runs, with jumps, as those of transactions do: each
+ * must be found along every level of the list, and the order must hold. */
+static void test_runs(void **state)
+{
+	static uint8_t keys[RUNS_KEYS][9];
+	struct memtable *table;
+	struct memtable_item *item;
+	uint64_t at[3] = {0};
+	struct dice dice;
+
+	(void)state;
+	dice_init(&dice, "memtable runs");
+	assert_int_equal(memtable_new(&table, 1 << 20), 0);
+	for (unsigned i = 0; i < RUNS_KEYS; i++) {
+		unsigned kind = (unsigned)dice_roll(&dice, 3);
+
+		if (dice_roll(&dice, 20) == 0)
+			at[kind] = dice_roll(&dice, 1u << 20) << 12;
+		at[kind] += 1 + dice_roll(&dice, 3);
+		keys[i][0] = (uint8_t)("DIS"[kind]);
+		put_be64(keys[i] + 1, at[kind]);
+		assert_int_equal(memtable_reserve(table, memtable_cost(9, 9)), 0);
+		memtable_set(table, keys[i], 9, keys[i], 9);
+	}
+	for (unsigned i = 0; i < RUNS_KEYS; i++) {
+		struct memtable_view view;
+
+		memtable_view(memtable_seek(table, keys[i], 9, false), &view);
+		assert_memory_equal(view.key, keys[i], 9);
+	}
+	qsort(keys, RUNS_KEYS, 9, by_bytes);
+	item = memtable_seek(table, "", 0, false);
+	for (unsigned i = 0; i < RUNS_KEYS; i++) {
+		struct memtable_view view;
+
+		if (i && !memcmp(keys[i], keys[i - 1], 9))
+			continue;
+		memtable_view(item, &view);
+		assert_memory_equal(view.key, keys[i], 9);
+		item = memtable_next(item);
+	}
+	assert_null(item);
+	memtable_put(table);
+}
+
 struct race {
 	struct memtable *table;
 	_Atomic int done;
@@ -187,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_readers_beside_writer),
 	};
 
