@@ -83,6 +83,7 @@ static void write_some(unsigned i, size_t off, size_t len)
 	struct state *now = &history[steps][i];
 	struct object *object = get(i);
 
+	len = off + len > LEN_MAX ? LEN_MAX - off : len;
 	if (off > now->len)
 		memset(now->bytes + now->len, 0, off - now->len);
 	stamp++;
