@@ -73,30 +73,60 @@ static void check_rules(const struct pool_config *config)
 	assert_null(rule[1].owner);
 }
 
+static const char all_keys[] =
+	"\xef\xbb\xbf; a comment\n" POOL
+	"meta = /nvme/meta/\ncommit_interval = 500ms\n  checkpoint_interval=1min\n"
+	"journal_size = 64M\nrun_interval: 2h\npromote_window = 0\nmove_bandwidth = 1.5G\n"
+	"threads = 3\nmove_iops = 100\nmove_pressure = 25%\nmove_window = Mon-Fri "
+	"22:00-06:00\n"
+	"start_delay = 2min\nheat_half_life = 30min\nresidency = 3h\npromote_gain = 150%\n"
+	"scrub_bandwidth = 20M\nscrub_interval = 7d\n"
+	"[tier ram]\nsize = 25%\npath = /dev/shm/terrace\n"
+	"[tier ssd]\npath = /nvme/t\nsize = 80%\ncodec = zstd:-5\nframe = 256K\nblock = "
+	"4K\n"
+	"segment = 16MiB\nhigh = 95%\nlow = 10\nmin_age = 0\ndirect = yes\n"
+	"[tier hdd-1_x]\npath = /d1/a b\npath = /d2/t ; mine\nsize = 2T\ndirect = no\n"
+	"test_delay = 8ms\r\ntest_bandwidth = 100M\nwrite_budget = 20G\n"
+	"[rule photos.1]\nmatch = /photos/**/*.jpg\nmatch = *.png\nmin_age = 30d\n"
+	"min_size = 1M\nmax_size = 1G\nowner = root\ntier = hdd-1_x\ncodec = lzma:6\n"
+	"[rule rest]\nowner = 4711\nnever = ssd\nignore = yes\n[rule none]\n";
+
+static void check_tiers(const struct pool_config *config)
+{
+	assert_int_equal(config->ntiers, 3);
+	assert_int_equal(config->tiers[0].kind, TIER_KIND_RAM);
+	assert_int_equal(config->tiers[0].size_percent, 25);
+	assert_int_equal(config->tiers[0].size_bytes, 0);
+	assert_string_equal(config->tiers[0].paths[0], "/dev/shm/terrace");
+	assert_int_equal(config->tiers[1].kind, TIER_KIND_DIR);
+	assert_int_equal(config->tiers[1].size_percent, 80);
+	assert_int_equal(config->tiers[1].codec.id, CODEC_ZSTD);
+	assert_int_equal(config->tiers[1].codec.level, -5);
+	assert_int_equal(config->tiers[1].frame_bytes, 256 << 10);
+	assert_int_equal(config->tiers[1].block_bytes, 4 << 10);
+	assert_int_equal(config->tiers[1].segment_bytes, 16 << 20);
+	assert_int_equal(config->tiers[1].high_percent, 95);
+	assert_int_equal(config->tiers[1].low_percent, 10);
+	assert_int_equal(config->tiers[1].min_age_ns, 0);
+	assert_int_equal(config->tiers[1].direct, 1);
+	assert_string_equal(config->tiers[2].name, "hdd-1_x");
+	assert_int_equal(config->tiers[2].npaths, 2);
+	assert_string_equal(config->tiers[2].paths[0], "/d1/a b");
+	assert_string_equal(config->tiers[2].paths[1], "/d2/t");
+	assert_int_equal(config->tiers[2].size_bytes, 2ull << 40);
+	assert_int_equal(config->tiers[2].direct, 0);
+	assert_int_equal(config->tiers[2].delay_ns, SEC / 125);
+	assert_int_equal(config->tiers[2].bandwidth, 100 << 20);
+	assert_int_equal(config->tiers[2].write_budget, 20ull << 30);
+}
+
 static void test_every_key(void **state)
 {
-	static const char text[] =
-		"\xef\xbb\xbf; a comment\n" POOL
-		"meta = /nvme/meta/\ncommit_interval = 500ms\n  checkpoint_interval=1min\n"
-		"journal_size = 64M\nrun_interval: 2h\npromote_window = 0\nmove_bandwidth = 1.5G\n"
-		"threads = 3\nmove_iops = 100\nmove_pressure = 25%\nmove_window = Mon-Fri "
-		"22:00-06:00\n"
-		"start_delay = 2min\nheat_half_life = 30min\nresidency = 3h\npromote_gain = 150%\n"
-		"scrub_bandwidth = 20M\nscrub_interval = 7d\n"
-		"[tier ram]\nsize = 25%\npath = /dev/shm/terrace\n"
-		"[tier ssd]\npath = /nvme/t\nsize = 80%\ncodec = zstd:-5\nframe = 256K\nblock = "
-		"4K\n"
-		"segment = 16MiB\nhigh = 95%\nlow = 10\nmin_age = 0\ndirect = yes\n"
-		"[tier hdd-1_x]\npath = /d1/a b\npath = /d2/t ; mine\nsize = 2T\ndirect = no\n"
-		"test_delay = 8ms\r\ntest_bandwidth = 100M\nwrite_budget = 20G\n"
-		"[rule photos.1]\nmatch = /photos/**/*.jpg\nmatch = *.png\nmin_age = 30d\n"
-		"min_size = 1M\nmax_size = 1G\nowner = root\ntier = hdd-1_x\ncodec = lzma:6\n"
-		"[rule rest]\nowner = 4711\nnever = ssd\nignore = yes\n[rule none]\n";
 	struct pool_config config;
 	char message[512];
 
 	(void)state;
-	if (parse(text, &config, message))
+	if (parse(all_keys, &config, message))
 		fail_msg("%s", message);
 	assert_string_equal(config.name, "home");
 	assert_string_equal(config.file, "/etc/terrace/home.conf");
@@ -110,31 +140,6 @@ static void test_every_key(void **state)
 	assert_int_equal(config.promote_window_ns, 0);
 	assert_int_equal(config.move_bandwidth, 3ull << 29);
 	assert_int_equal(config.threads, 3);
-	assert_int_equal(config.ntiers, 3);
-	assert_int_equal(config.tiers[0].kind, TIER_KIND_RAM);
-	assert_int_equal(config.tiers[0].size_percent, 25);
-	assert_int_equal(config.tiers[0].size_bytes, 0);
-	assert_string_equal(config.tiers[0].paths[0], "/dev/shm/terrace");
-	assert_int_equal(config.tiers[1].kind, TIER_KIND_DIR);
-	assert_int_equal(config.tiers[1].size_percent, 80);
-	assert_int_equal(config.tiers[1].codec.id, CODEC_ZSTD);
-	assert_int_equal(config.tiers[1].codec.level, -5);
-	assert_int_equal(config.tiers[1].frame_bytes, 256 << 10);
-	assert_int_equal(config.tiers[1].block_bytes, 4 << 10);
-	assert_int_equal(config.tiers[1].segment_bytes, 16 << 20);
-	assert_int_equal(config.tiers[1].high_percent, 95);
-	assert_int_equal(config.tiers[1].low_percent, 10);
-	assert_int_equal(config.tiers[1].min_age_ns, 0);
-	assert_int_equal(config.tiers[1].direct, 1);
-	assert_string_equal(config.tiers[2].name, "hdd-1_x");
-	assert_int_equal(config.tiers[2].npaths, 2);
-	assert_string_equal(config.tiers[2].paths[0], "/d1/a b");
-	assert_string_equal(config.tiers[2].paths[1], "/d2/t");
-	assert_int_equal(config.tiers[2].size_bytes, 2ull << 40);
-	assert_int_equal(config.tiers[2].direct, 0);
-	assert_int_equal(config.tiers[2].delay_ns, SEC / 125);
-	assert_int_equal(config.tiers[2].bandwidth, 100 << 20);
-	assert_int_equal(config.tiers[2].write_budget, 20ull << 30);
 	assert_int_equal(config.move_iops, 100);
 	assert_int_equal(config.move_pressure, 25);
 	assert_string_equal(config.move_window, "Mon-Fri 22:00-06:00");
@@ -144,6 +149,7 @@ static void test_every_key(void **state)
 	assert_int_equal(config.heat_half_life_ns, 1800 * SEC);
 	assert_int_equal(config.residency_ns, 3 * 3600 * SEC);
 	assert_int_equal(config.promote_gain, 150);
+	check_tiers(&config);
 	check_rules(&config);
 	config_release(&config);
 	config_release(&config); /* harmless */
@@ -185,120 +191,120 @@ static void test_defaults(void **state)
 }
 
 /* Each wrong file, where it is wrong, and a word that must be in the message. */
+static const struct {
+	const char *text;
+	int line; /* 0: the file as a whole */
+	const char *word;
+} wrong_files[] = {
+	{"", 0, "uuid"},
+	{SSD, 0, "uuid"},
+	{POOL, 0, "tier on a disk"},
+	{POOL "[tier ram]\nsize=1G\n", 0, "tier on a disk"},
+	{"x = 1\n" POOL SSD, 1, "before any section"},
+	{POOL SSD "[rules a]\n", 5, "unknown section [rules a]"},
+	{POOL SSD "[rule]\n", 5, "[rule NAME]"},
+	{POOL SSD "[rule ]\n", 5, "1 to 32"},
+	{POOL SSD "[rule -a]\n", 5, "begins with a letter"},
+	{POOL SSD "[rule a/b]\n", 5, "1 to 32"},
+	{POOL SSD "[rule a]\n[rule a]\n", 6, "of this name already"},
+	{POOL SSD "[rule a]\nmatch =\n", 6, "match '': is empty"},
+	{POOL SSD "[rule a]\nmatch = /a[\n", 6, "'[' without ']'"},
+	{POOL SSD "[rule a]\nmatch = /a\nhigh = 90\n", 7,
+	 "unknown key 'high'; keys here: match min_age"},
+	{POOL SSD "[rule a]\nreplicas = 6\n", 6, "replicas '6'"},
+	{POOL SSD "[rule a]\nreplicas = 0\n", 6, "replicas '0'"},
+	{POOL SSD "[rule a]\ntier = hdd\n", 5, "no such tier; there are: ssd"},
+	{POOL SSD "[rule a]\ntier = ram\n", 6, "a tier on a disk"},
+	{POOL SSD "[rule a]\nnever = hdd\n", 5, "never 'hdd': there is no such tier"},
+	{POOL SSD "[rule a]\nnever = ssd\n", 5, "never names every tier"},
+	{POOL SSD "[rule a]\nnever = x\nnever = x\n", 7, "twice"},
+	{POOL SSD "[tier hdd]\npath=/h\n[rule a]\ntier = hdd\nnever = hdd\n", 7,
+	 "tier and never both name hdd"},
+	{POOL SSD "[rule a]\ntier = ssd\ntier = ssd\n", 7, "set twice"},
+	{POOL SSD "[rule a]\nowner = nobody-knows-me\n", 6, "a user of this machine"},
+	{POOL SSD "[rule a]\nowner = 4294967295\n", 6, "a user of this machine"},
+	{POOL SSD "[rule a]\nowner =\n", 6, "a user of this machine"},
+	{POOL SSD "[rule a]\ncodec = best\n", 6, "zstd:12"},
+	{POOL SSD "[rule a]\nignore = auto\n", 6, "yes or no"},
+	{POOL SSD "[rule a]\nmin_size = 2M\nmax_size = 1M\n", 5, "min_size is above"},
+	{POOL SSD "[rule a]\nmin_age = -1\n", 6, "a time like"},
+	{POOL "move_window = 22:00_06:00\n" SSD, 3, "like 22:00-06:00"},
+	{POOL SSD "write_budget = a lot\n", 5, "a size like"},
+	{POOL SSD "[Pool]\n", 5, "[pool], [tier NAME] and [rule NAME]"},
+	{POOL "[pool]\n" SSD, 3, "twice"},
+	{POOL "fast = yes\n" SSD, 3, "unknown key 'fast'; keys here: uuid meta"},
+	{POOL SSD "Codec = lz4\n", 5, "unknown key 'Codec'"},
+	{POOL SSD "what is this\n", 5, "neither"},
+	{POOL "[tier ssd\npath=/a\n", 3, "without ']'"},
+	{POOL UUID SSD, 3, "set twice"},
+	{POOL SSD "high = 80\nhigh = 90\n", 6, "set twice"},
+	{"[pool]\nuuid = 12\n" SSD, 2, "32 hexadecimal"},
+	{"[pool]\nuuid = 00112233445566778899aabbccddeefg\n" SSD, 2, "32 hexadecimal"},
+	{"[pool]\nuuid = 00112233445566778899aabbccddeeff00\n" SSD, 2, "32 hexadecimal"},
+	{"[pool]\nuuid = 00000000-0000-0000-0000-000000000000\n" SSD, 2, "not all 0"},
+	{POOL "meta = here\n" SSD, 3, "absolute"},
+	{POOL "commit_interval = 5 s\n" SSD, 3, "from 10ms to 1h"},
+	{POOL "commit_interval = 0\n" SSD, 3, "from 10ms to 1h"},
+	{POOL "journal_size = -1\n" SSD, 3, "a size like 64K or 2G, from 1M to 16G"},
+	{POOL "journal_size = 1X\n" SSD, 3, "a size"},
+	{POOL "threads = many\n" SSD, 3, "a number, at most 256"},
+	{POOL SSD "size = 101%\n", 5, "a size like 64G or a part like 80%, at least 1M"},
+	{POOL SSD "size = 0%\n", 5, "a part like 80%"},
+	{POOL SSD "size = 1K\n", 5, "at least 1M"},
+	{POOL SSD "size = lots\n", 5, "a size like"},
+	{POOL SSD "size =\n", 5, "a size like"},
+	{POOL SSD "codec = zsdt\n", 5, "zstd:12"},
+	{POOL SSD "codec = lzma:10\n", 5, "lzma[:0..9]"},
+	{POOL SSD "frame = 100K\n", 5, "power of two"},
+	{POOL SSD "frame = 2M\n", 5, "from 4K to 1M"},
+	{POOL SSD "high = 101\n", 5, "percentage like 90%, from 1"},
+	{POOL SSD "low = 1.5%\n", 5, "percentage"},
+	{POOL SSD "low = 5 %\n", 5, "percentage"},
+	{POOL SSD "direct = maybe\n", 5, "yes, no or auto"},
+	{POOL SSD "min_age = old\n", 5, "a time like"},
+	{POOL SSD "path = b\n", 5, "absolute"},
+	{POOL SSD "path =\n", 5, "absolute"},
+	{POOL SSD "path = /x\x01y\n", 5, "control character"},
+	{POOL SSD "path = /b ///\n", 5, "ends in a blank"},
+	{POOL SSD "path = /a/b\n", 3, "overlaps"},
+	{POOL SSD "path = /a//\n", 3, "overlaps"},
+	{POOL SSD "[tier hdd]\npath = /\n", 5, "overlaps with /a of tier ssd"},
+	{POOL SSD "[tier hdd]\n", 5, "tier hdd has no place"},
+	{POOL SSD "[tier ssd]\n", 5, "of this name already"},
+	{POOL SSD "[tier SSD]\n", 5, "a-z"},
+	{POOL SSD "[tier ]\n", 5, "a-z"},
+	{POOL SSD "[tier combined]\n", 5, "something else"},
+	{POOL SSD "[tier abcdefghijklmnopq]\n", 5, "1 to 16"},
+	{POOL SSD "[tier ram]\nsize=1G\n", 5, "move it up"},
+	{POOL "[tier ram]\nframe=64K\n" SSD, 4, "`ram` has no 'frame'; keys here: path size codec"},
+	{POOL "[tier ram]\nsize=15M\n" SSD, 3, "at least 16M"},
+	{POOL "[tier ram]\ncodec=zstd\n" SSD, 3, "none or lz4"},
+	{POOL "[tier ram]\npath=/dev/shm\npath=/tmp\n" SSD, 3, "one path"},
+	{POOL "[tier ram]\npath=/a\n" SSD, 5, "overlaps"},
+	{POOL SSD "block = 256K\n", 3, "larger than frame"},
+	{POOL SSD "segment = 1M\nframe = 512K\n", 3, "at least 4 frames"},
+	{POOL SSD "low = 90\n", 3, "below high"},
+};
+
 static void test_what_is_wrong_is_told_with_its_line(void **state)
 {
-	static const struct {
-		const char *text;
-		int line; /* 0: the file as a whole */
-		const char *word;
-	} wrong[] = {
-		{"", 0, "uuid"},
-		{SSD, 0, "uuid"},
-		{POOL, 0, "tier on a disk"},
-		{POOL "[tier ram]\nsize=1G\n", 0, "tier on a disk"},
-		{"x = 1\n" POOL SSD, 1, "before any section"},
-		{POOL SSD "[rules a]\n", 5, "unknown section [rules a]"},
-		{POOL SSD "[rule]\n", 5, "[rule NAME]"},
-		{POOL SSD "[rule ]\n", 5, "1 to 32"},
-		{POOL SSD "[rule -a]\n", 5, "begins with a letter"},
-		{POOL SSD "[rule a/b]\n", 5, "1 to 32"},
-		{POOL SSD "[rule a]\n[rule a]\n", 6, "of this name already"},
-		{POOL SSD "[rule a]\nmatch =\n", 6, "match '': is empty"},
-		{POOL SSD "[rule a]\nmatch = /a[\n", 6, "'[' without ']'"},
-		{POOL SSD "[rule a]\nmatch = /a\nhigh = 90\n", 7,
-		 "unknown key 'high'; keys here: match min_age"},
-		{POOL SSD "[rule a]\nreplicas = 6\n", 6, "replicas '6'"},
-		{POOL SSD "[rule a]\nreplicas = 0\n", 6, "replicas '0'"},
-		{POOL SSD "[rule a]\ntier = hdd\n", 5, "no such tier; there are: ssd"},
-		{POOL SSD "[rule a]\ntier = ram\n", 6, "a tier on a disk"},
-		{POOL SSD "[rule a]\nnever = hdd\n", 5, "never 'hdd': there is no such tier"},
-		{POOL SSD "[rule a]\nnever = ssd\n", 5, "never names every tier"},
-		{POOL SSD "[rule a]\nnever = x\nnever = x\n", 7, "twice"},
-		{POOL SSD "[tier hdd]\npath=/h\n[rule a]\ntier = hdd\nnever = hdd\n", 7,
-		 "tier and never both name hdd"},
-		{POOL SSD "[rule a]\ntier = ssd\ntier = ssd\n", 7, "set twice"},
-		{POOL SSD "[rule a]\nowner = nobody-knows-me\n", 6, "a user of this machine"},
-		{POOL SSD "[rule a]\nowner = 4294967295\n", 6, "a user of this machine"},
-		{POOL SSD "[rule a]\nowner =\n", 6, "a user of this machine"},
-		{POOL SSD "[rule a]\ncodec = best\n", 6, "zstd:12"},
-		{POOL SSD "[rule a]\nignore = auto\n", 6, "yes or no"},
-		{POOL SSD "[rule a]\nmin_size = 2M\nmax_size = 1M\n", 5, "min_size is above"},
-		{POOL SSD "[rule a]\nmin_age = -1\n", 6, "a time like"},
-		{POOL "move_window = 22:00_06:00\n" SSD, 3, "like 22:00-06:00"},
-		{POOL SSD "write_budget = a lot\n", 5, "a size like"},
-		{POOL SSD "[Pool]\n", 5, "[pool], [tier NAME] and [rule NAME]"},
-		{POOL "[pool]\n" SSD, 3, "twice"},
-		{POOL "fast = yes\n" SSD, 3, "unknown key 'fast'; keys here: uuid meta"},
-		{POOL SSD "Codec = lz4\n", 5, "unknown key 'Codec'"},
-		{POOL SSD "what is this\n", 5, "neither"},
-		{POOL "[tier ssd\npath=/a\n", 3, "without ']'"},
-		{POOL UUID SSD, 3, "set twice"},
-		{POOL SSD "high = 80\nhigh = 90\n", 6, "set twice"},
-		{"[pool]\nuuid = 12\n" SSD, 2, "32 hexadecimal"},
-		{"[pool]\nuuid = 00112233445566778899aabbccddeefg\n" SSD, 2, "32 hexadecimal"},
-		{"[pool]\nuuid = 00112233445566778899aabbccddeeff00\n" SSD, 2, "32 hexadecimal"},
-		{"[pool]\nuuid = 00000000-0000-0000-0000-000000000000\n" SSD, 2, "not all 0"},
-		{POOL "meta = here\n" SSD, 3, "absolute"},
-		{POOL "commit_interval = 5 s\n" SSD, 3, "from 10ms to 1h"},
-		{POOL "commit_interval = 0\n" SSD, 3, "from 10ms to 1h"},
-		{POOL "journal_size = -1\n" SSD, 3, "a size like 64K or 2G, from 1M to 16G"},
-		{POOL "journal_size = 1X\n" SSD, 3, "a size"},
-		{POOL "threads = many\n" SSD, 3, "a number, at most 256"},
-		{POOL SSD "size = 101%\n", 5, "a size like 64G or a part like 80%, at least 1M"},
-		{POOL SSD "size = 0%\n", 5, "a part like 80%"},
-		{POOL SSD "size = 1K\n", 5, "at least 1M"},
-		{POOL SSD "size = lots\n", 5, "a size like"},
-		{POOL SSD "size =\n", 5, "a size like"},
-		{POOL SSD "codec = zsdt\n", 5, "zstd:12"},
-		{POOL SSD "codec = lzma:10\n", 5, "lzma[:0..9]"},
-		{POOL SSD "frame = 100K\n", 5, "power of two"},
-		{POOL SSD "frame = 2M\n", 5, "from 4K to 1M"},
-		{POOL SSD "high = 101\n", 5, "percentage like 90%, from 1"},
-		{POOL SSD "low = 1.5%\n", 5, "percentage"},
-		{POOL SSD "low = 5 %\n", 5, "percentage"},
-		{POOL SSD "direct = maybe\n", 5, "yes, no or auto"},
-		{POOL SSD "min_age = old\n", 5, "a time like"},
-		{POOL SSD "path = b\n", 5, "absolute"},
-		{POOL SSD "path =\n", 5, "absolute"},
-		{POOL SSD "path = /x\x01y\n", 5, "control character"},
-		{POOL SSD "path = /b ///\n", 5, "ends in a blank"},
-		{POOL SSD "path = /a/b\n", 3, "overlaps"},
-		{POOL SSD "path = /a//\n", 3, "overlaps"},
-		{POOL SSD "[tier hdd]\npath = /\n", 5, "overlaps with /a of tier ssd"},
-		{POOL SSD "[tier hdd]\n", 5, "tier hdd has no place"},
-		{POOL SSD "[tier ssd]\n", 5, "of this name already"},
-		{POOL SSD "[tier SSD]\n", 5, "a-z"},
-		{POOL SSD "[tier ]\n", 5, "a-z"},
-		{POOL SSD "[tier combined]\n", 5, "something else"},
-		{POOL SSD "[tier abcdefghijklmnopq]\n", 5, "1 to 16"},
-		{POOL SSD "[tier ram]\nsize=1G\n", 5, "move it up"},
-		{POOL "[tier ram]\nframe=64K\n" SSD, 4,
-		 "`ram` has no 'frame'; keys here: path size codec"},
-		{POOL "[tier ram]\nsize=15M\n" SSD, 3, "at least 16M"},
-		{POOL "[tier ram]\ncodec=zstd\n" SSD, 3, "none or lz4"},
-		{POOL "[tier ram]\npath=/dev/shm\npath=/tmp\n" SSD, 3, "one path"},
-		{POOL "[tier ram]\npath=/a\n" SSD, 5, "overlaps"},
-		{POOL SSD "block = 256K\n", 3, "larger than frame"},
-		{POOL SSD "segment = 1M\nframe = 512K\n", 3, "at least 4 frames"},
-		{POOL SSD "low = 90\n", 3, "below high"},
-	};
 	struct pool_config config;
 	char message[512], where[64];
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		int error = parse(wrong[i].text, &config, message);
+	for (i = 0; i < sizeof(wrong_files) / sizeof(wrong_files[0]); i++) {
+		int error = parse(wrong_files[i].text, &config, message);
 
-		if (wrong[i].line)
+		if (wrong_files[i].line)
 			snprintf(where, sizeof(where),
-				 "/etc/terrace/home.conf:%d: ", wrong[i].line);
+				 "/etc/terrace/home.conf:%d: ", wrong_files[i].line);
 		else
 			snprintf(where, sizeof(where), "/etc/terrace/home.conf: ");
 		if (error != -EINVAL || strncmp(message, where, strlen(where)) ||
-		    !strstr(message, wrong[i].word) || strchr(message, '\n'))
+		    !strstr(message, wrong_files[i].word) || strchr(message, '\n'))
 			fail_msg("%zu: %d, want '%s' '%s', got '%s'", i, error, where,
-				 wrong[i].word, message);
+				 wrong_files[i].word, message);
 		assert_null(config.file);
 		assert_int_equal(config.ntiers, 0);
 	}

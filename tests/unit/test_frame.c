@@ -311,78 +311,78 @@ static void test_block_wrong_length(void **state)
 }
 
 /* Damage that carries a right checksum: a bug or a newer writer, never a reason to misread. */
+enum { TABLE_AT = FRAME_FIXED_LEN, EXTENTS_AT = TABLE_AT + 4 * FRAME_BLOCK_ENTRY };
+static const struct {
+	unsigned at, bytes;
+	uint64_t value;
+	int err;
+} mended[] = {
+	{FRAME_AT_MAGIC, 4, 0, -EBADMSG},
+	{FRAME_AT_VERSION, 2, 0, -ENOTSUP},
+	{FRAME_AT_VERSION, 2, 2, -ENOTSUP},
+	{FRAME_AT_RESERVED16, 2, 1, -EBADMSG},
+	{FRAME_AT_INCOMPAT, 4, 1, -ENOTSUP},
+	{FRAME_AT_INCOMPAT, 4, 0x80000000, -ENOTSUP},
+	{FRAME_AT_COMPAT, 4, 0xffffffff, 0}, /* may be ignored */
+	{FRAME_AT_STORED_LEN, 4, 0, -EBADMSG},
+	{FRAME_AT_STORED_LEN, 4, UINT32_MAX, -EBADMSG},
+	{FRAME_AT_STORED_LEN, 4, 500, -EBADMSG},
+	{FRAME_AT_RAW_LEN, 4, 0, -EBADMSG},
+	{FRAME_AT_RAW_LEN, 4, 12999, -EBADMSG},
+	{FRAME_AT_RAW_LEN, 4, 13001, -EBADMSG},
+	{FRAME_AT_RAW_LEN, 4, UINT32_MAX, -EBADMSG},
+	{FRAME_AT_BLOCK_SIZE, 4, 0, -EBADMSG},
+	{FRAME_AT_BLOCK_SIZE, 4, 4097, -EBADMSG},
+	{FRAME_AT_BLOCK_SIZE, 4, 8192, -EBADMSG},
+	{FRAME_AT_BLOCK_SIZE, 4, 1u << 31, -EBADMSG},
+	{FRAME_AT_NBLOCKS, 4, 0, -EBADMSG},
+	{FRAME_AT_NBLOCKS, 4, 5, -EBADMSG},
+	{FRAME_AT_NBLOCKS, 4, UINT32_MAX, -EBADMSG},
+	{FRAME_AT_NEXTENTS, 4, 0, -EBADMSG},
+	{FRAME_AT_NEXTENTS, 4, 2, -EBADMSG},
+	{FRAME_AT_NEXTENTS, 4, UINT32_MAX, -EBADMSG},
+	{FRAME_AT_CODEC, 1, CODEC_COUNT, -ENOTSUP},
+	{FRAME_AT_LEVEL, 1, 0x80, 0}, /* informative */
+	{FRAME_AT_RESERVED42, 2, 1, -EBADMSG},
+	{FRAME_AT_FILTERS, 4, 1, -ENOTSUP},
+	{FRAME_AT_FILTERS + 3, 1, 1, -ENOTSUP},
+	{FRAME_AT_DICTIONARY, 8, 1, -ENOTSUP},
+	{FRAME_AT_BASE, 8, 1ull << 63, -ENOTSUP},
+	{FRAME_AT_RESERVED72, 8, 1, -EBADMSG},
+	{FRAME_AT_RESERVED80, 8, 1ull << 63, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_AT_STORED_LEN, 4, 0, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_AT_STORED_LEN, 4, 4097, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_AT_STORED_LEN, 4, UINT32_MAX, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_AT_CODEC, 1, CODEC_COUNT, -ENOTSUP},
+	{TABLE_AT + FRAME_BLOCK_AT_CODEC, 1, CODEC_NONE, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_AT_CODEC + 1, 1, 1, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_AT_CODEC + 3, 1, 1, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_AT_CHECKSUM, 8, 0, -EBADMSG},
+	{TABLE_AT + FRAME_BLOCK_ENTRY + FRAME_BLOCK_AT_STORED_LEN, 4, 4095, -EBADMSG},
+	{EXTENTS_AT + FRAME_EXTENT_AT_OBJECT, 8, UINT64_MAX, 0},
+	{EXTENTS_AT + FRAME_EXTENT_AT_LENGTH, 4, 0, -EBADMSG},
+	{EXTENTS_AT + FRAME_EXTENT_AT_LENGTH, 4, 1, -EBADMSG},
+	{EXTENTS_AT + FRAME_EXTENT_AT_LENGTH, 4, UINT32_MAX, -EBADMSG},
+	{EXTENTS_AT + FRAME_EXTENT_AT_OFFSET, 8, INT64_MAX, -EBADMSG},
+	{EXTENTS_AT + FRAME_EXTENT_AT_OFFSET, 8, UINT64_MAX, -EBADMSG},
+};
+
 static void test_mended_headers(void **state)
 {
-	enum { TABLE = FRAME_FIXED_LEN, EXTENTS = TABLE + 4 * FRAME_BLOCK_ENTRY };
-	static const struct {
-		unsigned at, bytes;
-		uint64_t value;
-		int err;
-	} cases[] = {
-		{FRAME_AT_MAGIC, 4, 0, -EBADMSG},
-		{FRAME_AT_VERSION, 2, 0, -ENOTSUP},
-		{FRAME_AT_VERSION, 2, 2, -ENOTSUP},
-		{FRAME_AT_RESERVED16, 2, 1, -EBADMSG},
-		{FRAME_AT_INCOMPAT, 4, 1, -ENOTSUP},
-		{FRAME_AT_INCOMPAT, 4, 0x80000000, -ENOTSUP},
-		{FRAME_AT_COMPAT, 4, 0xffffffff, 0}, /* may be ignored */
-		{FRAME_AT_STORED_LEN, 4, 0, -EBADMSG},
-		{FRAME_AT_STORED_LEN, 4, UINT32_MAX, -EBADMSG},
-		{FRAME_AT_STORED_LEN, 4, 500, -EBADMSG},
-		{FRAME_AT_RAW_LEN, 4, 0, -EBADMSG},
-		{FRAME_AT_RAW_LEN, 4, 12999, -EBADMSG},
-		{FRAME_AT_RAW_LEN, 4, 13001, -EBADMSG},
-		{FRAME_AT_RAW_LEN, 4, UINT32_MAX, -EBADMSG},
-		{FRAME_AT_BLOCK_SIZE, 4, 0, -EBADMSG},
-		{FRAME_AT_BLOCK_SIZE, 4, 4097, -EBADMSG},
-		{FRAME_AT_BLOCK_SIZE, 4, 8192, -EBADMSG},
-		{FRAME_AT_BLOCK_SIZE, 4, 1u << 31, -EBADMSG},
-		{FRAME_AT_NBLOCKS, 4, 0, -EBADMSG},
-		{FRAME_AT_NBLOCKS, 4, 5, -EBADMSG},
-		{FRAME_AT_NBLOCKS, 4, UINT32_MAX, -EBADMSG},
-		{FRAME_AT_NEXTENTS, 4, 0, -EBADMSG},
-		{FRAME_AT_NEXTENTS, 4, 2, -EBADMSG},
-		{FRAME_AT_NEXTENTS, 4, UINT32_MAX, -EBADMSG},
-		{FRAME_AT_CODEC, 1, CODEC_COUNT, -ENOTSUP},
-		{FRAME_AT_LEVEL, 1, 0x80, 0}, /* informative */
-		{FRAME_AT_RESERVED42, 2, 1, -EBADMSG},
-		{FRAME_AT_FILTERS, 4, 1, -ENOTSUP},
-		{FRAME_AT_FILTERS + 3, 1, 1, -ENOTSUP},
-		{FRAME_AT_DICTIONARY, 8, 1, -ENOTSUP},
-		{FRAME_AT_BASE, 8, 1ull << 63, -ENOTSUP},
-		{FRAME_AT_RESERVED72, 8, 1, -EBADMSG},
-		{FRAME_AT_RESERVED80, 8, 1ull << 63, -EBADMSG},
-		{TABLE + FRAME_BLOCK_AT_STORED_LEN, 4, 0, -EBADMSG},
-		{TABLE + FRAME_BLOCK_AT_STORED_LEN, 4, 4097, -EBADMSG},
-		{TABLE + FRAME_BLOCK_AT_STORED_LEN, 4, UINT32_MAX, -EBADMSG},
-		{TABLE + FRAME_BLOCK_AT_CODEC, 1, CODEC_COUNT, -ENOTSUP},
-		{TABLE + FRAME_BLOCK_AT_CODEC, 1, CODEC_NONE, -EBADMSG},
-		{TABLE + FRAME_BLOCK_AT_CODEC + 1, 1, 1, -EBADMSG},
-		{TABLE + FRAME_BLOCK_AT_CODEC + 3, 1, 1, -EBADMSG},
-		{TABLE + FRAME_BLOCK_AT_CHECKSUM, 8, 0, -EBADMSG},
-		{TABLE + FRAME_BLOCK_ENTRY + FRAME_BLOCK_AT_STORED_LEN, 4, 4095, -EBADMSG},
-		{EXTENTS + FRAME_EXTENT_AT_OBJECT, 8, UINT64_MAX, 0},
-		{EXTENTS + FRAME_EXTENT_AT_LENGTH, 4, 0, -EBADMSG},
-		{EXTENTS + FRAME_EXTENT_AT_LENGTH, 4, 1, -EBADMSG},
-		{EXTENTS + FRAME_EXTENT_AT_LENGTH, 4, UINT32_MAX, -EBADMSG},
-		{EXTENTS + FRAME_EXTENT_AT_OFFSET, 8, INT64_MAX, -EBADMSG},
-		{EXTENTS + FRAME_EXTENT_AT_OFFSET, 8, UINT64_MAX, -EBADMSG},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(mended) / sizeof(mended[0]); i++) {
 		size_t stored = small_frame(&lz4);
 		uint32_t header_len = get_le32(frame + FRAME_AT_HEADER_LEN);
 		uint8_t value[8];
 		int err;
 
-		put_le64(value, cases[i].value);
-		memcpy(frame + cases[i].at, value, cases[i].bytes);
+		put_le64(value, mended[i].value);
+		memcpy(frame + mended[i].at, value, mended[i].bytes);
 		put_le64(frame + FRAME_AT_CHECKSUM, frame_header_checksum(frame, header_len));
 		err = read_frame(frame, stored);
-		if (err != cases[i].err)
-			print_error("case %zu: field at %u\n", i, cases[i].at);
-		assert_int_equal(err, cases[i].err);
+		if (err != mended[i].err)
+			print_error("case %zu: field at %u\n", i, mended[i].at);
+		assert_int_equal(err, mended[i].err);
 	}
 }
 
