@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <setjmp.h>
@@ -17,6 +16,7 @@
 
 #include "fs/fs.h"
 #include "tests/unit/fix_bytes.h"
+#include "tests/unit/fix_place.h"
 #include "tiers/pool_impl.h"
 #include "tiers/segment.h"
 
@@ -517,17 +517,10 @@ void ops_crash(struct ops *ops)
 	ops_open(ops);
 }
 
-static int remove_inner(const char *path, const struct stat *st, int what, struct FTW *ftw)
-{
-	(void)st;
-	(void)what;
-	return ftw->level ? remove(path) : 0;
-}
-
 void ops_power(struct ops *ops)
 {
 	ops_close(ops);
-	assert_int_equal(nftw(ops->pool->ram, remove_inner, 16, FTW_DEPTH | FTW_PHYS), 0);
+	fix_pool_lose_ram(ops->pool);
 	ops_open(ops);
 }
 
@@ -687,4 +680,20 @@ bool ops_workload(unsigned depth, unsigned long n, char *out)
 		out[depth - 1 - i] = OPS_ALL[n % count];
 	out[depth] = '\0';
 	return n == 0;
+}
+
+void ops_workload_random(struct dice *dice, char *out)
+{
+	size_t len = 4 + (size_t)dice_roll(dice, OPS_LONGEST - 4);
+
+	for (size_t i = 0; i < len; i++)
+		out[i] = OPS_ALL[dice_roll(dice, sizeof(OPS_ALL) - 1)];
+	out[len] = '\0';
+}
+
+unsigned ops_env(const char *name, unsigned otherwise)
+{
+	const char *value = getenv(name);
+
+	return value ? (unsigned)atoi(value) : otherwise;
 }

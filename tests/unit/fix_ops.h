@@ -28,11 +28,13 @@
 #include "tests/unit/fix_pool.h"
 
 #define OPS_ALL	      "cwoijtgpyrRxluUmzqsfSDvkKO"
+#define OPS_LONGEST   14u
 #define OPS_NAMES     6u
 #define OPS_INODES    24u
 #define OPS_STEPS     48u
 #define OPS_BYTES_MAX (64u << 10) /* no file grows beyond */
 
+struct dice;
 struct fs;
 
 struct ops_name {
@@ -109,5 +111,9 @@ size_t ops_read(struct ops *ops, const struct ops_inode *inode, uint8_t *bytes);
 
 /* Workload number n of those with `depth` operations; false: there are no more. */
 bool ops_workload(unsigned depth, unsigned long n, char *out);
+/* A longer one: 4 to OPS_LONGEST - 1 operations. */
+void ops_workload_random(struct dice *dice, char *out);
+/* A number that the environment sets. */
+unsigned ops_env(const char *name, unsigned otherwise);
 
 #endif

@@ -190,12 +190,27 @@ void fix_pool_crash(struct fix_pool *fix)
 	fix_pool_open(fix);
 }
 
+void fix_pool_lose_ram(struct fix_pool *fix)
+{
+	assert_int_equal(nftw(fix->ram, remove_inner, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 void fix_pool_power(struct fix_pool *fix)
 {
 	pool_abandon(fix->pool);
 	fix->pool = NULL;
-	assert_int_equal(nftw(fix->ram, remove_inner, 16, FTW_DEPTH | FTW_PHYS), 0);
+	fix_pool_lose_ram(fix);
 	fix_pool_open(fix);
+}
+
+void fix_pool_tidy(struct fix_pool *fix, char *what)
+{
+	if (*what)
+		printf("%s\n", what);
+	*what = '\0';
+	fix->pool = NULL;
+	if (fix->dir[0] && access(fix->dir, F_OK) == 0)
+		fix_pool_free(fix);
 }
 
 /* Recount ----------------------------------------------------------------------------------------

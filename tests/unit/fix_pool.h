@@ -38,6 +38,11 @@ void fix_pool_open(struct fix_pool *fix);
 void fix_pool_close(struct fix_pool *fix);
 void fix_pool_crash(struct fix_pool *fix); /* and opens again */
 void fix_pool_power(struct fix_pool *fix); /* and opens again */
+/* The RAM tier's files are gone, as tmpfs is after a power loss. The pool is not open. */
+void fix_pool_lose_ram(struct fix_pool *fix);
+/* After a test, which may have failed in the middle: prints what was being tried (*what, if any),
+ * and removes the folders that are left. */
+void fix_pool_tidy(struct fix_pool *fix, char *what);
 /* Recounts every account from the records and compares; every extent must point into a frame that
  * holds it. */
 void fix_pool_verify(struct fix_pool *fix);

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_alloc.h"
@@ -26,8 +25,7 @@
 #include "tests/unit/fix_place.h"
 #include "tiers/pool_impl.h"
 
-#define LONGEST 14u
-#define WAYS	5u
+#define WAYS 5u
 
 static const struct {
 	enum fault_kind kind;
@@ -167,29 +165,13 @@ static void loop_io(const char *workload, bool every)
 		;
 }
 
-static void random_workload(char *out)
-{
-	size_t len = 4 + (size_t)dice_roll(&dice, LONGEST - 4);
-
-	for (size_t i = 0; i < len; i++)
-		out[i] = OPS_ALL[dice_roll(&dice, sizeof(OPS_ALL) - 1)];
-	out[len] = '\0';
-}
-
-static unsigned from_env(const char *name, unsigned otherwise)
-{
-	const char *value = getenv(name);
-
-	return value ? (unsigned)atoi(value) : otherwise;
-}
-
 /* All of `depth` operations; `chance`: one in so many. */
 static void all_of(unsigned depth, void (*loop)(const char *workload, bool every),
 		   unsigned long chance)
 {
-	bool all = from_env("TERRACE_DEPTH", 0) >= depth;
+	bool all = ops_env("TERRACE_DEPTH", 0) >= depth;
 	bool every = all && getenv("TERRACE_EVERY") != NULL;
-	char workload[LONGEST + 1];
+	char workload[OPS_LONGEST + 1];
 
 	for (unsigned long n = 0; ops_workload(depth, n, workload); n++)
 		if (all || dice_roll(&dice, chance) == 0)
@@ -198,7 +180,7 @@ static void all_of(unsigned depth, void (*loop)(const char *workload, bool every
 
 static void enumerate(void (*loop)(const char *workload, bool every), const char *what)
 {
-	char workload[LONGEST + 1];
+	char workload[OPS_LONGEST + 1];
 
 	runs = workloads = 0;
 	quiet_begin();
@@ -208,8 +190,8 @@ static void enumerate(void (*loop)(const char *workload, bool every), const char
 		all_of(1, loop, 1);
 		all_of(2, loop, 8);
 		all_of(3, loop, 800);
-		for (unsigned i = from_env("TERRACE_RANDOM", 10); i > 0; i--) {
-			random_workload(workload);
+		for (unsigned i = ops_env("TERRACE_RANDOM", 10); i > 0; i--) {
+			ops_workload_random(&dice, workload);
 			loop(workload, getenv("TERRACE_RANDOM") != NULL);
 		}
 	}
@@ -284,12 +266,7 @@ static int tidy(void **state)
 	fault_disarm();
 	alloc_armed = false;
 	quiet_end();
-	if (run_name[0])
-		printf("%s\n", run_name);
-	run_name[0] = '\0';
-	fix.pool = NULL;
-	if (fix.dir[0] && access(fix.dir, F_OK) == 0)
-		fix_pool_free(&fix);
+	fix_pool_tidy(&fix, run_name);
 	return 0;
 }
 

@@ -14,13 +14,11 @@
  * longer ones. TERRACE_SEED repeats a run, TERRACE_WORKLOAD tries only that one.
  */
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_disk.h"
@@ -29,8 +27,7 @@
 #include "tests/unit/fix_place.h"
 #include "tiers/pool_impl.h"
 
-#define LONGEST 14u
-#define MEDIA	3u
+#define MEDIA 3u
 
 /* Never left to the lot: one for each rule of order. Data before the map, copy before the map, a
  * segment's name, a group's checksum, data before the rename, free before the reuse. */
@@ -154,37 +151,21 @@ static void loop_syncs(const char *workload, unsigned chance)
 	forget();
 }
 
-static unsigned from_env(const char *name, unsigned otherwise)
-{
-	const char *value = getenv(name);
-
-	return value ? (unsigned)atoi(value) : otherwise;
-}
-
 /* Those of `depth` operations, one of `few`; cut at one call of `chance`. */
 static void all_of(unsigned depth, void (*loop)(const char *workload, unsigned chance),
 		   unsigned long few, unsigned chance)
 {
-	bool all = from_env("TERRACE_DEPTH", 0) >= depth;
-	char workload[LONGEST + 1];
+	bool all = ops_env("TERRACE_DEPTH", 0) >= depth;
+	char workload[OPS_LONGEST + 1];
 
 	for (unsigned long n = 0; ops_workload(depth, n, workload); n++)
 		if (all || dice_roll(&dice, few) == 0)
 			loop(workload, all && depth < 3 ? 1 : chance);
 }
 
-static void random_workload(char *out)
-{
-	size_t len = 4 + (size_t)dice_roll(&dice, LONGEST - 4);
-
-	for (size_t i = 0; i < len; i++)
-		out[i] = OPS_ALL[dice_roll(&dice, sizeof(OPS_ALL) - 1)];
-	out[len] = '\0';
-}
-
 static void enumerate(void (*loop)(const char *workload, unsigned chance), const char *what)
 {
-	char workload[LONGEST + 1];
+	char workload[OPS_LONGEST + 1];
 
 	runs = workloads = 0;
 	quiet_begin();
@@ -196,8 +177,8 @@ static void enumerate(void (*loop)(const char *workload, unsigned chance), const
 		all_of(1, loop, 1, 4);
 		all_of(2, loop, 40, 8);
 		all_of(3, loop, 2000, 24);
-		for (unsigned i = from_env("TERRACE_RANDOM", 6); i > 0; i--) {
-			random_workload(workload);
+		for (unsigned i = ops_env("TERRACE_RANDOM", 6); i > 0; i--) {
+			ops_workload_random(&dice, workload);
 			loop(workload, 24);
 		}
 	}
@@ -223,12 +204,7 @@ static int tidy(void **state)
 	(void)state;
 	disk_stop();
 	quiet_end();
-	if (state_name[0])
-		printf("%s\n", state_name);
-	state_name[0] = '\0';
-	fix.pool = NULL;
-	if (fix.dir[0] && access(fix.dir, F_OK) == 0)
-		fix_pool_free(&fix);
+	fix_pool_tidy(&fix, state_name);
 	return 0;
 }
 

@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ftw.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_alloc.h"
@@ -95,26 +93,6 @@ static unsigned long runs;
 static char run_name[160]; /* what is being tried, for messages */
 static size_t armed;	   /* the kind of fault */
 
-static int drop(const char *path, const struct stat *st, int what, struct FTW *ftw)
-{
-	(void)st;
-	(void)what;
-	return ftw->level ? remove(path) : 0;
-}
-
-static void remove_below(const char *path)
-{
-	assert_int_equal(nftw(path, drop, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-static void power(void)
-{
-	pool_abandon(fix.pool);
-	fix.pool = NULL;
-	remove_below(fix.ram);
-	fix_pool_open(&fix);
-}
-
 /* Calls failed before a pause: the steps after it may make no call at all. */
 static uint64_t failed_before;
 
@@ -151,7 +129,7 @@ static void check_all(unsigned long way)
 	if (way % 5 == 4) { /* what a flush did before the fault shows no byte of its own */
 		work.mixed = true;
 		assert_int_equal(pool_cut(fix.pool), 0); /* somebody's fsync */
-		power();
+		fix_pool_power(&fix);
 		work_check_power(&work, SIZE_MAX - 1);
 		fix_pool_verify(&fix);
 		fix_pool_close(&fix);
@@ -163,7 +141,7 @@ static void check_all(unsigned long way)
 	}
 	if (way % 5 >= 2) {
 		assert_int_equal(pool_sync(fix.pool), 0);
-		power();
+		fix_pool_power(&fix);
 		work_check(&work);
 	}
 	fix_pool_verify(&fix);
@@ -366,12 +344,7 @@ static int tidy(void **state)
 	fault_disarm();
 	alloc_armed = false;
 	quiet_end();
-	if (run_name[0])
-		printf("%s\n", run_name);
-	run_name[0] = '\0';
-	fix.pool = NULL;
-	if (fix.dir[0] && access(fix.dir, F_OK) == 0)
-		fix_pool_free(&fix);
+	fix_pool_tidy(&fix, run_name);
 	return 0;
 }
 

@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ftw.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_disk.h"
@@ -95,19 +93,6 @@ static unsigned media; /* of the pool at hand */
 static unsigned long runs;
 static char state_name[160]; /* the state being looked at, for messages */
 
-static int drop(const char *path, const struct stat *st, int what, struct FTW *ftw)
-{
-	(void)st;
-	(void)what;
-	return ftw->level ? remove(path) : 0;
-}
-
-/* tmpfs is empty after a power loss. */
-static void lose_ram(void)
-{
-	assert_int_equal(nftw(fix.ram, drop, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
 static void no_pause(bool pause)
 {
 	(void)pause;
@@ -166,7 +151,7 @@ static void check_state(const char *steps, size_t step, const enum disk_outcome 
 	int rc;
 
 	disk_make(outcome, seed);
-	lose_ram();
+	fix_pool_lose_ram(&fix);
 	snprintf(state_name, sizeof(state_name), "workload %s, call %zu, outcomes %d %d %d %d %d",
 		 steps, step, outcome[0], outcome[1], outcome[2], media > 3 ? outcome[3] : 0,
 		 media > 3 ? outcome[4] : 0);
@@ -256,12 +241,7 @@ static int tidy(void **state)
 	(void)state;
 	disk_stop();
 	quiet_end();
-	if (state_name[0])
-		printf("%s\n", state_name);
-	state_name[0] = '\0';
-	fix.pool = NULL;
-	if (fix.dir[0] && access(fix.dir, F_OK) == 0)
-		fix_pool_free(&fix);
+	fix_pool_tidy(&fix, state_name);
 	return 0;
 }
 
