@@ -76,6 +76,17 @@ grep -q '2 could not be imported' "$T/said" || fail "count: $(cat "$T/said")"
 rm "$S/odd/in-the-way" "$S/zz-last" "$S/.terrace-import~"
 rm -r "$M/in"
 
+# a file whose first name cannot be made: the other names are one file all the same
+mkdir -p "$T/names/free" "$M/names" # which folder is read first is not known: nearly all are blocked
+echo x >"$T/names/free/1"
+ln "$T/names/free/1" "$T/names/free/2"
+for i in {1..20}; do
+	mkdir -p "$T/names/$i" "$M/names/$i/.terrace-import~"
+	ln "$T/names/free/1" "$T/names/$i/name"
+done
+! import "$T/names" "$M/names" >"$T/said" 2>&1 || fail "nothing failed"
+[ "$(stat -c %h "$M/names/free/1")" -eq 2 ] || fail "links were lost: $(ls -li "$M/names/free")"
+
 # a file that changes all the time is told, and not taken half
 head -c 400000 /dev/urandom >"$S/log"
 python3 "$ROOT/tests/mount/restless.py" "$S/log" >"$T/ready" &

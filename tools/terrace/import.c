@@ -94,7 +94,7 @@ static void path_pop(struct walk *walk, size_t before)
 /* *first: the name that the file was first seen under, NULL: this is the first. */
 static int first_name(struct walk *walk, const struct stat *st, const char **first)
 {
-	uint32_t number, before = walk->numbers.count;
+	uint32_t number;
 	int r;
 
 	*first = NULL;
@@ -111,12 +111,11 @@ static int first_name(struct walk *walk, const struct stat *st, const char **fir
 		walk->names = more;
 		walk->names_cap = cap;
 	}
-	if (number == before) {
-		walk->names[number] = strdup(walk->path);
-		return walk->names[number] ? 0 : -ENOMEM;
-	}
 	*first = walk->names[number];
-	return 0;
+	if (*first)
+		return 0;
+	walk->names[number] = strdup(walk->path);
+	return walk->names[number] ? 0 : -ENOMEM;
 }
 
 /* The first name could not be imported: the next one takes its place. */
