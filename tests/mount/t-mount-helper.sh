@@ -26,5 +26,13 @@ mount -T "$T/fstab" "$M" >>"$LOG" 2>&1
 PID=$(stats .pid)
 [ "$(cat "$M/file")" = hello ] || fail "contents"
 findmnt -no OPTIONS "$M" | grep -q nosuid || fail "options: $(findmnt -no OPTIONS "$M")"
+# options are settled at the mount; the kernel alone may make it read-only
+code=0
+terracefs "$POOL" "$M" -o remount,relatime >"$T/said" 2>&1 || code=$?
+[ "$code" -eq 2 ] && grep -q 'settled when a pool is mounted' "$T/said" || fail "remount: $code, $(cat "$T/said")"
+mount -i -o remount,ro "$M"
+! touch "$M/new" 2>/dev/null || fail "written to after remount,ro"
+mount -i -o remount,rw "$M"
+touch "$M/new"
 terrace umount "$M"
 PID=

@@ -138,6 +138,10 @@ static int take_option(struct arguments *args, const char *option)
 		args->nodev = *option == 'n';
 	else if (!strcmp(option, "nosuid") || !strcmp(option, "suid"))
 		args->nosuid = *option == 'n';
+	else if (!strcmp(option, "remount"))
+		return usage_error("options are settled when a pool is mounted: unmount it, and "
+				   "mount it with the new ones; for reading only: mount -i -o ",
+				   "remount,ro");
 	else
 		return usage_error("unknown mount option: ", option);
 	return EXIT_OK;
