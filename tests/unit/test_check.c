@@ -308,6 +308,26 @@ static void value_damaged(void **state)
 	lost_and_found(kind_named("a value: a file's record"));
 }
 
+/* Where the metadata cannot be opened nothing is changed, so nothing is called mended. */
+static void unusable(void **state)
+{
+	struct fix_break_pool pool;
+	struct check_result result;
+	struct found found;
+
+	(void)state;
+	fix_break_new(&pool);
+	kind_named("the journal")->run(&pool);
+	kind_named("a value: an attribute's")->run(&pool);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(check(&pool, true, false, false, &found, &result), 0);
+		assert_true(found.codes[CHECK_JOURNAL] && found.codes[CHECK_VALUE]);
+		assert_int_equal(result.mended, 0);
+		assert_int_equal(result.left, 2);
+	}
+	fix_break_free(&pool);
+}
+
 /* A repair of a pool whose last daemon died keeps what only its tail and its RAM log hold. */
 static void repair_unclean(void **state)
 {
@@ -374,10 +394,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sorting),	  cmocka_unit_test(silent),
-		cmocka_unit_test(every_code),	  cmocka_unit_test(repair_unclean),
-		cmocka_unit_test(record_damaged), cmocka_unit_test(record_missing),
-		cmocka_unit_test(value_damaged),  cmocka_unit_test(frames_alone),
-		cmocka_unit_test(every_kind),
+		cmocka_unit_test(unusable),	  cmocka_unit_test(every_code),
+		cmocka_unit_test(repair_unclean), cmocka_unit_test(record_damaged),
+		cmocka_unit_test(record_missing), cmocka_unit_test(value_damaged),
+		cmocka_unit_test(frames_alone),	  cmocka_unit_test(every_kind),
 	};
 
 	log_sink_set(no_lines, NULL);

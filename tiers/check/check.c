@@ -186,15 +186,32 @@ static int lock_alone(struct check *check)
 	return lock_shared(check); /* who looks may look on; a daemon without sessions is found */
 }
 
+static int count_value(void *arg, const void *key, size_t key_len)
+{
+	size_t *count = arg;
+
+	(void)key;
+	(void)key_len;
+	++*count;
+	return 0;
+}
+
+struct values {
+	struct check *check;
+	bool mendable;
+};
+
 static int damaged_value(void *arg, const void *key, size_t key_len)
 {
-	struct check *check = arg;
+	const struct values *values = arg;
+	struct check *check = values->check;
 	const uint8_t *k = key;
 	char hex[2 * META_KEY_MAX + 1] = "";
 
 	for (size_t i = 1; i < key_len; i++)
 		snprintf(hex + 2 * (i - 1), 3, "%02x", k[i]);
-	if (check_report_at(check, CHECK_VALUE, true, "", "the value of key %c %s is damaged",
+	if (check_report_at(check, CHECK_VALUE, values->mendable, "",
+			    "the value of key %c %s is damaged",
 			    k[0] > ' ' && k[0] < 127 ? k[0] : '?', hex))
 		check_del(check, key, key_len);
 	return k[0] == KEY_OBJECT && key_len == KEY_LEN_1 ? check_lost_add(check, get_be64(k + 1))
@@ -225,6 +242,25 @@ int check_open_look(struct check *check)
 	return rc;
 }
 
+/* Values that do not verify. Where nothing can be changed in the metadata, no mend is promised. */
+static int tell_values(struct check *check, const struct meta_look_options *options, bool mendable)
+{
+	struct values values = {check, mendable};
+	char why[256];
+	int rc;
+
+	/* One environment of LMDB per file and process. */
+	if (check->meta)
+		meta_close(check->meta);
+	check->meta = NULL;
+	rc = meta_look_walk(options, damaged_value, &values, why, sizeof(why));
+	if (!mendable)
+		return rc == -EUCLEAN ? 0 : rc;
+	if (rc == 0)
+		rc = check_open_look(check);
+	return rc < 0 ? rc : check_mend(check);
+}
+
 /* What cannot be opened is told of; *usable says whether there is more to look at. */
 static int open_meta(struct check *check, bool *usable)
 {
@@ -232,26 +268,27 @@ static int open_meta(struct check *check, bool *usable)
 					    .pool_uuid = check->config->uuid,
 					    .live = check->result->live};
 	char why[256] = "";
-	int rc = meta_look_walk(&options, damaged_value, check, why, sizeof(why));
+	size_t values = 0;
+	int rc = meta_look_walk(&options, count_value, &values, why, sizeof(why));
 
 	if (rc == -EUCLEAN || rc == -ENOENT) {
 		check_report_at(check, CHECK_TREE, false, check->config->meta_path,
 				"metadata.mdb is %s%s",
 				rc == -ENOENT ? "missing" : "damaged: ", why);
-		return 0;
+		return values ? tell_values(check, &options, false) : 0;
 	}
 	if (rc == 0)
 		rc = check_open_look(check);
 	if (rc == -EUCLEAN || rc == -EBADMSG) {
 		check_report_at(check, CHECK_JOURNAL, false, check->config->meta_path,
 				"the journal, or its tail in the RAM tier, is damaged (see above)");
-		return 0;
+		return values ? tell_values(check, &options, false) : 0;
 	}
 	if (rc < 0)
 		return rc;
 	check->result->unclean = !check->look.clean && !check->result->live;
 	*usable = true;
-	return check_mend(check); /* the damaged values */
+	return values ? tell_values(check, &options, true) : 0;
 }
 
 static int open_all(struct check *check, bool *usable)
