@@ -370,8 +370,9 @@ struct reader {
 static int damaged(const struct reader *reader, const char *what)
 {
 	if (!reader->quiet)
-		log_warning("%s: no good copy of the metadata: %s at byte %llu", reader->path, what,
-			    (unsigned long long)reader->off);
+		log_warning("%s: this copy of the metadata is damaged (%s at byte %llu): another "
+			    "one must do",
+			    reader->path, what, (unsigned long long)reader->off);
 	return -EBADMSG;
 }
 
@@ -570,8 +571,9 @@ static int info_read(const char *path, const uint8_t *uuid, struct copy_info *in
 	return rc;
 }
 
-int copy_list(const char *dir, const uint8_t *pool_uuid,
-	      int (*each)(void *arg, const char *path, const struct copy_info *info), void *arg)
+/* Calls each() for every file with the name of a copy. */
+static int names_each(const char *dir,
+		      int (*each)(void *arg, const char *path, uint64_t generation), void *arg)
 {
 	char *folder = path_of(dir, "");
 	DIR *stream = folder ? opendir(folder) : NULL;
@@ -579,23 +581,64 @@ int copy_list(const char *dir, const uint8_t *pool_uuid,
 	int rc = folder ? stream ? 0 : -errno : -ENOMEM;
 
 	while (rc == 0 && (entry = readdir(stream))) {
-		struct copy_info info = {0};
 		unsigned long long generation;
 		char end, *path;
 
 		if (sscanf(entry->d_name, "copy.%16llx%c", &generation, &end) != 1)
 			continue;
 		path = path_of(dir, entry->d_name);
-		if (!path)
-			rc = -ENOMEM;
-		else if (info_read(path, pool_uuid, &info) == 0 && info.generation == generation)
-			rc = each(arg, path, &info);
+		rc = path ? each(arg, path, generation) : -ENOMEM;
 		free(path);
 	}
 	if (stream)
 		closedir(stream);
 	free(folder);
 	return rc;
+}
+
+struct listing {
+	const uint8_t *pool_uuid;
+	int (*each)(void *arg, const char *path, const struct copy_info *info);
+	int (*verified)(void *arg, const char *path, int error);
+	void *arg;
+};
+
+static int list_one(void *arg, const char *path, uint64_t generation)
+{
+	const struct listing *listing = arg;
+	struct copy_info info = {0};
+
+	if (info_read(path, listing->pool_uuid, &info) < 0 || info.generation != generation)
+		return 0;
+	return listing->each(listing->arg, path, &info);
+}
+
+int copy_list(const char *dir, const uint8_t *pool_uuid,
+	      int (*each)(void *arg, const char *path, const struct copy_info *info), void *arg)
+{
+	struct listing listing = {.pool_uuid = pool_uuid, .each = each, .arg = arg};
+
+	return names_each(dir, list_one, &listing);
+}
+
+static int verify_one(void *arg, const char *path, uint64_t generation)
+{
+	const struct listing *listing = arg;
+	struct copy_info info;
+	int rc = copy_read(path, listing->pool_uuid, NULL, NULL, &info);
+
+	if (rc == 0 && info.generation != generation)
+		rc = -EBADMSG;
+	return listing->verified(listing->arg, path, rc);
+}
+
+int copy_verify_all(const char *dir, const uint8_t *pool_uuid,
+		    int (*each)(void *arg, const char *path, int error), void *arg)
+{
+	struct listing listing = {.pool_uuid = pool_uuid, .verified = each, .arg = arg};
+	int rc = names_each(dir, verify_one, &listing);
+
+	return rc == -ENOENT ? 0 : rc;
 }
 
 void copy_remove_all(const char *dir)

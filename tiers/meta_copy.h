@@ -60,6 +60,12 @@ int copy_read(const char *path, const uint8_t *pool_uuid,
 	      int (*apply)(void *arg, const void *ops, size_t len), void *arg,
 	      struct copy_info *info);
 
+/* Reads all files that have the name of a copy through, whatever is in them: error is
+ * copy_read()'s, 0 a good one. Ends with each()'s non-zero return. 0 also where there is no folder.
+ */
+int copy_verify_all(const char *dir, const uint8_t *pool_uuid,
+		    int (*each)(void *arg, const char *path, int error), void *arg);
+
 /* Reads a copy into a store, with checkpoints as they are due. */
 int copy_load(const char *path, const uint8_t *pool_uuid, struct meta *meta,
 	      struct copy_info *info);

@@ -124,7 +124,8 @@ static int head_check(const uint8_t *head, const char *path, const uint8_t *pool
 	    (known &&
 	     (get_le32(head + 28) || memcmp(head + HEAD_RESERVED, zeros, sizeof(zeros)) != 0))) {
 		log_error("%s: damaged, or not the head of a RAM log; what was written and not yet "
-			  "flushed is in log.* beside it: save the folder before you remove them",
+			  "flushed is in log.* beside it: save the folder, remove it and mount "
+			  "again, without that",
 			  path);
 		return -EUCLEAN;
 	}

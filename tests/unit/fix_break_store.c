@@ -16,6 +16,7 @@
 #include "fs/inode.h"
 #include "fs/policy.h"
 #include "tiers/extmap.h"
+#include "tiers/meta_copy.h"
 #include "tiers/pool_impl.h"
 #include "tiers/tier_label.h"
 
@@ -93,6 +94,52 @@ void break_journal(struct fix_break_pool *pool)
 		if (access(path, F_OK) == 0)
 			flip_at(path, 4096 + 200, 8);
 	}
+}
+
+/* Left by a daemon that died. */
+void break_ram_log(struct fix_break_pool *pool)
+{
+	char command[4096];
+
+	fix_break_open(pool);
+	fix_file(&pool->fix, ROOT, "in-ram", "in the log");
+	fs_close(pool->fix.fs);
+	pool_abandon(pool->fix.pool.pool);
+	pool->fix.pool.pool = NULL;
+	snprintf(command, sizeof(command), "truncate -s 0 %s/terrace-*/log.head",
+		 pool->fix.pool.config.tiers[0].paths[0]);
+	assert_int_equal(system(command), 0);
+}
+
+static void copy_then(struct fix_break_pool *pool, const char *format)
+{
+	const char *dir = pool->fix.pool.config.tiers[2].paths[0];
+	struct copy_info info;
+	struct copy_job job = {.pool_uuid = pool->fix.pool.config.uuid,
+			       .generation = 1,
+			       .keep = 2,
+			       .dirs = &dir,
+			       .ndirs = 1};
+	char command[4096];
+	size_t written;
+
+	fix_break_open(pool);
+	job.meta = pool_meta(pool->fix.pool.pool);
+	assert_int_equal(copy_write(&job, &info, &written), 0);
+	fix_break_close(pool);
+	snprintf(command, sizeof(command), format, dir);
+	assert_int_equal(system(command), 0);
+}
+
+void break_copy(struct fix_break_pool *pool)
+{
+	copy_then(pool, "printf damaged | dd of=%s/metadata/copy.0000000000000001 seek=200 bs=1 "
+			"conv=notrunc status=none");
+}
+
+void break_copy_cut(struct fix_break_pool *pool)
+{
+	copy_then(pool, "truncate -s 0 %s/metadata/copy.0000000000000001");
 }
 
 void break_key_type(struct fix_break_pool *pool)

@@ -412,6 +412,8 @@ int check_pass(struct check *check)
 	check->result->objects = check->result->segments = 0;
 	rc = check_labels(check);
 	if (rc == 0)
+		rc = check_beside(check);
+	if (rc == 0)
 		rc = check_records(check);
 	if (rc == 0)
 		rc = check_placed(check);

@@ -70,6 +70,7 @@ int check_user_add(struct check *check, uint64_t object, const struct extent *ex
 	       spare(2) */
 
 int check_labels(struct check *check);	 /* labels.c */
+int check_beside(struct check *check);	 /* beside.c: the RAM log, copies of the metadata */
 int check_records(struct check *check);	 /* records.c */
 int check_objects(struct check *check);	 /* objects.c */
 int check_placed(struct check *check);	 /* placed.c: frames whose record is lost */

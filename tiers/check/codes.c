@@ -17,6 +17,14 @@ static const struct check_kind kinds[] = {
 	{CHECK_COUNT_OBJECTS, "df tells a wrong number of files", "sets the number"},
 	{CHECK_LIMITS, "a number could be given out twice, and data be taken for other data",
 	 "raises the limit"},
+	{CHECK_RAM_LOG,
+	 "the pool cannot be opened: save the RAM folder, remove it, and mount: what only it had "
+	 "is lost",
+	 NULL},
+	{CHECK_COPY,
+	 "terrace restore-metadata would take an older one: remove it, and mount and unmount the "
+	 "pool to have another",
+	 NULL},
 	{CHECK_DIRECTORY, WITHOUT_IT ": mount its disk, or mend the path", NULL},
 	{CHECK_LABEL_MISSING, WITHOUT_IT,
 	 "writes the label, when what lies in "

@@ -15,6 +15,8 @@ enum check_code {
 	CHECK_COUNTS = 5,
 	CHECK_COUNT_OBJECTS = 6,
 	CHECK_LIMITS = 7,
+	CHECK_RAM_LOG = 8,
+	CHECK_COPY = 9,
 	/* directories of the tiers */
 	CHECK_DIRECTORY = 21,
 	CHECK_LABEL_MISSING = 22,
