@@ -62,9 +62,12 @@ static int directory_look(struct restore *restore, struct directory *dir)
 {
 	bool lost = said_lost(restore->options, dir->path);
 	struct tier_label label;
-	int rc;
+	char path[PATH_MAX];
+	int rc = path_make(path, dir->path, TIER_LABEL_NAME);
 
-	if (exists(dir->path, TIER_LABEL_NAME)) {
+	if (rc < 0)
+		return rc;
+	if (access(path, F_OK) == 0) {
 		rc = tier_label_check(dir->path, restore->options->config->uuid, dir->tier, &label);
 		if (rc == 0 && lost) {
 			log_error("%s: is not lost: it is there", dir->path);
@@ -73,10 +76,8 @@ static int directory_look(struct restore *restore, struct directory *dir)
 		dir->place = label.place;
 		return rc;
 	}
-	if (!lost && access(dir->path, R_OK | W_OK | X_OK) < 0 && errno == EACCES) {
-		log_error("%s: may not be read or written: %s", dir->path, strerror(EACCES));
-		return -EACCES;
-	}
+	if (errno != ENOENT) /* it may be there all the same */
+		return say(dir->path, "cannot be looked at, so it is not taken for lost", -errno);
 	if (!lost) {
 		log_error("%s: is not there: mount its disk; if it is gone for good, say so with "
 			  "--lost=%s",

@@ -121,6 +121,21 @@ static int open_tiers(struct pool *pool)
 	return 0;
 }
 
+/* Before anything is made in its folder. */
+static int meta_there(const struct pool *pool)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/metadata.mdb", pool->config.meta_path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (access(path, F_OK) == 0 || errno != ENOENT)
+		return 0; /* what else is wrong is said where it is opened */
+	log_error("%s: is missing: mount its disk, or mend `meta` in %s; if it is lost, `terrace "
+		  "restore-metadata POOL` brings it back from a copy",
+		  path, pool->config.file);
+	return -ENOENT;
+}
+
 static int open_meta(struct pool *pool, struct meta_recovery *recovery)
 {
 	struct meta_options options = {.dir = pool->config.meta_path,
@@ -129,9 +144,11 @@ static int open_meta(struct pool *pool, struct meta_recovery *recovery)
 				       .memtable_bytes = pool->config.journal_bytes};
 	uint8_t value[RECORD_COUNTS_LEN];
 	size_t len;
-	int rc = session_begin(&pool->session, pool->config.meta_path, pool->ram_dir,
-			       pool->config.uuid);
+	int rc = meta_there(pool);
 
+	if (rc == 0)
+		rc = session_begin(&pool->session, pool->config.meta_path, pool->ram_dir,
+				   pool->config.uuid);
 	if (rc == 0)
 		rc = meta_open_lmdb(&pool->meta, &options, recovery);
 	if (rc == 0)

@@ -30,6 +30,14 @@ mv "$T/ssd" "$T/ssd-away"
 refused "1" "$T/ssd" terracefs "$POOL" "$M" -f
 mv "$T/ssd-away" "$T/ssd"
 
+mv "$T/ssd/meta" "$T/meta-away" # lost, or its disk is not mounted
+for again in 1 2; do
+	refused 1 "metadata.mdb: is missing: .*pool.conf; if it is lost, .terrace restore-metadata" terracefs "$POOL" "$M" -f
+	[ "$again" -eq 2 ] || mkdir "$T/ssd/meta"
+done
+rmdir "$T/ssd/meta" # nothing was made there
+mv "$T/meta-away" "$T/ssd/meta"
+
 cp "$POOL" "$T/good" # the tiers' folders changed round
 sed -i "s|$T/ssd\$|$T/swap|; s|$T/hdd\$|$T/ssd|; s|$T/swap\$|$T/hdd|" "$POOL"
 if ! cmp -s "$POOL" "$T/good"; then refused "1" "$T/(ssd|hdd)" terracefs "$POOL" "$M" -f; fi

@@ -24,6 +24,11 @@ refused 1 'mount its disk; if it is gone for good' terrace restore-metadata "$PO
 refused 2 'is not lost' terrace restore-metadata --lost "$T/hdd" --lost "$T/ssd" "$POOL"
 terrace restore-metadata --dry-run --lost "$T/ssd" "$POOL" | grep -q '^would be restored from'
 [ ! -e "$T/ssd" ] || fail "a dry run made the directory"
+ln -s "$T/ssd" "$T/ssd" # neither there nor missing: it cannot be looked at
+for lost in "" --lost="$T/ssd"; do
+	refused 1 "$T/ssd: cannot be looked at, so it is not taken for lost" terrace restore-metadata $lost "$POOL"
+done
+rm "$T/ssd"
 restore --lost "$T/ssd"
 grep -qx 'lost: /hot: 2097152 bytes' "$T/said" && grep -q 'missing: 2097152 bytes' "$T/said" || fail "what is lost is not said: $(cat "$T/said")"
 pool_mount
