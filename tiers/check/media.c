@@ -21,13 +21,14 @@ int check_segment_path(struct check *check, uint8_t tier, uint16_t place, uint64
 const char *check_place_text(const struct check *check, uint8_t tier, uint16_t place, char *buf,
 			     size_t cap)
 {
-	const struct config_tier *config = &check->config->tiers[tier];
+	const struct config_tier *config;
 	const char *root = NULL;
 
 	if (tier == 0 || tier >= check->config->ntiers) {
 		snprintf(buf, cap, "tier number %u, directory %u", tier, place + 1u);
 		return buf;
 	}
+	config = &check->config->tiers[tier];
 	if (place < TIER_PLACES_MAX)
 		root = check->places[tier][place];
 	if (!root && config->npaths == 1 && place == 0)
