@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Rates of libterrace: objects [-n OBJECTS] [-s BYTES] [-t THREADS] [-r ROUNDS] POOL
+ * Rates of libterrace: objects [-f] [-n OBJECTS] [-s BYTES] [-t THREADS] [-r ROUNDS] POOL
  *
  * Puts objects of BYTES (3000) that compress about 2:1, one by one, in batches of 1000 and from
  * THREADS threads (10); gets them from memory (a set of 1000 that was got before), from the ssd and
  * from the hdd tier, whose files are in the page cache; moves and deletes them in batches. "copy"
  * is what a get cannot be faster than: the same bytes copied out of one array, in the same order.
+ * -f: not the hdd tier, whose rows take the longest.
  *
  * The pool must be empty and have tiers named ssd and hdd. So that gets from a tier are not gets
  * from memory, OBJECTS (100000) should be several times what its RAM tier holds.
@@ -36,6 +37,7 @@ struct bench {
 	const char *file;
 	uint64_t *ids;
 	unsigned n, size, threads, rounds;
+	bool fast;	/* not the hdd tier */
 	uint8_t *array; /* HOT objects, for "copy" */
 };
 
@@ -372,15 +374,18 @@ static void run(struct bench *bench)
 	read_memory(bench);
 	read_tier(bench, "ssd");
 	show_reuse(bench);
-	once(bench, "demote", 1, bench->n, demote);
-	read_tier(bench, "hdd");
-	once(bench, "promote", 1, bench->n, promote);
+	if (!bench->fast) {
+		once(bench, "demote", 1, bench->n, demote);
+		read_tier(bench, "hdd");
+		once(bench, "promote", 1, bench->n, promote);
+	}
 	once(bench, "delete-batch", 1, bench->n, delete_batch);
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: objects [-n OBJECTS] [-s BYTES] [-t THREADS] [-r ROUNDS] POOL\n");
+	fprintf(stderr,
+		"usage: objects [-f] [-n OBJECTS] [-s BYTES] [-t THREADS] [-r ROUNDS] POOL\n");
 	return 2;
 }
 
@@ -389,11 +394,15 @@ int main(int argc, char **argv)
 	struct bench bench = {.n = 100000, .size = 3000, .threads = 10, .rounds = 7};
 	int c;
 
-	while ((c = getopt(argc, argv, "n:s:t:r:")) != -1) {
-		unsigned value = c == '?' ? 0 : (unsigned)strtoul(optarg, NULL, 10);
+	while ((c = getopt(argc, argv, "fn:s:t:r:")) != -1) {
+		unsigned value = c == '?' ? 0 : c == 'f' ? 1 : (unsigned)strtoul(optarg, NULL, 10);
 
 		if (!value)
 			return usage();
+		if (c == 'f') {
+			bench.fast = true;
+			continue;
+		}
 		*(c == 'n'   ? &bench.n
 		  : c == 's' ? &bench.size
 		  : c == 't' ? &bench.threads
