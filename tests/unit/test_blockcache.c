@@ -41,6 +41,42 @@ static void test_hit_and_miss(void **state)
 	blockcache_free(cache);
 }
 
+/* A copy of what is there, a small one and one that is made without the lock; what is not there, or
+ * is to be noticed where it comes from, is left to the caller. */
+static void test_copy(void **state)
+{
+	struct cache_key key = {7, 0, 0};
+	struct cached_block *block;
+	struct blockcache *cache;
+	uint8_t buf[BLOCK];
+	size_t got;
+
+	(void)state;
+	assert_int_equal(blockcache_new(&cache, 8 * MIB), 0);
+	assert_int_equal(blockcache_copy(cache, 7, 0, buf, 8, 0, 3600, &got), -ENOENT);
+	assert_int_equal(cache_stats(cache).misses, 0);
+	assert_int_equal(blockcache_get(cache, 7, 0, BLOCK, cache_fill, &key, &block, NULL), 0);
+	assert_int_equal(cached_block_len(block), BLOCK);
+	for (size_t len = 100; len <= BLOCK; len += BLOCK - 100) {
+		memset(buf, 0, sizeof(buf));
+		assert_int_equal(blockcache_copy(cache, 7, 0, buf, len, 0, 3600, &got), 0);
+		assert_int_equal(got, len);
+		assert_memory_equal(buf, cached_block_data(block), len);
+	}
+	assert_int_equal(blockcache_copy(cache, 7, 0, buf, 100, BLOCK - 8, 3600, &got), 0);
+	assert_int_equal(got, 8);
+	assert_memory_equal(buf, (const uint8_t *)cached_block_data(block) + BLOCK - 8, 8);
+	assert_int_equal(blockcache_copy(cache, 7, 0, buf, 8, BLOCK, 3600, &got), 0);
+	assert_int_equal(got, 0);
+	assert_int_equal(cache_stats(cache).hits, 4);
+	assert_int_equal(blockcache_copy(cache, 7, 0, buf, 8, 0, 0, &got), -EAGAIN);
+	assert_int_equal(cache_stats(cache).hits, 4);
+	cached_block_put(block);
+	blockcache_drop(cache, 7, 1);
+	assert_int_equal(blockcache_copy(cache, 7, 0, buf, 8, 0, 3600, &got), -ENOENT);
+	blockcache_free(cache);
+}
+
 static void test_alignment_and_every_size(void **state)
 {
 	struct blockcache *cache;
@@ -548,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_references_keep_bytes),
 		cmocka_unit_test(test_held_beyond_the_limit),
 		cmocka_unit_test(test_drop_and_resize),
+		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_single_flight),
 		cmocka_unit_test(test_drop_while_filling),
