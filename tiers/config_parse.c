@@ -173,7 +173,7 @@ const struct config_key config_pool_keys[] = {
 
 const struct config_key config_tier_keys[] = {
 	{"path", CONFIG_PATHS, TIER(paths), 0, 0, CONFIG_RAM,
-	 "a folder; may be given several times"},
+	 "a folder; of other tiers than ram, may be given several times"},
 	{"size", CONFIG_QUOTA, 0, MIB, UINT64_MAX, CONFIG_RAM | CONFIG_RAM_LIVE,
 	 "bytes (64G) or part of the medium (80%)"},
 	{"codec", CONFIG_CODEC, TIER(codec), 0, 0, CONFIG_RAM | CONFIG_LIVE | CONFIG_RAM_LIVE,

@@ -41,6 +41,11 @@ refused 16 'something is missing' terrace check
 refused 16 'unknown option' terrace check --guess "$POOL"
 refused 8 'nowhere' terrace check "$T/nowhere.conf"
 
+mv "$T/hdd" "$T/away"
+check 4 "$POOL"
+grep -qE '^C021 .*No such file or directory' "$T/said" || fail "$(cat "$T/said")"
+mv "$T/away" "$T/hdd"
+
 # a segment's file is gone: people know tiers and folders by name
 segment=$(find "$T/ssd/segments" -name '*.seg' -size +100k | head -n 1)
 mv "$segment" "$T/away"

@@ -25,6 +25,7 @@ jq -es 'length == 8 and .[0].seconds > 0 and all(.[1:][]; .seconds > 0.3 and .se
 	and .[0].tiers[2].writes == 0 and ([.[1:][].tiers[2].write_bytes] | max) > 1000000
 	and ([.[1:][].tiers[2].moved_in] | max) > 0 and ([.[1:][].tiers[2].write_p50_s | numbers] | max) > 0
 	and .[0].tiers[1].name == "ssd"' "$T/io" >/dev/null || fail "$(cat "$T/io")"
+refused 2 "INTERVAL is a number of seconds above 0" terrace iostat 0 "$M"
 for bad in "0.5 3 4" "1 2.5" "1 $M 3" "-- -1 $M"; do
 	status=0
 	# shellcheck disable=SC2086 # several words

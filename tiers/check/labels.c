@@ -47,7 +47,7 @@ static int label_read(const char *path, struct tier_label *out)
 	int fd = io_open(path, O_RDONLY | O_DIRECTORY, 0), rc;
 
 	if (fd < 0)
-		return fd == -ENOENT ? -ENOTDIR : fd; /* told from a missing label */
+		return fd; /* -ENOENT: a missing label is -ENODATA */
 	io_close(fd);
 	if (snprintf(name, sizeof(name), "%s/" TIER_LABEL_NAME, path) >= (int)sizeof(name))
 		return -ENAMETOOLONG;

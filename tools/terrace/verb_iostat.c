@@ -67,7 +67,12 @@ static bool is_number(const char *text, double *out)
 
 	errno = 0;
 	*out = strtod(text, &end);
-	return !errno && end != text && !*end && *out > 0 && *out < 1e9;
+	return !errno && end != text && !*end;
+}
+
+static bool in_range(double number)
+{
+	return number > 0 && number < 1e9;
 }
 
 /* Numbers come first; a mount that is called like one is given as ./1 */
@@ -80,11 +85,13 @@ static enum exit_code parse(const struct options *options, struct request *reque
 	if (at < options->nargs && is_number(options->args[at], &number)) {
 		request->interval = number;
 		at++;
+		if (!in_range(number))
+			return complain(EXIT_USAGE, "INTERVAL is a number of seconds above 0");
 		if (at < options->nargs && is_number(options->args[at], &number)) {
+			if (!in_range(number) || (double)(uint64_t)number < number)
+				return complain(EXIT_USAGE, "COUNT is a whole number above 0");
 			request->count = (uint64_t)number;
 			at++;
-			if ((double)request->count < number)
-				return complain(EXIT_USAGE, "COUNT is a whole number");
 		}
 	}
 	if (at < options->nargs)
