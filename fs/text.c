@@ -61,7 +61,7 @@ const char *text_time(uint64_t seconds, char buf[TEXT_CELL])
 
 struct table {
 	const char *align;
-	size_t columns, ncells;
+	size_t columns, ncells, cap;
 	char **cells; /* row after row */
 	bool failed;
 };
@@ -106,6 +106,21 @@ void print_setting(const char *what, const char *text)
 	print_name_line(text);
 }
 
+static bool has_room(struct table *table)
+{
+	size_t cap = table->cap ? 2 * table->cap : 64;
+	char **more;
+
+	if (table->ncells < table->cap)
+		return true;
+	more = realloc(table->cells, cap * sizeof(*more));
+	if (!more)
+		return false;
+	table->cells = more;
+	table->cap = cap;
+	return true;
+}
+
 void table_row(struct table *table, ...)
 {
 	const char *cell;
@@ -115,11 +130,7 @@ void table_row(struct table *table, ...)
 		return;
 	va_start(args, table);
 	while ((cell = va_arg(args, const char *))) {
-		char **more = realloc(table->cells, (table->ncells + 1) * sizeof(*more));
-
-		if (more)
-			table->cells = more;
-		if (!more || !(more[table->ncells] = shown(cell))) {
+		if (!has_room(table) || !(table->cells[table->ncells] = shown(cell))) {
 			table->failed = true;
 			break;
 		}
