@@ -25,7 +25,7 @@ terrace pin hdd "$M/folder/big file" >/dev/null
 terrace sync "$M"
 rm -r "$M/linux/netfilter"
 check 0 "$M"
-grep -q 'as of the last checkpoint' "$T/said" || fail "$(cat "$T/said")"
+grep -q 'as of the last checkpoint.* .terrace damaged' "$T/said" || fail "$(cat "$T/said")"
 check 8 --repair "$M"
 grep -q 'unmount it first' "$T/said" || fail "$(cat "$T/said")"
 pool_kill

@@ -16,6 +16,7 @@ refused 1 "tier ssd already" terrace config add hdd "$T/ssd" "$M"
 refused 1 "no such tier" terrace config add tape "$T/hdd2" "$M"
 refused 2 "config add TIER DIR" terrace config add hdd
 terrace config add -n hdd "$T/hdd2" "$M" | grep -q "would add"
+refused 1 "$T/nowhere: No such file" terrace config add -n hdd "$T/nowhere" "$M"
 [ "$(paths)" = hdd ] || fail "a dry run has added: $(paths)"
 
 terrace config add hdd "$T/hdd2" "$M"

@@ -38,6 +38,7 @@ terrace policy set --runtime run_interval=20s "$M"
 shows run_interval "20s run time"
 grep -q '^run_interval = 10s' "$POOL" || fail "--runtime changed the file"
 terrace policy set --dry-run run_interval=30s "$M"
+terrace policy set --dry-run --json run_interval=30s "$M" | jq -e '.dry_run and (.done | not)' >/dev/null || fail "a dry run is done"
 shows run_interval "20s run time"
 
 # what is refused: one line, nothing changed

@@ -119,7 +119,8 @@ static void print_end(const struct options *options, const struct check_result *
 	if (has(options, OPTION_DEEP))
 		printf(", %llu bytes read and verified", (unsigned long long)result->bytes);
 	if (result->live)
-		printf("; as of the last checkpoint of the mounted pool");
+		printf("; as of the last checkpoint of the mounted pool; what reading has found "
+		       "damaged is told by `terrace damaged`");
 	else if (result->unclean)
 		printf("; not closed in order, the next mount goes on with what was under way");
 	putchar('\n');

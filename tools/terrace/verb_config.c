@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/terrace/control.h"
@@ -80,6 +81,32 @@ static char *full_path(const char *path)
 	return full;
 }
 
+/* What the daemon would find first. */
+static enum exit_code check_folder(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	return S_ISDIR(st.st_mode) ? EXIT_DONE : complain(EXIT_FAILED, "%s: not a directory", path);
+}
+
+static enum exit_code dry_run(const struct options *options, json_t *request, bool add)
+{
+	const char *path = control_text(request, "path");
+	enum exit_code code = add ? check_folder(path) : EXIT_DONE;
+
+	if (!code && !has(options, OPTION_JSON))
+		printf("would %s %s %s tier %s\n", add ? "add" : "take", path,
+		       add ? "to" : "out of", control_text(request, "tier"));
+	if (!code && has(options, OPTION_JSON)) {
+		json_object_set_new(request, "dry_run", json_true());
+		if (!json_print(json_incref(request)))
+			code = complain(EXIT_FAILED, "out of memory");
+	}
+	return code;
+}
+
 static enum exit_code change(const struct options *options, const struct mount *mount, bool add)
 {
 	const char *tier = options->args[1];
@@ -92,18 +119,13 @@ static enum exit_code change(const struct options *options, const struct mount *
 		return complain(EXIT_FAILED, "%s: %s", options->args[2], strerror(errno));
 	request = json_pack("{ss ss ss}", "verb", add ? "add-path" : "remove-path", "tier", tier,
 			    "path", path);
+	if (!request) {
+		code = complain(EXIT_FAILED, "out of memory (or a name that is not UTF-8)");
+		goto out;
+	}
 	if (has(options, OPTION_DRY_RUN)) {
-		if (has(options, OPTION_JSON))
-			json_object_set_new(request, "dry_run", json_true());
-		else
-			printf("would %s %s %s tier %s\n", add ? "add" : "take", path,
-			       add ? "to" : "out of", tier);
-		if (!has(options, OPTION_JSON))
-			json_decref(request);
-		code = has(options, OPTION_JSON) && !json_print(request)
-			       ? complain(EXIT_FAILED,
-					  "out of memory (or a name that is not UTF-8)")
-			       : EXIT_DONE;
+		code = dry_run(options, request, add);
+		json_decref(request);
 		goto out;
 	}
 	code = control_submit(mount, request, &job);

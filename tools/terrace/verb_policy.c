@@ -102,6 +102,10 @@ static enum exit_code request(const struct options *options, const struct mount 
 	if (!text)
 		return complain(EXIT_FAILED, "out of memory (or text that is not UTF-8)");
 	code = control_request(mount, "policy", text, &reply);
+	if (!code && has(options, OPTION_DRY_RUN)) {
+		json_object_set_new(reply, "done", json_false());
+		json_object_set_new(reply, "dry_run", json_true());
+	}
 	if (!code && has(options, OPTION_JSON) && !json_print(json_incref(reply)))
 		code = complain(EXIT_FAILED, "out of memory");
 	json_decref(reply);
