@@ -318,7 +318,8 @@ static int check_tier(const struct pool_config *config, uint32_t t, char *why, s
 		return config_say(-EINVAL, why, cap,
 				  "segment is too small: it should hold at least 4 frames");
 	if (tier->low_percent >= tier->high_percent)
-		return config_say(-EINVAL, why, cap, "low (%u%%) should be below high (%u%%)",
+		return config_say(-EINVAL, why, cap,
+				  "low (%u%%) should be below high (%u%%): set both",
 				  (unsigned)tier->low_percent, (unsigned)tier->high_percent);
 	return check_paths(config, t, why, cap);
 }

@@ -132,7 +132,9 @@ static enum exit_code scrub(const struct options *options, const struct mount *m
 	uint64_t number = 0;
 
 	if (job)
-		code = complain(EXIT_BUSY, "job %" PRIu64 " is a scrub and is %s",
+		code = complain(EXIT_BUSY,
+				"job %" PRIu64 " is a scrub and is %s; `terrace jobs wait`, "
+				"`resume` or `cancel` it",
 				control_number(job, "job"), control_text(job, "state"));
 	json_decref(jobs);
 	if (!code)
