@@ -361,7 +361,7 @@ struct reader {
 	const char *path;
 	int fd;
 	uint64_t salt, number, off;
-	bool quiet;
+	bool quiet; /* only its head and its end are read: nothing is logged, numbers leap */
 	uint8_t head[BLOCK_HEAD];
 	uint8_t *stored, *raw;
 	struct codec_scratch *scratch;

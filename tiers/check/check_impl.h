@@ -103,12 +103,13 @@ int check_header_load(struct check *check, uint64_t segment, uint64_t off, uint8
 /* Makes records for those that frames speak of. *any: there are some: objects and frames must be
  * looked at again. */
 int check_found(struct check *check, bool *any);
+/* What cannot be read counts as there: nothing is to be put in its place. */
 bool check_object_there(struct check *check, uint64_t object);
 
 /* deep.c: a frame as it is stored. */
 struct deep;
-int deep_new(struct deep **out, struct check *check);
-void deep_free(struct deep *deep);
+int deep_new(struct deep **out, struct check *check); /* -ENOMEM: deep_free() all the same */
+void deep_free(struct deep *deep);		      /* NULL is allowed */
 /* Reads and verifies. 0: *header is the caller's to release, and bad[] says which of its blocks are
  * damaged; else the error of the whole, as when nothing can be read. */
 int deep_read(struct deep *deep, uint64_t id, const struct frame_record *record,
