@@ -435,9 +435,8 @@ static int run(const struct import *import, struct import_counts *out, bool scan
 		out->attributes += !r && set;
 		r = r ? fail(&walk, r, what) : 0;
 	}
-	if (!r && !scan && !import->dry_run && fsync(import->to))
-		r = fail(&walk, -errno,
-			 "cannot be made durable"); /* the folder itself: all of it */
+	if (!r && !scan && !import->dry_run && fsync(import->root))
+		r = fail(&walk, -errno, "cannot be made durable");
 out:
 	for (size_t i = 0; i < walk.names_cap; i++)
 		free(walk.names[i]);

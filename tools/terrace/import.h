@@ -33,6 +33,7 @@ struct import_counts {
 
 struct import {
 	int from, to; /* the two folders; to < 0: there is none yet (a dry run) */
+	int root;     /* the mount's: its fsync makes everything durable, a folder's names only */
 	bool dry_run, checksum;
 	const volatile sig_atomic_t *stop; /* set: end soon */
 	void *arg;

@@ -112,11 +112,12 @@ static enum exit_code conclude(const struct report *report, const struct import_
 		       : EXIT_NOTHING;
 }
 
-static enum exit_code run(const struct options *options, int from, int to)
+static enum exit_code run(const struct options *options, int from, int to, int root)
 {
 	struct report report = {.options = options, .from = options->args[0]};
 	struct import import = {.from = from,
 				.to = to,
+				.root = root,
 				.dry_run = has(options, OPTION_DRY_RUN),
 				.checksum = has(options, OPTION_CHECKSUM),
 				.stop = &interrupted,
@@ -141,21 +142,27 @@ static enum exit_code run(const struct options *options, int from, int to)
 	return code;
 }
 
-/* DEST, made when only its last part is missing; in a dry run it may be. It must be in a pool. */
-static enum exit_code open_dest(const char *dest, bool dry_run, int *out)
+/* DEST, made when only its last part is missing; in a dry run it may be. It must be in a pool.
+ * *root: of the mount. */
+static enum exit_code open_dest(const char *dest, bool dry_run, int *out, int *root)
 {
 	char *copy = strdup(dest);
 	struct mount mount;
 	enum exit_code code;
 
-	*out = -1;
+	*out = *root = -1;
 	if (!copy)
 		return complain(EXIT_FAILED, "out of memory");
 	code = mount_of_path(access(dest, F_OK) ? dirname(copy) : dest, &mount, NULL);
 	free(copy);
 	if (code)
 		return code;
+	*root = open(mount.point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*root < 0)
+		code = complain(EXIT_FAILED, "%s: %s", mount.point, strerror(errno));
 	mount_release(&mount);
+	if (code)
+		return code;
 	*out = open(dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*out < 0 && errno == ENOENT) {
 		if (dry_run)
@@ -182,17 +189,19 @@ static void allow_depth(void)
 enum exit_code verb_import(const struct options *options)
 {
 	const char *source = options->args[0];
-	int from = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
+	int from = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to, root;
 	enum exit_code code;
 
 	if (from < 0)
 		return complain(EXIT_FAILED, "%s: %s", source, strerror(errno));
 	allow_depth();
-	code = open_dest(options->args[1], has(options, OPTION_DRY_RUN), &to);
+	code = open_dest(options->args[1], has(options, OPTION_DRY_RUN), &to, &root);
 	if (!code)
-		code = run(options, from, to);
+		code = run(options, from, to, root);
 	if (to >= 0)
 		close(to);
+	if (root >= 0)
+		close(root);
 	close(from);
 	return code;
 }
