@@ -15,6 +15,7 @@
 #include "tiers/clock.h"
 #include "tiers/extmap.h"
 #include "tiers/flush.h"
+#include "tiers/frame_pieces.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
@@ -61,36 +62,54 @@ static int damaged(struct object *object, const struct extent *extent, uint64_t 
 	return -EIO;
 }
 
+/* One step: the frames' bytes and zeros between them. *done: how far it came. */
+static int read_extents(struct object *object, uint8_t *buf, uint64_t off, uint64_t end,
+			const struct extent_list *list, uint64_t *done)
+{
+	struct frame_piece pieces[EXTENTS_A_STEP];
+	uint64_t at = off;
+	int rc = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct extent *extent = &list->items[i];
+		uint64_t from = extent->off > at ? extent->off : at;
+		uint64_t to = extent->off + extent->len < end ? extent->off + extent->len : end;
+
+		memset(buf + (at - off), 0, from - at);
+		pieces[i] = (struct frame_piece){.frame = extent->frame,
+						 .off = extent->frame_off +
+							(uint32_t)(from - extent->off),
+						 .len = (uint32_t)(to - from),
+						 .buf = buf + (from - off)};
+		at = to;
+	}
+	frame_pieces_read(object->pool, pieces, list->count);
+	for (size_t i = 0; i < list->count && rc == 0; i++) {
+		uint64_t from = off + (uint64_t)((uint8_t *)pieces[i].buf - buf);
+
+		if (pieces[i].error < 0)
+			rc = damaged(object, &list->items[i], from, pieces[i].len, pieces[i].error);
+		else if (pieces[i].tier > 1)
+			engine_note_read(object->pool, object, pieces[i].frame, from,
+					 pieces[i].len);
+	}
+	*done = at;
+	return rc;
+}
+
 int object_read_frames(struct object *object, uint8_t *buf, uint64_t off, uint64_t end)
 {
 	struct extent_list list = {0};
-	uint32_t tier;
+	uint64_t start = off;
 	int rc = 0;
 
 	while (off < end && rc == 0) {
 		list.count = 0;
 		rc = extmap_list(object, off, end, EXTENTS_A_STEP, &list);
-		for (size_t i = 0; rc == 0 && i < list.count; i++) {
-			const struct extent *extent = &list.items[i];
-			uint64_t from = extent->off > off ? extent->off : off;
-			uint64_t to =
-				extent->off + extent->len < end ? extent->off + extent->len : end;
-
-			memset(buf, 0, from - off);
-			buf += from - off;
-			rc = frame_read(object->pool, extent->frame,
-					extent->frame_off + (uint32_t)(from - extent->off), buf,
-					(uint32_t)(to - from), &tier);
-			if (rc < 0)
-				rc = damaged(object, extent, from, to - from, rc);
-			else if (tier > 1)
-				engine_note_read(object->pool, object, extent->frame, from,
-						 to - from);
-			buf += to - from;
-			off = to;
-		}
+		if (rc == 0)
+			rc = read_extents(object, buf + (off - start), off, end, &list, &off);
 		if (rc == 0 && list.count < EXTENTS_A_STEP) {
-			memset(buf, 0, end - off);
+			memset(buf + (off - start), 0, end - off);
 			off = end;
 		}
 	}

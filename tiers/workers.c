@@ -57,6 +57,7 @@ struct workers {
 	pthread_mutex_t lock; /* guards everything below but the constant fields at the end */
 	pthread_cond_t work, idle_work;
 	struct job_queue queues[JOB_CLASSES];
+	unsigned resting; /* workers, not idle ones, that wait for work */
 	bool stopping;
 
 	unsigned nthreads;
@@ -234,9 +235,12 @@ static void *worker_main(void *arg)
 			pthread_mutex_lock(&workers->lock);
 		} else if (workers->stopping) {
 			break;
+		} else if (worker->idle) {
+			pthread_cond_wait(&workers->idle_work, &workers->lock);
 		} else {
-			pthread_cond_wait(worker->idle ? &workers->idle_work : &workers->work,
-					  &workers->lock);
+			workers->resting++;
+			pthread_cond_wait(&workers->work, &workers->lock);
+			workers->resting--;
 		}
 	}
 	pthread_mutex_unlock(&workers->lock);
@@ -327,6 +331,32 @@ void workers_free(struct workers *workers)
 	free(workers);
 }
 
+static void queue_add_locked(struct workers *workers, enum job_class class,
+			     const struct queued_job *job)
+{
+	struct job_queue *queue = &workers->queues[class];
+
+	queue->ring[(queue->first + queue->count) % QUEUE_LEN] = *job;
+	queue->count++;
+	pthread_cond_signal(class == JOB_IDLE ? &workers->idle_work : &workers->work);
+}
+
+bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_scratch *scratch),
+		   void *job)
+{
+	struct queued_job queued = {.fn = fn, .job = job};
+	bool taken;
+
+	pthread_mutex_lock(&workers->lock);
+	/* One that has been woken still counts as resting. */
+	taken = workers->resting >
+		workers->queues[JOB_FOREGROUND].count + workers->queues[JOB_BACKGROUND].count;
+	if (taken)
+		queue_add_locked(workers, JOB_FOREGROUND, &queued);
+	pthread_mutex_unlock(&workers->lock);
+	return taken;
+}
+
 int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
 		   int (*fn)(void *job, struct codec_scratch *scratch), void *job)
 {
@@ -343,9 +373,7 @@ int workers_submit(struct workers *workers, enum job_class class, struct job_gro
 		}
 		pthread_cond_wait(&queue->room, &workers->lock);
 	}
-	queue->ring[(queue->first + queue->count) % QUEUE_LEN] = queued;
-	queue->count++;
-	pthread_cond_signal(class == JOB_IDLE ? &workers->idle_work : &workers->work);
+	queue_add_locked(workers, class, &queued);
 	pthread_mutex_unlock(&workers->lock);
 	return 0;
 }

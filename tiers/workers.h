@@ -9,6 +9,8 @@
 #ifndef TERRACE_TIERS_WORKERS_H
 #define TERRACE_TIERS_WORKERS_H
 
+#include <stdbool.h>
+
 #include "compress/codec.h"
 
 struct workers;
@@ -32,6 +34,10 @@ void job_group_free(struct job_group *group);
  * NULL. `job` belongs to the pool until fn has returned. */
 int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
 		   int (*fn)(void *job, struct codec_scratch *scratch), void *job);
+/* The same in the foreground and without a group, if a worker has nothing to do; false: none has,
+ * and fn will not be called. Waits for nothing. */
+bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_scratch *scratch),
+		   void *job);
 /* Waits for all jobs of the group, returns the first error and resets it. */
 int job_group_wait(struct job_group *group);
 

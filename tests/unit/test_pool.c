@@ -4,6 +4,7 @@
  * loss. TERRACE_SEED repeats a run; TERRACE_STEPS makes it longer.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,6 +88,70 @@ static void test_round_trip(void **state)
 	object_put(object);
 	fix_pool_verify(&fix);
 	fix_pool_free(&fix);
+}
+
+#define LARGE	(6u << 20)
+#define A_READ	(1u << 20)
+#define READERS 3u
+
+/* Every byte tells its place. */
+static uint8_t byte_at(size_t off)
+{
+	return (uint8_t)(off * 131 + (off >> 12) * 17 + (off >> 20));
+}
+
+static void *read_large(void *arg)
+{
+	struct object *object = arg;
+	uint8_t *buf = malloc(A_READ);
+	size_t got, bad = 0;
+
+	for (size_t off = 0; buf && off < LARGE; off += A_READ - 1000) {
+		size_t want = LARGE - off < A_READ ? LARGE - off : A_READ;
+
+		memset(buf, 0xee, A_READ);
+		if (object_read(object, buf, A_READ, off, &got) || got != want)
+			bad++;
+		for (size_t i = 0; i < got; i++)
+			bad += buf[i] != byte_at(off + i);
+	}
+	free(buf);
+	return buf && !bad ? NULL : arg;
+}
+
+/* Reads of many frames, decoded by several threads, by several readers at once, nothing cached. */
+static void test_large_reads(void **state)
+{
+	pthread_t threads[READERS];
+	uint8_t *bytes = malloc(LARGE);
+	struct object *object;
+	struct fix_pool fix;
+	uint64_t id;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (size_t i = 0; i < LARGE; i++)
+		bytes[i] = byte_at(i);
+	fix_pool_new(&fix, RAM, false);
+	id = new_object(&fix);
+	object = get(&fix, id);
+	for (size_t off = 0; off < LARGE; off += A_READ)
+		assert_int_equal(object_write(object, bytes + off, A_READ, off), 0);
+	object_put(object);
+	fix_pool_close(&fix);
+	fix_pool_open(&fix);
+	object = get(&fix, id);
+	for (unsigned i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_large, object), 0);
+	for (unsigned i = 0; i < READERS; i++) {
+		void *failed;
+
+		pthread_join(threads[i], &failed);
+		assert_null(failed);
+	}
+	object_put(object);
+	fix_pool_free(&fix);
+	free(bytes);
 }
 
 static void test_kill(void **state)
@@ -522,11 +587,9 @@ static void test_model_background(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_kill),
-		cmocka_unit_test(test_power),
-		cmocka_unit_test(test_model),
-		cmocka_unit_test(test_model_background),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_large_reads),
+		cmocka_unit_test(test_kill),	   cmocka_unit_test(test_power),
+		cmocka_unit_test(test_model),	   cmocka_unit_test(test_model_background),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,29 @@ static void test_free_runs_what_is_queued(void **state)
 	gate_release(&gate);
 }
 
+/* Taken by a worker that has nothing to do, and by no other. */
+static void test_offer(void **state)
+{
+	struct workers *workers;
+	struct gate gate;
+	unsigned tries = 0;
+
+	(void)state;
+	atomic_store(&ran, 0);
+	gate_init(&gate);
+	assert_int_equal(workers_new(&workers, 1), 0);
+	while (!workers_offer(workers, job_gate, &gate) && tries++ < 10000)
+		usleep(1000); /* it has not started yet */
+	sem_wait(&gate.entered);
+	assert_false(workers_offer(workers, job_count, NULL));
+	sem_post(&gate.open);
+	for (tries = 0; !workers_offer(workers, job_count, NULL) && tries < 10000; tries++)
+		usleep(1000);
+	workers_free(workers);
+	assert_int_equal(atomic_load(&ran), 1);
+	gate_release(&gate);
+}
+
 struct ordered {
 	unsigned *next; /* one worker: no two at once */
 	unsigned was;
@@ -295,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_lost),
 		cmocka_unit_test(test_free_runs_what_is_queued),
+		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_foreground_first_and_in_order),
 		cmocka_unit_test(test_first_error_is_kept_and_reset),
 		cmocka_unit_test(test_full_queue_blocks_the_submitter),
