@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds and tests everything, as root on Debian 12: installs what is missing, builds debug, asan,
-# tsan and release, checks layers, format, manual pages and scripts, runs the unit tests (asan,
+# Builds and tests everything, as root on Debian 12: installs what is missing, builds asan, tsan and
+# release, checks layers, format, manual pages and scripts, runs the unit tests (asan,
 # tsan) and the mount tests (asan, release). Goes on after a failure; the last line is the count.
 #
 #   tests/run.sh [-k PATTERN]    only the steps whose name matches (extended regular expression),
@@ -186,7 +186,7 @@ mount_tests() { # FLAVOR
 if [ -x tools/install-deps.sh ]; then
 	step install-deps tools/install-deps.sh
 fi
-for preset in release asan tsan debug; do
+for preset in release asan tsan; do
 	step "build-$preset" build "$preset"
 done
 for check in layers format manuals scripts; do
