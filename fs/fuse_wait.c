@@ -38,7 +38,7 @@ struct waits {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
 	struct waiting *reads;
-	unsigned nreads; /* with those that the thread is trying */
+	unsigned nreads; /* with those that the thread is trying; one may have been answered */
 	struct polling *polls;
 	bool woken, stop;
 };
@@ -96,12 +96,19 @@ static void tell_polls(struct polling *polls)
 	}
 }
 
+/* At once, not for all at the end: their readers come back for more meanwhile. */
+static void answered(struct waits *waits)
+{
+	pthread_mutex_lock(&waits->lock);
+	waits->nreads--;
+	pthread_mutex_unlock(&waits->lock);
+}
+
 /* Takes both lists, works without the lock, puts back the reads that go on waiting. */
 static void look_locked(struct waits *waits)
 {
 	struct waiting *reads = waits->reads, *left = NULL, **end = &left;
 	struct polling *polls = waits->polls;
-	unsigned answered = 0;
 
 	waits->reads = NULL;
 	waits->polls = NULL;
@@ -113,7 +120,7 @@ static void look_locked(struct waits *waits)
 		reads = read->next;
 		if (try_waiting(read)) {
 			free(read);
-			answered++;
+			answered(waits);
 		} else {
 			*end = read;
 			end = &read->next;
@@ -122,7 +129,6 @@ static void look_locked(struct waits *waits)
 	pthread_mutex_lock(&waits->lock);
 	*end = waits->reads;
 	waits->reads = left;
-	waits->nreads -= answered;
 }
 
 static void *run(void *arg)

@@ -33,9 +33,10 @@
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
-#define MOST_FDS    256u
-#define PUNCH_BLOCK 4096u
-#define START_BYTES (1u << 20)
+#define MOST_FDS      256u
+#define PUNCH_BLOCK   4096u
+#define START_BYTES   (1u << 20)
+#define QUOTA_OWN_MAX (64u << 10)
 
 struct dir_place {
 	_Atomic(struct medium *) medium;
@@ -139,6 +140,16 @@ static void start_writing(int fd, size_t len, uint64_t off)
 		io_start_writing(fd, upto - from, from);
 }
 
+/* What may still be written. The file system's own maps of files that are not synced yet do not
+ * show in what they take: a block each, of a batch's segments. */
+static uint64_t quota_left(struct dir_tier *dir)
+{
+	uint64_t own = dir->quota / 256 < QUOTA_OWN_MAX ? dir->quota / 256 : QUOTA_OWN_MAX;
+	uint64_t used = filecache_used_all(dir->files) + own;
+
+	return dir->quota > used ? dir->quota - used : 0;
+}
+
 static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
 		     uint64_t off, enum tier_hint hint)
 {
@@ -152,7 +163,7 @@ static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf
 	error = segfile_error(dir->files, file);
 	if (error) /* logged when its sync failed */
 		goto out;
-	if (dir->quota && filecache_used_all(dir->files) + len > dir->quota) {
+	if (dir->quota && len > quota_left(dir)) {
 		error = -ENOSPC;
 		goto out;
 	}

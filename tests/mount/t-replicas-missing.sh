@@ -18,7 +18,11 @@ compare() {
 }
 scrubbed() {
 	terrace scrub --progress=off "$M" >"$T/out" 2>&1 || fail "scrub: $(cat "$T/out")"
-	full || fail "$(stats .replicas)"
+	for _ in $(seq 100); do # a pass may be under way
+		full && return 0
+		sleep 0.1
+	done
+	fail "$(stats .replicas)"
 }
 
 mkdir -p "$T/d1" "$T/d2" "$T/d3"

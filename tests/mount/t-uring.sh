@@ -32,7 +32,7 @@ pool_new
 pool_mount
 [ "$(rings)" -ge "$(nproc)" ] || fail "there are $(rings) rings for $(nproc) processors"
 readers=()
-for i in $(seq 1 60); do # more than there are threads
+for i in $(seq 1 60); do # more than there are threads, fewer than may wait
 	cat "$M/.terrace/events" >"$T/events.$i" &
 	readers+=($!)
 done
