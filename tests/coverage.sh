@@ -42,7 +42,7 @@ mkdir -p "$dir"
 log=$dir/coverage.log
 # Counters are atomic: tests have threads. Optimised code would fold lines together.
 cmake -S "$top" -B "$dir" -G Ninja -DCMAKE_BUILD_TYPE=Debug \
-	-DCMAKE_C_FLAGS="--coverage -O0 -fprofile-update=atomic" >"$log" 2>&1 &&
+	-DCMAKE_C_FLAGS="--coverage -O0 -fprofile-update=atomic -DTERRACE_COVERAGE" >"$log" 2>&1 &&
 	cmake --build "$dir" >>"$log" 2>&1 || {
 	tail -n 20 "$log" >&2
 	exit 1

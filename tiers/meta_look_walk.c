@@ -118,18 +118,24 @@ static void no_lines(void *arg, enum log_level level, const char *line)
 	(void)line;
 }
 
-/* The child. Its messages would be about bytes that the parent tells of. */
+/* The child. Its messages, and LMDB's when it gives up, would be about bytes that the parent tells
+ * of; its signals are not what the parent may have handlers for. */
 static void child(int fd, const struct meta_look_options *options)
 {
+	static const int ends[] = {SIGALRM, SIGBUS, SIGSEGV, SIGABRT, SIGFPE};
+	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	struct rlimit none = {0, 0};
 	struct tree_state state;
 	struct tree *tree;
 	uint16_t head = 0;
 	int32_t rc;
 
+	if (quiet >= 0)
+		dup2(quiet, STDERR_FILENO);
 	setrlimit(RLIMIT_CORE, &none);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGALRM, SIG_DFL);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		signal(ends[i], SIG_DFL);
 	alarm(PATIENCE_S);
 	log_sink_set(no_lines, NULL);
 	rc = tree_open_look(&tree, options->dir, options->pool_uuid, options->live, &state);

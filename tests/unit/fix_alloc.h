@@ -18,6 +18,23 @@ static unsigned long alloc_countdown; /* 1: the next allocation fails */
 static unsigned long alloc_failed;
 static long alloc_live; /* pieces allocated while armed, less those freed */
 
+/* The nth allocation from now on fails, once or from then on. */
+static inline void alloc_arm(unsigned long nth, bool persistent)
+{
+	alloc_countdown = nth;
+	alloc_persistent = persistent;
+	alloc_failed = 0;
+	alloc_live = 0;
+	alloc_armed = true;
+}
+
+/* How many have failed. */
+static inline unsigned long alloc_disarm(void)
+{
+	alloc_armed = false;
+	return alloc_failed;
+}
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define ALLOC_FAULTS false
 #else
