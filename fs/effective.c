@@ -85,6 +85,23 @@ int effective_state(struct subject *subject, struct text *text)
 	return 0;
 }
 
+int effective_layout(struct subject *subject, struct text *text)
+{
+	struct rules_answer rule;
+	int r = print_setting(subject, text, POLICY_LAYOUT);
+
+	if (r != -ENODATA)
+		return r;
+	r = ask_rules(subject, &rule);
+	if (r)
+		return r;
+	if (rule.plain)
+		text_add(text, "plain rule %s", rule.name);
+	else
+		text_add(text, "frames default");
+	return 0;
+}
+
 int effective_rule(struct subject *subject, struct text *text)
 {
 	struct rules_answer rule;

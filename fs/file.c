@@ -7,9 +7,11 @@
 
 #include "fs/fs.h"
 #include "fs/inode.h"
+#include "fs/layout.h"
 #include "tiers/clock.h"
 #include "tiers/log.h"
 #include "tiers/object.h"
+#include "tiers/plain.h"
 #include "tiers/txn.h"
 
 #define WRITE_MAX (1u << 20) /* of one object_write() */
@@ -35,6 +37,8 @@ int fs_file_open(struct fs *fs, uint64_t id, int flags, bool kill, struct inode 
 	r = object_get(fs->pool, id, &object);
 	if (r)
 		return r;
+	if (is_writer(flags))
+		layout_opening(fs, object);
 	r = inode_open(fs->inodes, object, is_writer(flags), &inode);
 	if (r) {
 		object_put(object);
@@ -144,6 +148,9 @@ void fs_file_close(struct fs *fs, struct inode *inode, int flags)
 	int r = store_times(fs, object);
 	bool orphan;
 
+	if (!r && is_writer(flags))
+		r = object_plain_settle(object);
+
 	if (r && is_writer(flags)) /* a reader's access time is not worth a line per file */
 		log_warning("inode %llu: the time of its last write could not be stored: %s",
 			    (unsigned long long)object_id(object), strerror(-r));
@@ -237,6 +244,14 @@ int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode
 	if (!r && *done)
 		inode_written(to, clock_wall_ns());
 	return r;
+}
+
+/* Of a plain file the times of writes are its file's own, so there is nothing to store. */
+int fs_fdatasync(struct fs *fs, struct inode *inode)
+{
+	struct object *object = inode_object(inode);
+
+	return object_is_plain(object) ? object_sync_data(object) : fs_fsync(fs, inode);
 }
 
 int fs_fsync(struct fs *fs, struct inode *inode)

@@ -17,6 +17,7 @@
 #include "compress/bytes.h"
 #include "fs/control.h"
 #include "fs/inode.h"
+#include "fs/layout.h"
 #include "fs/policy.h"
 #include "fs/settings.h"
 #include "tiers/clock.h"
@@ -105,6 +106,11 @@ static void hook_moved(void *arg, uint64_t object)
 	pthread_mutex_unlock(&fs->changed_lock);
 }
 
+static void hook_passed(void *arg)
+{
+	layout_pass(arg);
+}
+
 void fs_on_change(struct fs *fs, void (*changed)(void *arg, uint64_t id), void *arg)
 {
 	pthread_mutex_lock(&fs->changed_lock);
@@ -120,8 +126,11 @@ bool fs_settled(struct fs *fs, const struct stat *st)
 
 int fs_open(struct pool *pool, const char *mount, struct fs **out)
 {
-	struct pool_hooks hooks = {
-		.policy = hook_policy, .any = hook_any, .path = hook_path, .moved = hook_moved};
+	struct pool_hooks hooks = {.policy = hook_policy,
+				   .any = hook_any,
+				   .path = hook_path,
+				   .moved = hook_moved,
+				   .passed = hook_passed};
 	struct fs *fs = calloc(1, sizeof(*fs));
 	int r = -ENOMEM;
 
@@ -171,6 +180,9 @@ void fs_close(struct fs *fs)
 
 	if (!fs)
 		return;
+	fs->closing = true;
+	if (fs->inodes)
+		inode_cancel_claims(fs->inodes);
 	control_free(fs->control);
 	pool_hooks_set(fs->pool, &none);
 	settings_free(fs->settings);
@@ -223,8 +235,8 @@ int fs_store(struct txn *txn, struct object *object, const struct attr *attr)
 
 /*
  * Writes from the kernel's cache are followed by a SETATTR with their time, so only those are
- * folded in that the kernel does not report: of a mount without that cache (inode_written()), and
- * those of a daemon that died before the kernel could.
+ * folded in that the kernel does not report: of a mount without that cache (inode_written()), those
+ * of a daemon that died before the kernel could, and those that went past us.
  */
 bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
 {
@@ -234,7 +246,7 @@ bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
 
 	if (read)
 		attr->atime = attr_time_of_ns(times.read_ns);
-	if (recovered < fs->start_ns && recovered > ns)
+	if (recovered > ns && (recovered < fs->start_ns || (fs->past && object_is_plain(object))))
 		ns = recovered;
 	if (ns <= attr->stamp_ns)
 		return read;

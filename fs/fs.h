@@ -60,6 +60,9 @@ struct fs {
 	int64_t start_ns; /* wall clock at fs_open(): write times before it were recovered */
 	enum atime_mode atime_mode; /* constant, as atime_nodir */
 	bool atime_nodir;
+	_Atomic bool closing;
+	bool past; /* constant once requests come: plain files are written to past us (passthrough)
+		    */
 };
 
 /* `mount` is the mount point's path, for stats.json. Makes the root's attributes on the first use
@@ -152,6 +155,8 @@ int fs_seek(struct fs *fs, struct inode *inode, uint64_t off, int whence, uint64
 int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode *to,
 		  uint64_t to_off, uint64_t len, bool kill, uint64_t *done);
 int fs_fsync(struct fs *fs, struct inode *inode);
+/* The bytes, not the times. */
+int fs_fdatasync(struct fs *fs, struct inode *inode);
 int fs_fsync_all(struct fs *fs);
 /* The entries of any folder but the root; what fsync(2) of that one does is fs_fsync_all(). */
 int fs_fsync_folder(struct fs *fs);

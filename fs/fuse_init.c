@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Both directions are the library's own read(2) and writev(2) of the device; only INIT's answer is
- * changed on its way, and a few flags are noted from requests that libfuse drops. Everything the
- * kernel offers stays optional: what it does not offer is not asked for.
+ * Both directions are the library's own read(2) and writev(2) of the device; only the answers to
+ * INIT and to opens of backing files are changed on their way, and a few flags are noted from
+ * requests that libfuse drops. Everything the kernel offers stays optional: what it does not offer
+ * is not asked for.
  */
 #include "fs/fuse_init.h"
 
@@ -24,6 +25,9 @@
 
 /* Newer than Debian 12's header. */
 #define INIT_DIRECT_IO_ALLOW_MMAP (1ull << 36)
+#define INIT_PASSTHROUGH	  (1ull << 37)
+#define STACK_DEPTH		  1u /* backing files are on no stacked filesystem; we may be below one */
+#define OPEN_PASSTHROUGH	  (1u << 7)
 #define INIT_OVER_IO_URING	  (1ull << 41)
 #define INIT_WANTED		  (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | INIT_DIRECT_IO_ALLOW_MMAP)
 
@@ -35,13 +39,27 @@ static struct {
 	struct fuse_session *session;
 	bool rings; /* wanted */
 	_Atomic(struct uring *) uring;
+	bool passthrough; /* asked for */
 } init;
+
+static _Thread_local int32_t pass_next;
 
 static _Thread_local bool kill_flag;
 
 bool wire_kills(void)
 {
 	return kill_flag;
+}
+
+bool wire_ask_passthrough(void)
+{
+	init.passthrough = init.offered & INIT_PASSTHROUGH;
+	return init.passthrough;
+}
+
+void wire_pass(int32_t backing)
+{
+	pass_next = backing;
 }
 
 static void note_init(const struct fuse_in_header *head, const uint8_t *body, size_t len)
@@ -133,6 +151,10 @@ static void complete(struct fuse_init_out *out)
 		flags |= INIT_OVER_IO_URING;
 	if (flags & FUSE_HANDLE_KILLPRIV_V2)
 		flags &= ~(uint64_t)FUSE_HANDLE_KILLPRIV;
+	if (init.passthrough) {
+		flags |= INIT_PASSTHROUGH;
+		out->unused[0] = STACK_DEPTH; /* max_stack_depth */
+	}
 	if (init.offered & FUSE_INIT_EXT)
 		flags |= FUSE_INIT_EXT;
 	out->flags = (uint32_t)flags;
@@ -157,6 +179,22 @@ static ssize_t write_init(int fd, const struct iovec *iov, int count)
 	return n;
 }
 
+/* Both answers end with a struct fuse_open_out, whose last field has become the backing file. Pages
+ * of before must not stay: they would hide what the file has. */
+static void change_open(const struct iovec *iov, int count)
+{
+	struct fuse_open_out *out;
+
+	if (count == 2 && iov[1].iov_len >= sizeof(*out)) {
+		out = (struct fuse_open_out *)((uint8_t *)iov[1].iov_base + iov[1].iov_len -
+					       sizeof(*out));
+		out->open_flags &= ~(uint32_t)(FOPEN_KEEP_CACHE | FOPEN_DIRECT_IO);
+		out->open_flags |= OPEN_PASSTHROUGH;
+		out->padding = (uint32_t)pass_next;
+	}
+	pass_next = 0;
+}
+
 static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *data)
 {
 	struct uring *uring = atomic_load(&init.uring);
@@ -164,6 +202,8 @@ static ssize_t wire_writev(int fd, struct iovec *iov, int count, void *data)
 
 	(void)data;
 	memcpy(&head, iov[0].iov_base, sizeof(head));
+	if (pass_next)
+		change_open(iov, count);
 	requests_end(head.unique);
 	if (uring && uring_reply(uring, iov, count))
 		return (ssize_t)head.len;

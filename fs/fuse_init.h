@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What libfuse 3.14 does not speak, at the level of messages: INIT flags it does not set (parallel
- * look-ups in one folder, HANDLE_KILLPRIV_V2, mmap of files opened for direct I/O), and the flag in
- * a request that says "the caller may not keep suid and sgid". The session's reads and writes of
- * the device go through here (fuse_session_custom_io()).
+ * look-ups in one folder, HANDLE_KILLPRIV_V2, mmap of files opened for direct I/O, passthrough),
+ * the flag in a request that says "the caller may not keep suid and sgid", and the backing file in
+ * the answer to an open. The session's reads and writes of the device go through here
+ * (fuse_session_custom_io()).
  *
  * Threads: a request is read and handled by one thread, so its flag is kept per thread.
  */
@@ -12,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct fuse_session;
 
@@ -26,6 +28,12 @@ void wire_detach(void);
 
 /* A request is about to be handled by this thread: notes what wire_kills() tells. */
 void wire_note(const void *request, size_t len);
+
+/* In the operation `init`: passthrough is asked for, unless the kernel does not offer it (false).
+ * It takes no writeback cache beside it. */
+bool wire_ask_passthrough(void);
+/* The next answer of this thread, to an open or a create, names this backing file. */
+void wire_pass(int32_t backing);
 
 /* Does the request being handled say that suid and sgid are to go? */
 bool wire_kills(void);

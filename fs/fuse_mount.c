@@ -21,6 +21,7 @@
 
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
+#include "fs/fuse_pass.h"
 #include "fs/fuse_session.h"
 #include "fs/fuse_uring.h"
 #include "fs/fuse_wait.h"
@@ -118,6 +119,10 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 		goto out;
 	}
 	r = wire_attach(mount->session, options->io_uring, session_ready, mount);
+	if (r)
+		goto out;
+	if (options->passthrough)
+		r = passes_new(&mount->door.passes, fuse_session_fd(mount->session));
 	if (r)
 		goto out;
 	fs_on_change(fs, tell_kernel, mount);
@@ -236,6 +241,7 @@ void mount_free(struct mount *mount)
 		fuse_session_unmount(mount->session);
 		fuse_session_destroy(mount->session);
 	}
+	passes_free(mount->door.passes);
 	sem_destroy(&mount->door.pushing);
 	free(mount->point);
 	free(mount);

@@ -20,8 +20,9 @@ struct mount_options {
 	const char *source; /* shown by mount(8) and df: the pool's config file */
 	const char *kernel; /* options for the kernel and libfuse ("ro,noexec"), or NULL */
 	bool allow_other;
-	bool writeback; /* the kernel's writeback cache */
-	bool io_uring;	/* FUSE over io_uring where the kernel offers it */
+	bool writeback;	  /* the kernel's writeback cache */
+	bool io_uring;	  /* FUSE over io_uring where the kernel offers it */
+	bool passthrough; /* of plain files; without writeback then */
 	bool debug;
 };
 

@@ -10,6 +10,8 @@
 
 #include "fs/control.h"
 #include "fs/fuse_init.h"
+#include "fs/fuse_pass.h"
+#include "tiers/log.h"
 
 struct fs_cred cred_of(fuse_req_t req)
 {
@@ -236,8 +238,17 @@ static void ops_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg,
 
 static void ops_init(void *data, struct fuse_conn_info *conn)
 {
-	const struct fuse_door *door = data;
+	struct fuse_door *door = data;
 
+	if (door->passes && !wire_ask_passthrough()) {
+		log_warning("the kernel offers no passthrough (Linux 6.9 or later with "
+			    "CONFIG_FUSE_PASSTHROUGH does): mounted without");
+		passes_free(door->passes);
+		door->passes = NULL;
+	}
+	/* The kernel grants it only without. */
+	door->writeback = door->writeback && !door->passes;
+	door->fs->past = door->passes != NULL;
 	session_want(conn, door->writeback);
 }
 

@@ -20,6 +20,7 @@
 #define CONTROL_SECONDS 0.0
 #define DIRTY_SECONDS	0.0 /* st_blocks will be another when the data has been coded */
 
+struct passes;
 struct waits;
 
 struct fuse_door { /* the session's user data */
@@ -27,7 +28,8 @@ struct fuse_door { /* the session's user data */
 	bool writeback;
 	struct fuse_session *session;
 	struct waits *waits;
-	sem_t pushing; /* threads that may wait for the kernel's writeback at a time */
+	struct passes *passes; /* or NULL: no passthrough */
+	sem_t pushing;	       /* threads that may wait for the kernel's writeback at a time */
 };
 
 static inline struct fuse_door *door_of(fuse_req_t req)

@@ -11,9 +11,12 @@
 #include "fs/control.h"
 #include "fs/fuse_init.h"
 #include "fs/fuse_ops.h"
+#include "fs/fuse_pass.h"
 #include "fs/fuse_uring.h"
 #include "fs/fuse_wait.h"
 #include "fs/inode.h"
+#include "tiers/log.h"
+#include "tiers/object.h"
 
 static struct inode *inode_of(const struct fuse_file_info *fi)
 {
@@ -76,10 +79,34 @@ static bool marks_open(struct fs *fs, struct inode *inode, int flags)
 	return (flags & (O_ACCMODE | O_NOATIME)) == O_RDONLY && atime_file(fs, inode);
 }
 
+/* The kernel does the reading and writing itself from here on, and its copy of the attributes does
+ * not follow what mappings write. */
+static int32_t backing_of(fuse_req_t req, const struct inode *inode, int flags)
+{
+	struct passes *passes = door_of(req)->passes;
+	struct object *object = inode_object(inode);
+
+	if (!passes || !object_is_plain(object))
+		return 0;
+	/* What is then written with O_SYNC must not wait for what leads to it. */
+	if (flags & O_DSYNC && object_sync(object))
+		log_warning("inode %llu is opened with O_SYNC and cannot be made durable",
+			    (unsigned long long)object_id(object));
+	return passes_open(passes, object);
+}
+
+static void close_file(fuse_req_t req, fuse_ino_t id, const struct fuse_file_info *fi)
+{
+	if (door_of(req)->passes)
+		passes_close(door_of(req)->passes, id);
+	fs_file_close(fs_of(req), inode_of(fi), fi->flags);
+}
+
 void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *inode;
+	int32_t backing;
 	bool loses;
 	int r;
 
@@ -93,12 +120,14 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		reply(req, stale(r));
 		return;
 	}
-	if (marks_open(fs, inode, fi->flags) || loses)
+	backing = backing_of(req, inode, fi->flags);
+	if (marks_open(fs, inode, fi->flags) || loses || backing)
 		forget_attr(req, id);
 	fi->fh = (uintptr_t)inode;
 	set_caching(fs, fi);
+	wire_pass(backing);
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		fs_file_close(fs, inode, fi->flags); /* interrupted: no release will come */
+		close_file(req, id, fi); /* interrupted: no release will come */
 }
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -120,8 +149,9 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	fi->fh = (uintptr_t)inode;
 	set_caching(fs, fi);
 	entry_init(fs, &entry, &st);
+	wire_pass(backing_of(req, inode, fi->flags));
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
-		fs_file_close(fs, inode, fi->flags);
+		close_file(req, st.st_ino, fi);
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -130,7 +160,7 @@ void ops_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		waits_forget(door_of(req)->waits, control_of(fi));
 		control_close(control_of(fi));
 	} else {
-		fs_file_close(fs_of(req), inode_of(fi), fi->flags);
+		close_file(req, id, fi);
 	}
 	reply(req, 0);
 }
@@ -233,8 +263,11 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t
 
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
 {
-	(void)datasync;
-	reply(req, control_owns(id) ? 0 : fs_fsync(fs_of(req), inode_of(fi)));
+	if (control_owns(id))
+		reply(req, 0);
+	else
+		reply(req, datasync ? fs_fdatasync(fs_of(req), inode_of(fi))
+				    : fs_fsync(fs_of(req), inode_of(fi)));
 }
 
 /* Not told whether the caller may keep suid and sgid: root may. */

@@ -33,6 +33,9 @@ struct inode {
 	bool kept;		  /* shard lock: stays until forgotten */
 	bool pending;		  /* shard lock: closed orphan whose deletion is under way */
 	bool forgotten;		  /* shard lock: forget came before that was done */
+	bool claimed;		  /* shard lock */
+	uint32_t stills;	  /* shard lock: who changes data without an open */
+	_Atomic bool wanted;	  /* somebody waits for the claim's end */
 	struct attr last;	  /* shard lock; valid when gone */
 	_Atomic int64_t write_ns; /* see inode_written() */
 	_Atomic int64_t read_ns;  /* see inode_read() */
@@ -40,6 +43,7 @@ struct inode {
 
 struct shard {
 	pthread_mutex_t lock;
+	pthread_cond_t unclaimed;
 	uint64_t count;
 	struct inode *buckets[BUCKETS];
 };
@@ -63,11 +67,16 @@ static struct inode **slot_of(struct shard *shard, uint64_t id)
 	return p;
 }
 
+static bool is_busy(const struct inode *inode)
+{
+	return inode->opens || inode->claimed || inode->stills;
+}
+
 static void remove_locked(struct shard *shard, struct inode *inode)
 {
 	struct inode **p = slot_of(shard, inode->id);
 
-	assert(*p == inode && !inode->opens);
+	assert(*p == inode && !inode->opens && !inode->claimed && !inode->stills);
 	*p = inode->next;
 	shard->count--;
 	free(inode);
@@ -94,8 +103,10 @@ int inode_table_new(struct inode_table **out)
 
 	if (!table)
 		return -ENOMEM;
-	for (unsigned i = 0; i < SHARDS; i++)
+	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&table->shards[i].lock, NULL);
+		pthread_cond_init(&table->shards[i].unclaimed, NULL);
+	}
 	*out = table;
 	return 0;
 }
@@ -117,9 +128,106 @@ void inode_table_free(struct inode_table *table)
 				free(inode);
 			}
 		}
+		pthread_cond_destroy(&shard->unclaimed);
 		pthread_mutex_destroy(&shard->lock);
 	}
 	free(table);
+}
+
+/* The entry may be another one afterwards. */
+static void wait_unclaimed(struct shard *shard, uint64_t id)
+{
+	struct inode *inode;
+
+	while ((inode = *slot_of(shard, id)) && inode->claimed) {
+		inode->wanted = true;
+		pthread_cond_wait(&shard->unclaimed, &shard->lock);
+	}
+}
+
+int inode_claim(struct inode_table *table, uint64_t id, const _Atomic bool **cancel)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+	int r = 0;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = entry_locked(shard, id);
+	if (!inode)
+		r = -ENOMEM;
+	else if (inode->gone)
+		r = -ENOENT;
+	else if (is_busy(inode))
+		r = -EBUSY;
+	if (!r) {
+		inode->claimed = true;
+		inode->wanted = false;
+		*cancel = &inode->wanted;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return r;
+}
+
+/* What nobody uses any more, and need not be remembered. */
+static void settle_locked(struct shard *shard, struct inode *inode)
+{
+	if (!is_busy(inode) && !inode->pending &&
+	    (!inode->gone || (inode->forgotten && !inode->kept)))
+		remove_locked(shard, inode);
+}
+
+void inode_unclaim(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	assert(inode && inode->claimed);
+	inode->claimed = false;
+	settle_locked(shard, inode);
+	pthread_cond_broadcast(&shard->unclaimed);
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void inode_cancel_claims(struct inode_table *table)
+{
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *shard = &table->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		for (unsigned b = 0; b < BUCKETS; b++)
+			for (struct inode *inode = shard->buckets[b]; inode; inode = inode->next)
+				inode->wanted |= inode->claimed;
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+int inode_still(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	wait_unclaimed(shard, id);
+	inode = entry_locked(shard, id);
+	if (inode)
+		inode->stills++;
+	pthread_mutex_unlock(&shard->lock);
+	return inode ? 0 : -ENOMEM;
+}
+
+void inode_move(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	assert(inode && inode->stills);
+	inode->stills--;
+	settle_locked(shard, inode);
+	pthread_mutex_unlock(&shard->lock);
 }
 
 int inode_open(struct inode_table *table, struct object *object, bool writer, struct inode **out)
@@ -131,6 +239,7 @@ int inode_open(struct inode_table *table, struct object *object, bool writer, st
 	int r = 0;
 
 	pthread_mutex_lock(&shard->lock);
+	wait_unclaimed(shard, id);
 	inode = entry_locked(shard, id);
 	if (!inode) {
 		r = -ENOMEM;
@@ -214,7 +323,7 @@ bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
 		inode->object = NULL;
 		orphan = inode->gone && !inode->kept;
 		inode->pending = orphan;
-		if (!inode->gone)
+		if (!inode->gone && !is_busy(inode))
 			remove_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
@@ -248,7 +357,7 @@ void inode_unlink_undo(struct inode_table *table, uint64_t id)
 	inode = *slot_of(shard, id);
 	if (inode) {
 		inode->gone = inode->kept = false;
-		if (!inode->opens && !inode->pending)
+		if (!is_busy(inode) && !inode->pending)
 			remove_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
@@ -263,7 +372,7 @@ void inode_deleted(struct inode_table *table, uint64_t id)
 	inode = *slot_of(shard, id);
 	if (inode) {
 		inode->pending = false;
-		if (!inode->opens && (!inode->gone || inode->forgotten))
+		if (!is_busy(inode) && (!inode->gone || inode->forgotten))
 			remove_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
@@ -308,7 +417,7 @@ bool inode_forget(struct inode_table *table, uint64_t id)
 		orphan = inode->kept && !inode->opens;
 		inode->kept = false;
 		inode->pending |= orphan;
-		if (inode->opens || inode->pending)
+		if (is_busy(inode) || inode->pending)
 			inode->forgotten = true;
 		else
 			remove_locked(shard, inode);

@@ -6,11 +6,12 @@
  * them cost nothing, and an NFS handle works without having been looked up before.
  *
  * Invariants:
- *  1. An entry exists while opens > 0 or `gone` is set.
+ *  1. An entry exists while opens > 0, `gone` is set, or somebody claims it or holds it still.
  *  2. An open inode holds a reference to its object.
  *  3. gone: the last name was removed. With opens it is an orphan, deleted at the last close;
  *     without, its record is deleted and `last` answers getattr until the kernel forgets it.
- *  4. kept: an orphan until the kernel forgets it, opens or not. What a rename replaces is kept:
+ *  4. claimed: opens and stills are 0; those who want it wait.
+ *  5. kept: an orphan until the kernel forgets it, opens or not. What a rename replaces is kept:
  * who has just looked its name up opens it, or "replaced by rename" would look like "missing".
  *
  * Threads: any. The table's locks are leaves: nothing is called with one held. inode_unlink() and
@@ -19,6 +20,7 @@
 #ifndef TERRACE_FS_INODE_H
 #define TERRACE_FS_INODE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,6 +39,20 @@ void inode_table_free(struct inode_table *table);
 int inode_open(struct inode_table *table, struct object *object, bool writer, struct inode **out);
 /* The object of an open inode; valid until the caller's close. */
 struct object *inode_object(const struct inode *inode);
+
+/*
+ * Turns of layout (tiers/plain.h) want an inode that nobody reads or writes. inode_claim(): from
+ * now on who opens it or holds it still waits for inode_unclaim(), and *cancel becomes true. -EBUSY
+ * it is open, held still or claimed; -ENOENT deleted, -ENOMEM. *cancel is valid until
+ * inode_unclaim(). inode_still(): no claim is there, and none is given until inode_move(): for a
+ * change of data by who has not opened it.
+ */
+int inode_claim(struct inode_table *table, uint64_t id, const _Atomic bool **cancel);
+void inode_unclaim(struct inode_table *table, uint64_t id);
+/* Whoever claims is to end soon. */
+void inode_cancel_claims(struct inode_table *table);
+int inode_still(struct inode_table *table, uint64_t id);
+void inode_move(struct inode_table *table, uint64_t id);
 
 /* A write that the kernel does not report by SETATTR (not from its writeback cache). */
 void inode_written(struct inode *inode, int64_t now_ns);

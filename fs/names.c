@@ -11,6 +11,7 @@
 #include "fs/birth.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
+#include "fs/layout.h"
 #include "fs/policy.h"
 #include "fs/xattr.h"
 #include "tiers/keys.h"
@@ -176,6 +177,7 @@ int fs_create(struct fs *fs, uint64_t parent, const char *name, uint32_t mode, i
 	r = make_simple(fs, parent, name, &attr, NULL, cred, out, &object);
 	if (r)
 		return r;
+	layout_created(fs, object);
 	r = inode_open(fs->inodes, object, (flags & O_ACCMODE) != O_RDONLY, inode);
 	if (r)
 		object_put(object);

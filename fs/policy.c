@@ -41,7 +41,7 @@ struct choice {
 	char text[POLICY_TEXT_MAX]; /* "" = nothing */
 	bool valid;		    /* not: a tier that the config no longer has */
 	uint64_t source;	    /* the inode that it is set on */
-	int number;		    /* tier, enum object_state, copies */
+	int number;		    /* tier, enum object_state, copies, layout: 1 is plain */
 	struct codec_spec codec;
 };
 
@@ -102,7 +102,7 @@ static int tier_index(struct policy *policy, const char *name)
 	return -1;
 }
 
-static const char *const kind_names[] = {"pin", "codec", "state", "replicas"};
+static const char *const kind_names[] = {"pin", "codec", "state", "replicas", "layout"};
 static const char *const state_names[] = {"active", "sealed", "archived"};
 
 const char *policy_kind_name(enum policy_kind kind)
@@ -115,10 +115,12 @@ const char *policy_state_name(enum object_state state)
 	return state_names[state];
 }
 
-static int state_index(const char *name)
+static const char *const layout_names[] = {"frames", "plain"};
+
+static int name_index(const char *const *names, int n, const char *name)
 {
-	for (int i = 0; i < (int)(sizeof(state_names) / sizeof(state_names[0])); i++)
-		if (!strcmp(state_names[i], name))
+	for (int i = 0; i < n; i++)
+		if (!strcmp(names[i], name))
 			return i;
 	return -1;
 }
@@ -140,8 +142,12 @@ static void interpret(struct policy *policy, enum policy_kind kind, struct choic
 		choice->valid = choice->number >= 1 && choice->number <= (int)COPIES_MAX &&
 				!choice->text[1];
 		break;
+	case POLICY_STATE:
+		choice->number = name_index(state_names, 3, choice->text);
+		choice->valid = choice->number >= 0;
+		break;
 	default:
-		choice->number = state_index(choice->text);
+		choice->number = name_index(layout_names, 2, choice->text);
 		choice->valid = choice->number >= 0;
 		break;
 	}
@@ -566,7 +572,8 @@ static void settle(const struct choices *set, const struct rules_answer *rule,
 		   struct object_policy *out)
 {
 	const struct choice *pin = &set->of[POLICY_PIN], *codec = &set->of[POLICY_CODEC],
-			    *state = &set->of[POLICY_STATE], *replicas = &set->of[POLICY_REPLICAS];
+			    *state = &set->of[POLICY_STATE], *replicas = &set->of[POLICY_REPLICAS],
+			    *layout = &set->of[POLICY_LAYOUT];
 
 	*out = (struct object_policy){.pin = pin->valid ? pin->number : -1,
 				      .has_codec = codec->valid || rule->has_codec,
@@ -577,9 +584,12 @@ static void settle(const struct choices *set, const struct rules_answer *rule,
 				      .rule = rule->rule,
 				      .tier = rule->tier,
 				      .never_tiers = rule->never_tiers,
-				      .ignore = rule->ignore};
+				      .ignore = rule->ignore,
+				      .plain = layout->valid ? layout->number : rule->plain};
 	if (state->valid)
 		out->state = (enum object_state)state->number;
+	if (out->state != OBJECT_ACTIVE) /* it will not be written to any more */
+		out->plain = false;
 	if (out->pin > 0 || out->state == OBJECT_ARCHIVED) {
 		out->tier = -1;
 		out->never_tiers = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What people want of files: pins, codecs, states and numbers of copies that they set on files and
- * folders (user.terrace.pin, .codec, .state, .replicas), and the rules of the configuration. What
- * is in force for an inode is, of each kind, its own setting, else that of the nearest folder above
- * it, else what the first rule that fits says (fs/rules.h), else nothing.
+ * What people want of files: pins, codecs, states, numbers of copies and layouts that they set on
+ * files and folders (user.terrace.pin, .codec, .state, .replicas, .layout), and the rules of the
+ * configuration. What is in force for an inode is, of each kind, its own setting, else that of the
+ * nearest folder above it, else what the first rule that fits says (fs/rules.h), else nothing.
  *
  * All settings are held in memory (they are few) and stored as keys P "fs.policy." inode(8).
  * Results per folder are cached until any setting changes or a folder is renamed. In a pool without
@@ -29,19 +29,26 @@ struct fs;
 struct policy;
 struct txn;
 
-enum policy_kind { POLICY_PIN, POLICY_CODEC, POLICY_STATE, POLICY_REPLICAS, POLICY_KINDS };
+enum policy_kind {
+	POLICY_PIN,
+	POLICY_CODEC,
+	POLICY_STATE,
+	POLICY_REPLICAS,
+	POLICY_LAYOUT,
+	POLICY_KINDS
+};
 
 #define POLICY_TEXT_MAX 32u
 
-const char *policy_kind_name(enum policy_kind kind);	/* "pin", "codec", "state", "replicas" */
+const char *policy_kind_name(enum policy_kind kind);	/* "pin", "codec" ... */
 const char *policy_state_name(enum object_state state); /* "active" ... */
 
 int policy_new(struct fs *fs, struct policy **out);
 void policy_free(struct policy *policy);
 
 /* Checks and sets (text NULL: removes, -ENODATA when there is none) on one inode, in a transaction
- * of its own. flags: XATTR_CREATE (-EEXIST), XATTR_REPLACE (-ENODATA). -EINVAL: no such tier, codec
- * or state, no number of copies. */
+ * of its own. flags: XATTR_CREATE (-EEXIST), XATTR_REPLACE (-ENODATA). -EINVAL: no such tier,
+ * codec, state or layout, no number of copies. */
 int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
 	       int flags);
 /* The inode's own: -ENODATA. */

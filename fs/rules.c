@@ -119,7 +119,8 @@ static void answer(const struct config_rule *rule, uint32_t index, struct rules_
 				     .codec = rule->codec,
 				     .replicas = rule->replicas,
 				     .never_tiers = rule->never_tiers,
-				     .ignore = rule->ignore};
+				     .ignore = rule->ignore,
+				     .plain = rule->plain};
 	memcpy(out->name, rule->name, strlen(rule->name) + 1);
 }
 

@@ -43,6 +43,7 @@ struct rules_answer {
 	unsigned replicas; /* 0: nothing is said */
 	uint32_t never_tiers;
 	bool ignore;
+	bool plain;
 };
 void rules_ask(struct rules *rules, const struct rules_subject *subject, struct rules_answer *out);
 

@@ -90,14 +90,19 @@ static int resize(struct fs *fs, uint64_t id, const struct stat *values)
 
 	if (values->st_size < 0)
 		return -EINVAL;
-	r = fs_load(fs, id, &object, &attr);
+	r = inode_still(fs->inodes, id);
 	if (r)
 		return r;
+	r = fs_load(fs, id, &object, &attr);
+	if (r)
+		goto out;
 	if (!S_ISREG(attr.mode))
 		r = S_ISDIR(attr.mode) ? -EISDIR : -EINVAL;
 	else if (object_size(object) != (uint64_t)values->st_size)
 		r = object_truncate(object, (uint64_t)values->st_size);
 	object_put(object);
+out:
+	inode_move(fs->inodes, id);
 	return r;
 }
 

@@ -14,6 +14,7 @@
 
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "fs/layout.h"
 #include "fs/policy.h"
 #include "fs/xattr_text.h"
 #include "tiers/object.h"
@@ -271,6 +272,11 @@ static int get_replicas(struct subject *subject, struct text *text)
 	return get_own(subject, text, POLICY_REPLICAS);
 }
 
+static int get_layout(struct subject *subject, struct text *text)
+{
+	return get_own(subject, text, POLICY_LAYOUT);
+}
+
 static int get_why(struct subject *subject, struct text *text)
 {
 	return S_ISREG(subject->attr.mode) ? why_print(subject, text) : -ENODATA;
@@ -302,12 +308,14 @@ static const struct key {
 	{"codec", get_codec, POLICY_CODEC},
 	{"state", get_state, POLICY_STATE},
 	{"replicas", get_replicas, POLICY_REPLICAS},
+	{"layout", get_layout, POLICY_LAYOUT},
 	{"job", get_job, -1},
 	{"why", get_why, -1},
 	{"effective.pin", effective_pin, -1},
 	{"effective.codec", effective_codec, -1},
 	{"effective.state", effective_state, -1},
 	{"effective.replicas", effective_replicas, -1},
+	{"effective.layout", effective_layout, -1},
 	{"effective.rule", effective_rule, -1},
 	{"effective.tier", effective_tier, -1},
 };
@@ -367,6 +375,8 @@ int terrace_xattr_set(struct fs *fs, uint64_t id, const char *name, const void *
 		return -EINVAL;
 	memcpy(text, value, len);
 	text[len] = '\0';
+	if (key->kind == POLICY_LAYOUT)
+		return layout_set(fs, id, text, flags);
 	r = policy_set(fs->policy, id, (enum policy_kind)key->kind, text, flags);
 	if (!r && key->kind != POLICY_CODEC) /* a codec is for what is written from now on */
 		control_place(fs->control, id);
@@ -381,5 +391,7 @@ int terrace_xattr_remove(struct fs *fs, uint64_t id, const char *name)
 		return -ENODATA;
 	if (key->kind < 0)
 		return -EROFS;
+	if (key->kind == POLICY_LAYOUT)
+		return layout_set(fs, id, NULL, 0);
 	return policy_set(fs->policy, id, (enum policy_kind)key->kind, NULL, 0);
 }

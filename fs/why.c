@@ -19,6 +19,7 @@
 #include "tiers/escape.h"
 #include "tiers/engine/engine.h"
 #include "tiers/object.h"
+#include "tiers/plain.h"
 #include "tiers/pool.h"
 
 #define PATH_CAP 4096u
@@ -288,6 +289,31 @@ static int print_extent(void *arg, const struct extent_why *why)
 	return printer->text->full; /* ends the walk: with merge off it starts again */
 }
 
+/* Who wants it so, and what that means for it. */
+static int print_plain(struct printer *printer)
+{
+	struct subject *subject = printer->subject;
+	uint64_t size = object_size(subject->object), stored = object_stored(subject->object);
+	const char *tier = tier_name(printer, (int)object_plain_tier(subject->object));
+	const char *source = printer->source[POLICY_LAYOUT];
+	struct rules_answer rule;
+
+	text_add(printer->text, "0 %llu %s none %.2f 0 - plain none %s - 1/1\t",
+		 (unsigned long long)size, tier, stored ? (double)size / (double)stored : 1.0,
+		 tier);
+	policy_ask_rules(subject->fs->policy, subject->id, 0, &rule);
+	if (*source)
+		text_add(printer->text, "layout plain set on %s", source);
+	else if (rule.plain)
+		text_add(printer->text, "rule %s (%s [rule %s])", rule.name, subject->config->file,
+			 rule.name);
+	else
+		text_add(printer->text, "layout plain, which nobody wants any more");
+	text_add(printer->text, "\tstays one file without compression and checksums until it is "
+				"closed and was not used for plain_idle\n");
+	return 0;
+}
+
 int why_print(struct subject *subject, struct text *text)
 {
 	struct printer *printer = calloc(1, sizeof(*printer));
@@ -299,7 +325,10 @@ int why_print(struct subject *subject, struct text *text)
 	printer->text = text;
 	printer->now_s = (uint32_t)time(NULL);
 	find_sources(printer);
-	r = pool_why(subject->fs->pool, subject->object, print_extent, printer);
+	if (object_is_plain(subject->object))
+		r = print_plain(printer);
+	else
+		r = pool_why(subject->fs->pool, subject->object, print_extent, printer);
 	flush_run(printer);
 	if (r >= 0 && text->full) {
 		text->len = 0;

@@ -42,6 +42,7 @@ int effective_pin(struct subject *subject, struct text *text);
 int effective_codec(struct subject *subject, struct text *text);
 int effective_state(struct subject *subject, struct text *text);
 int effective_replicas(struct subject *subject, struct text *text);
+int effective_layout(struct subject *subject, struct text *text);
 int effective_rule(struct subject *subject, struct text *text);
 int effective_tier(struct subject *subject, struct text *text);
 

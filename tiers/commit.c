@@ -22,6 +22,8 @@
 #include "tiers/flush.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
+#include "tiers/plain.h"
+#include "tiers/plain_files.h"
 #include "tiers/pool_impl.h"
 #include "tiers/scrub.h"
 
@@ -37,6 +39,7 @@
 	       */
 #define EMPTY_ROLL_BYTES   (1u << 20) /* an open segment this long, with nothing alive, is sealed */
 #define HEAT_A_TICK	   512u
+#define CLOSED_TICKS	   5u /* plain files that were closed are synced so often */
 #define TICK_NS		   (1000u * 1000 * 1000)
 #define CHECKPOINT_WAIT_NS (16 * (uint64_t)TICK_NS)
 
@@ -131,7 +134,11 @@ static void give_back(struct pool *pool, struct object **objects, size_t n)
  * failed together with others may go alone. */
 static int settle(struct object *object, bool alone)
 {
-	int rc = object->dirty_bytes ? synced_rescue(object) : 0;
+	int rc;
+
+	if (object->plain)
+		return plain_sync_each(&object, 1);
+	rc = object->dirty_bytes ? synced_rescue(object) : 0;
 
 	return rc < 0 && !alone ? flush_object(object) : rc;
 }
@@ -201,7 +208,9 @@ static int find_cut(struct pool *pool, bool freeze, uint64_t *cut)
 			break;
 		if (round == GATE_AFTER)
 			gate_set(pool, true);
-		rc = flush_objects(pool, objects, n);
+		rc = plain_sync_each(objects, n);
+		if (rc == 0)
+			rc = flush_objects(pool, objects, n);
 		if (rc < 0)
 			rc = settle_each(pool, objects, n, rc);
 		for (size_t i = 0; i < n; i++)
@@ -227,7 +236,10 @@ int pool_cut_upto(struct pool *pool, uint64_t need)
 	uint64_t cut = 0;
 	int rc = find_cut(pool, false, &cut), synced = 0;
 
+	/* What is to become durable now may lead to new plain files. */
 	if (rc == 0 || cut)
+		synced = plain_names_sync(pool);
+	if (synced == 0 && (rc == 0 || cut))
 		synced = meta_sync(pool->meta, cut);
 	if (rc < 0 && synced == 0 && meta_durable_seq(pool->meta) >= need)
 		rc = 0;
@@ -249,6 +261,8 @@ int pool_checkpoint(struct pool *pool)
 	uint64_t cut = 0;
 	int rc = find_cut(pool, true, &cut);
 
+	if (rc == 0)
+		rc = plain_names_sync(pool);
 	return rc < 0 ? rc : meta_checkpoint(pool->meta);
 }
 
@@ -284,7 +298,8 @@ int pool_sync(struct pool *pool)
 	pool->stuck_until_ns = 0; /* somebody wants to know */
 	pthread_mutex_unlock(&pool->sync_lock);
 	rc = flush_upto(pool, ramlog_head(pool->log));
-
+	cut = plain_sync_all(pool, false);
+	rc = rc < 0 ? rc : cut;
 	pool_reap(pool);
 	cut = pool_cut(pool);
 	if (cut == 0)
@@ -455,6 +470,18 @@ static void give_segment(struct pool *pool, const struct freed *item)
 	free(segment);
 }
 
+/* Failing leaves a file that the next open removes. */
+static void give_plain(struct pool *pool, const struct freed *item)
+{
+	int rc = plain_file_remove(pool, item->segment.id, &item->plain);
+
+	if (rc < 0 && rc != -ENOENT)
+		log_warning("tier %s: a plain file that nothing uses cannot be removed (object "
+			    "%llu): %s; the next mount tries again",
+			    pool->config.tiers[item->tier].name,
+			    (unsigned long long)item->segment.id, strerror(-rc));
+}
+
 static uint64_t segment_frames(const struct segment *segment)
 {
 	uint64_t frames = 0;
@@ -509,7 +536,9 @@ void pool_reclaim(struct pool *pool)
 		pthread_mutex_unlock(&pool->commit_lock);
 		if (!any)
 			break;
-		if (item.len)
+		if (item.plain.set)
+			give_plain(pool, &item);
+		else if (item.len)
 			give_frame(pool, &item);
 		else
 			give_segment(pool, &item);
@@ -580,6 +609,7 @@ void *pool_committer(void *arg)
 {
 	struct pool *pool = arg;
 	struct checkpoints checkpoints = {0};
+	unsigned ticks = 0;
 	uint64_t heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;
 
 	while (pool_rest(pool, TICK_NS)) {
@@ -589,6 +619,8 @@ void *pool_committer(void *arg)
 		scrub_settle(pool);
 		ramlog_trim(pool->log);
 		ram_tier_tick(pool);
+		if (++ticks % CLOSED_TICKS == 0)
+			plain_sync_all(pool, true); /* what fails is logged, and told to fsync */
 		if (clock_mono_ns() >= heat_due) {
 			keep_heat(pool);
 			heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;

@@ -46,6 +46,7 @@ void config_pool_defaults(struct pool_config *config)
 	config->scrub_interval_ns = 30 * DAY;
 	config->heat_half_life_ns = 3600 * SECOND;
 	config->residency_ns = 3600 * SECOND;
+	config->plain_idle_ns = 7 * DAY;
 	config->promote_gain = 100;
 }
 

@@ -67,6 +67,7 @@ struct config_rule {
 	uint32_t nnever;
 	uint32_t never_tiers; /* bit per index; as tier */
 	bool ignore;
+	bool plain; /* layout = plain */
 };
 
 struct pool_config {
@@ -96,9 +97,11 @@ struct pool_config {
 				       when asked for; default 30 d */
 	uint64_t heat_half_life_ns; /* of the short average; default 1 h */
 	uint64_t residency_ns;	    /* a promoted frame stays at least so long; default 1 h */
-	uint32_t promote_gain;	    /* percent: time saved must be this part of the copy's cost;
-				       default 100 */
-	unsigned threads;	    /* encoding and decoding; 0 = one per processor */
+	uint64_t plain_idle_ns; /* plain files unused for so long go into frames; 0 never, default 7
+				   d */
+	uint32_t promote_gain;	/* percent: time saved must be this part of the copy's cost;
+				   default 100 */
+	unsigned threads;	/* encoding and decoding; 0 = one per processor */
 	struct config_tier tiers[CONFIG_TIERS_MAX]; /* fastest first; [0] is the RAM tier */
 	uint32_t ntiers;
 	struct config_rule *rules; /* in order: the first that matches counts */

@@ -35,7 +35,8 @@ enum config_kind {
 	CONFIG_TIER,  /* the name of a tier */
 	CONFIG_NEVER, /* one more; may be repeated */
 	CONFIG_RULE_CODEC,
-	CONFIG_YES, /* yes, no */
+	CONFIG_YES,    /* yes, no */
+	CONFIG_LAYOUT, /* plain, frames */
 };
 
 enum config_flag {

@@ -162,6 +162,8 @@ const struct config_key config_pool_keys[] = {
 	 "from the end of a scrub to the begin of the next; 0 = only when asked for"},
 	{"heat_half_life", CONFIG_TIME, POOL(heat_half_life_ns), SECOND, 365 * DAY, CONFIG_LIVE,
 	 "how fast heat falls: about the time in which a working set changes"},
+	{"plain_idle", CONFIG_TIME, POOL(plain_idle_ns), 0, 3650 * DAY, CONFIG_LIVE,
+	 "plain files that were not used for so long are compressed again; 0: never"},
 	{"residency", CONFIG_TIME, POOL(residency_ns), 0, 365 * DAY, CONFIG_LIVE,
 	 "what came up stays at least so long"},
 	{"promote_gain", CONFIG_PERCENT, POOL(promote_gain), 0, 100000, CONFIG_LIVE,

@@ -30,6 +30,8 @@ const struct config_key config_rule_keys[] = {
 	 "in how many directories of its tier it is kept"},
 	{"never", CONFIG_NEVER, 0, 0, 0, 0, "a tier that it never goes to; may be repeated"},
 	{"ignore", CONFIG_YES, RULE(ignore), 0, 0, 0, "background work leaves it where it is"},
+	{"layout", CONFIG_LAYOUT, 0, 0, 0, 0,
+	 "plain: in one file as it is, without checksums, for databases; or frames"},
 	{NULL, CONFIG_COUNT, 0, 0, 0, 0, NULL},
 };
 
@@ -242,6 +244,13 @@ int config_rule_value_set(const struct config_key *key, struct config_rule *rule
 		}
 		rule->ignore = yes;
 		return 0;
+	case CONFIG_LAYOUT:
+		rule->plain = !strcmp(text, "plain");
+		if (!rule->plain && strcmp(text, "frames") != 0) {
+			snprintf(why, cap, "should be plain or frames");
+			return -EINVAL;
+		}
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -287,6 +296,8 @@ void config_rule_print(const struct config_rule *rule, FILE *out)
 		line(out, "never", rule->never_names[i]);
 	if (rule->ignore)
 		line(out, "ignore", "yes");
+	if (rule->plain)
+		line(out, "layout", "plain");
 }
 
 /* Checks --------------------------------------------------------------------------------------- */

@@ -272,7 +272,7 @@ static int directory_tidy(struct restore *restore, const struct directory *dir)
 
 	if (rc == 0 && restore->out->newer_segments > before)
 		rc = io_sync_folder(dir->path);
-	return rc;
+	return rc < 0 ? rc : restore_plain_aside(restore, dir);
 }
 
 /* The new store. ------------------------------------------------------------------------------- */
@@ -376,6 +376,8 @@ static int store_fill(struct restore *restore)
 		rc = restore_take_newer(restore);
 	if (rc == 0)
 		rc = counts_raise(restore);
+	if (rc == 0)
+		rc = restore_plain(restore, info.time_ns);
 	if (rc < 0) {
 		meta_abandon(restore->meta);
 		closed = 0;
@@ -493,6 +495,7 @@ int meta_restore(const struct restore_options *options, struct restore_result *o
 	*out = (struct restore_result){.from = ""};
 	idmap_init(&restore.known);
 	idmap_init(&restore.gone);
+	idmap_init(&restore.plains);
 	rc = path_make(restore.store, options->config->meta_path, RESTORING);
 	if (rc == 0)
 		rc = path_make(restore.tail, options->config->meta_path, RESTORING ".tail");
@@ -511,6 +514,7 @@ int meta_restore(const struct restore_options *options, struct restore_result *o
 		io_close(restore.lock_fd);
 	idmap_release(&restore.known);
 	idmap_release(&restore.gone);
+	idmap_release(&restore.plains);
 	free(restore.dirs);
 	return rc;
 }

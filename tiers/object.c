@@ -16,6 +16,7 @@
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
+#include "tiers/plain.h"
 #include "tiers/pool_impl.h"
 #include "tiers/resident.h"
 
@@ -33,6 +34,7 @@ static struct object *object_new(struct pool *pool, uint64_t id)
 	pthread_rwlock_init(&object->data_lock, NULL);
 	pthread_mutex_init(&object->attr_lock, NULL);
 	dirty_init(&object->dirty);
+	object->plain_fd = -1;
 	return object;
 }
 
@@ -109,6 +111,7 @@ static void object_free(struct object *object)
 
 	dirty_release(&object->dirty, &sink);
 	free(object->deferred);
+	plain_close(object);
 	pthread_rwlock_destroy(&object->data_lock);
 	pthread_mutex_destroy(&object->attr_lock);
 	free(object);
@@ -145,6 +148,7 @@ int object_get(struct pool *pool, uint64_t id, struct object **out)
 			object_free(object);
 		return rc;
 	}
+	object->plain = object->record.plain.set;
 	object->size = object->record.size;
 	object->write_time = object->record.write_time;
 	object->changed_seq = meta_seq(pool->meta); /* not later */
@@ -191,20 +195,27 @@ uint64_t object_id(const struct object *object)
 	return object->id;
 }
 
+bool object_is_plain(const struct object *object)
+{
+	return object->plain;
+}
+
 uint64_t object_size(struct object *object)
 {
-	return object->size;
+	return object->plain ? plain_size(object) : object->size;
 }
 
 int64_t object_write_time(struct object *object)
 {
-	return object->write_time;
+	return object->plain ? plain_write_time(object) : object->write_time;
 }
 
 uint64_t object_stored(struct object *object)
 {
 	uint64_t stored;
 
+	if (object->plain)
+		return plain_stored(object);
 	pthread_mutex_lock(&object->attr_lock);
 	stored = object->record.stored;
 	pthread_mutex_unlock(&object->attr_lock);
@@ -218,7 +229,7 @@ bool object_settled(struct pool *pool, uint64_t id)
 
 	pthread_mutex_lock(&pool->objects_lock);
 	object = idmap_get(&pool->objects, id);
-	settled = !object || object->dirty_bytes == 0;
+	settled = !object || (object->dirty_bytes == 0 && !object->plain);
 	pthread_mutex_unlock(&pool->objects_lock);
 	return settled;
 }

@@ -310,6 +310,8 @@ int object_clone(struct object *src, uint64_t src_off, struct object *dst, uint6
 	int rc;
 
 	*done = 0;
+	if (src->plain || dst->plain)
+		return -EXDEV;
 	if (src_off >= src->size || len == 0)
 		return 0;
 	if (len > src->size - src_off)

@@ -10,6 +10,7 @@
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
 #include "tiers/object.h"
+#include "tiers/plain.h"
 #include "tiers/pool_impl.h"
 #include "tiers/replicate.h"
 #include "tiers/resident.h"
@@ -109,6 +110,8 @@ int object_extents(struct object *object,
 	struct look look = {.object = object};
 	int rc = 0;
 
+	if (object->plain)
+		return plain_extents(object, each, arg);
 	while (rc == 0 && look.from != UINT64_MAX) {
 		pthread_rwlock_rdlock(&object->data_lock);
 		rc = look_locked(&look);

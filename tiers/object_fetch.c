@@ -69,7 +69,8 @@ int object_fetch(struct pool *pool, uint64_t id, void *buf, size_t len, uint64_t
 		return rc;
 	size = object->size;
 	rc = -EAGAIN;
-	if (keep && size && size <= OBJECT_FETCH_MAX)
+	/* Others may write to a plain file without telling. */
+	if (keep && !object->plain && size && size <= OBJECT_FETCH_MAX)
 		rc = fetch_whole(object, size, buf, len, off, got);
 	if (rc == -EAGAIN)
 		rc = object_read(object, buf, len, off, got);

@@ -18,6 +18,7 @@
 #include "tiers/frame_pieces.h"
 #include "tiers/framestore.h"
 #include "tiers/log.h"
+#include "tiers/plain.h"
 #include "tiers/pool_impl.h"
 #include "tiers/resident.h"
 
@@ -124,6 +125,8 @@ int object_read(struct object *object, void *buf, size_t len, uint64_t off, size
 	int rc = 0;
 
 	*got = 0;
+	if (object->plain)
+		return plain_read(object, buf, len, off, got);
 	pthread_rwlock_rdlock(&object->data_lock);
 	size = object->size;
 	end = off >= size ? off : (len < size - off ? off + len : size);
@@ -174,7 +177,7 @@ static int reserve(struct pool *pool, uint64_t len)
 
 /* Reserves a log record with the data lock held exclusively; waits for room without it. */
 static int log_reserve(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
-		       bool append, struct ramlog_record *record, void **data)
+		       bool append, int64_t time_ns, struct ramlog_record *record, void **data)
 {
 	struct pool *pool = object->pool;
 	int rc = -EAGAIN;
@@ -185,7 +188,7 @@ static int log_reserve(struct object *object, enum ramlog_op op, uint64_t off, u
 			rc = -ENOENT;
 		else
 			rc = ramlog_reserve(pool->log, op, object->id, append ? object->size : off,
-					    len, clock_wall_ns(), record, data);
+					    len, time_ns ? time_ns : clock_wall_ns(), record, data);
 		if (rc != -EAGAIN)
 			break;
 		pthread_rwlock_unlock(&object->data_lock);
@@ -200,7 +203,7 @@ static int log_reserve(struct object *object, enum ramlog_op op, uint64_t off, u
 }
 
 static int write_at(struct object *object, const void *buf, size_t len, uint64_t off, bool append,
-		    uint64_t *at)
+		    int64_t time_ns, uint64_t *at)
 {
 	struct pool *pool = object->pool;
 	struct dirty_sink sink = object_dirty_sink(object);
@@ -217,7 +220,7 @@ static int write_at(struct object *object, const void *buf, size_t len, uint64_t
 	rc = reserve(pool, len);
 	if (rc < 0)
 		return rc;
-	rc = log_reserve(object, RAMLOG_WRITE, off, len, append, &record, &data);
+	rc = log_reserve(object, RAMLOG_WRITE, off, len, append, time_ns, &record, &data);
 	if (rc < 0)
 		goto unreserve;
 	rc = dirty_prepare(&object->dirty);
@@ -257,12 +260,24 @@ int object_write(struct object *object, const void *buf, size_t len, uint64_t of
 {
 	uint64_t at;
 
-	return write_at(object, buf, len, off, false, &at);
+	if (object->plain)
+		return plain_write(object, buf, len, off);
+	return write_at(object, buf, len, off, false, 0, &at);
+}
+
+int object_log_write(struct object *object, const void *buf, size_t len, uint64_t off,
+		     int64_t time_ns)
+{
+	uint64_t at;
+
+	return write_at(object, buf, len, off, false, time_ns, &at);
 }
 
 int object_append(struct object *object, const void *buf, size_t len, uint64_t *off)
 {
-	return write_at(object, buf, len, 0, true, off);
+	if (object->plain)
+		return plain_append(object, buf, len, off);
+	return write_at(object, buf, len, 0, true, 0, off);
 }
 
 int object_size_settle(struct object *object)
@@ -291,13 +306,13 @@ int object_size_settle(struct object *object)
 /* A record without payload, in its place among the object's records. Data lock held, no flush under
  * way, on success. It comes before the change, so that a process that dies in between is caught up
  * with; where the change fails it is revoked, or else it would be made at the next replay. */
-static int log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
+int object_log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
 		    struct ramlog_record *note)
 {
 	void *data;
 
 	for (;;) {
-		int rc = log_reserve(object, op, off, len, false, note, &data);
+		int rc = log_reserve(object, op, off, len, false, 0, note, &data);
 
 		if (rc < 0)
 			return rc;
@@ -324,7 +339,7 @@ static int truncate_once(struct object *object, uint64_t size)
 
 	if (size > OBJECT_SIZE_MAX)
 		return -EFBIG;
-	rc = log_note(object, RAMLOG_SIZE, size, 0, &note);
+	rc = object_log_note(object, RAMLOG_SIZE, size, 0, &note);
 	if (rc < 0)
 		return rc;
 	before = object->size;
@@ -355,7 +370,11 @@ static int truncate_once(struct object *object, uint64_t size)
 int object_truncate(struct object *object, uint64_t size)
 {
 	bool frees = size < object->size;
-	int rc = truncate_once(object, size);
+	int rc;
+
+	if (object->plain)
+		return plain_truncate(object, size);
+	rc = truncate_once(object, size);
 
 	if (rc == -ENOSPC && pool_make_room(object->pool, frees) == 0)
 		rc = truncate_once(object, size);
@@ -370,7 +389,7 @@ static int punch_once(struct object *object, uint64_t len, uint64_t off)
 
 	if (len == 0 || off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
 		return -EINVAL;
-	rc = log_note(object, RAMLOG_PUNCH, off, len, &note);
+	rc = object_log_note(object, RAMLOG_PUNCH, off, len, &note);
 	if (rc < 0)
 		return rc;
 	rc = dirty_prepare(&object->dirty);
@@ -393,7 +412,11 @@ static int punch_once(struct object *object, uint64_t len, uint64_t off)
 
 int object_punch(struct object *object, uint64_t len, uint64_t off)
 {
-	int rc = punch_once(object, len, off);
+	int rc;
+
+	if (object->plain)
+		return plain_punch(object, len, off);
+	rc = punch_once(object, len, off);
 
 	if (rc == -ENOSPC && pool_make_room(object->pool, true) == 0)
 		rc = punch_once(object, len, off);
@@ -407,6 +430,8 @@ int object_allocate(struct object *object, uint64_t len, uint64_t off, bool keep
 
 	if (off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
 		return -EFBIG;
+	if (object->plain)
+		return plain_allocate(object, len, off, keep_size);
 	rc = reserve(pool, len);
 	if (rc < 0)
 		return rc;
@@ -419,8 +444,11 @@ int object_allocate(struct object *object, uint64_t len, uint64_t off, bool keep
 int object_sync(struct object *object)
 {
 	bool done;
-	int rc = synced_try(object, &done);
+	int rc;
 
+	if (object->plain)
+		return plain_sync(object);
+	rc = synced_try(object, &done);
 	if (rc == 0 && done)
 		return pool_cut_upto(object->pool, object->changed_seq);
 	/* Also when the journal had no room: a frame may have. */
@@ -489,6 +517,8 @@ int object_seek(struct object *object, uint64_t off, int whence, uint64_t *out)
 
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		return -EINVAL;
+	if (object->plain)
+		return plain_seek(object, off, whence, out);
 	pthread_rwlock_rdlock(&object->data_lock);
 	size = object->size;
 	if (off >= size)

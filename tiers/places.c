@@ -64,6 +64,7 @@ int pool_places(struct pool *pool, uint32_t t,
 			place.live += frames_stored(&segment->record);
 			place.segments++;
 		}
+		place.live += tier->plain_used[i];
 		pthread_mutex_unlock(&pool->commit_lock);
 		rc = each(arg, &place);
 	}
@@ -333,7 +334,7 @@ static uint64_t left_in(struct pool *pool, uint32_t t, uint32_t place)
 	do {
 		dead = NULL;
 		at = 0;
-		left = 0;
+		left = pool->tiers[t].tier->plain_files[place];
 		pthread_mutex_lock(&pool->commit_lock);
 		while ((segment = idmap_each(&pool->segments, &at))) {
 			if (!segment_in_place(pool->homes, segment, t, place))

@@ -22,7 +22,7 @@ struct pool_place {
 	const char *path; /* valid until the pool is closed */
 	bool closed;	  /* nothing new is put there */
 	struct tier_space space;
-	uint64_t live; /* stored bytes of frames that something points to */
+	uint64_t live; /* stored bytes of frames that something points to, and plain files */
 	uint32_t segments;
 };
 /* Calls each() for every directory of a tier, in order of index; ends on non-zero and returns it.

@@ -237,6 +237,8 @@ static void init_locks(struct pool *pool)
 	pthread_mutex_init(&pool->reap_lock, NULL);
 	pthread_mutex_init(&pool->room_lock, NULL);
 	pthread_mutex_init(&pool->builds_lock, NULL);
+	pthread_mutex_init(&pool->names_lock, NULL);
+	pthread_mutex_init(&pool->closed_lock, NULL);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -258,6 +260,8 @@ static void destroy_locks(struct pool *pool)
 	pthread_mutex_destroy(&pool->reap_lock);
 	pthread_mutex_destroy(&pool->room_lock);
 	pthread_mutex_destroy(&pool->builds_lock);
+	pthread_mutex_destroy(&pool->names_lock);
+	pthread_mutex_destroy(&pool->closed_lock);
 }
 
 /* Threads ----------------------------------------------------------------------------------------
@@ -339,6 +343,7 @@ static void release(struct pool *pool)
 	free(pool->freed.items);
 	free(pool->ordered);
 	free(pool->reap_ids);
+	free(pool->closed);
 	copier_free(pool->copier);
 	space_free(pool->space);
 	heat_free(pool->heat);
@@ -453,6 +458,8 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		rc = open_log(pool);
 	if (rc == 0)
 		rc = recover_segments(pool);
+	if (rc == 0)
+		rc = recover_plain(pool);
 	if (rc == 0)
 		rc = recover_log(pool);
 	if (rc == 0)
@@ -574,6 +581,14 @@ void pool_moved(struct pool *pool, uint64_t object)
 	resident_seen(pool, object);
 }
 
+void pool_passed(struct pool *pool)
+{
+	pthread_rwlock_rdlock(&pool->hooks_lock);
+	if (pool->hooks.passed)
+		pool->hooks.passed(pool->hooks.arg);
+	pthread_rwlock_unlock(&pool->hooks_lock);
+}
+
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap)
 {
 	snprintf(buf, cap, "object %llu", (unsigned long long)object);
@@ -627,6 +642,19 @@ void pool_space(struct pool *pool, struct pool_space *out)
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
+/* Plain files are in no segment: what they take is what they hold, but for holes. */
+static void usage_plain(struct pool_usage *usage, uint32_t t, const struct tier *tier)
+{
+	uint64_t used = tier_plain_used(tier);
+
+	usage->tiers[t].plain = used;
+	usage->tiers[t].live += used;
+	usage->tiers[t].logical += used;
+	usage->logical += used;
+	usage->packed += used;
+	usage->stored += used;
+}
+
 static void usage_segment(struct pool_usage *usage, const struct segment_record *record)
 {
 	struct tier_usage *tier = &usage->tiers[record->tier];
@@ -669,6 +697,7 @@ void pool_usage(struct pool *pool, struct pool_usage *out)
 			tier->used = room.used;
 		}
 		tier->hits = pool->tiers[t].reads;
+		usage_plain(out, t, pool->tiers[t].tier);
 	}
 	ramlog_usage(pool->log, &log);
 	blockcache_stats(pool->cache, &cache);

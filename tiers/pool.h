@@ -86,8 +86,12 @@ struct object_policy {
 	int tier;	      /* where the rule wants it, -1 = anywhere */
 	uint32_t never_tiers; /* bit per tier that the rule excludes */
 	bool ignore;	      /* the rule: background work leaves it where it is */
+	bool plain;	      /* it should lie in a plain file (tiers/plain.h) */
 	uint64_t group;	      /* small objects of one group (folder) are packed side by side */
 };
+
+/* The directory tier that new bytes of such an object go to. */
+int pool_home(const struct pool *pool, const struct object_policy *policy);
 
 /* What the layer above knows and the tiers do not. Called from any thread, never with a transaction
  * open; must not call object_* data functions. Set before use, once. */
@@ -98,6 +102,9 @@ struct pool_hooks {
 	bool (*any)(void *arg);
 	/* The object's path from the mount's root, for messages. */
 	void (*path)(void *arg, uint64_t object, char *buf, size_t cap);
+	/* A pass of the tier engine is over; what the layer above has to do then. May be NULL. It
+	 * may take long: pool_hooks_set() waits for it. */
+	void (*passed)(void *arg);
 	/* What the object takes on media has changed by a move; no lock is held. May be NULL. */
 	void (*moved)(void *arg, uint64_t object);
 	void *arg;
@@ -122,6 +129,7 @@ struct tier_usage {
 	uint64_t live; /* stored bytes of frames that something points to (RAM: written data not yet
 			  flushed) */
 	uint64_t logical; /* raw bytes of extents that live here (RAM: same as live) */
+	uint64_t plain;	  /* of live and logical: bytes of plain files */
 	uint64_t frames;
 	uint64_t hits, misses; /* reads served from here / RAM: block cache */
 	uint64_t cached;       /* RAM: decoded hot blocks */

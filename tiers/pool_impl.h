@@ -6,7 +6,8 @@
  * Locks, outermost first; all of them are in terrace(7), LOCKS:
  *   room_lock -> sync_lock -> cursor_lock -> resident's turn -> move_lock -> reap_lock ->
  *   object.data_lock -> commit_lock -> hooks_lock -> objects_lock -> object.attr_lock ->
- * leaf locks of the modules. flush_lock, thread_lock, gate_lock and builds_lock are leaves too.
+ * leaf locks of the modules. flush_lock, thread_lock, gate_lock, builds_lock, names_lock and
+ * closed_lock are leaves too.
  * object.flushing is only changed under flush_lock.
  */
 #ifndef TERRACE_TIERS_POOL_IMPL_H
@@ -77,6 +78,14 @@ struct object {
 	_Atomic uint64_t changed_seq; /* its last transaction is not later */
 	bool dirty_held;	      /* dirty ranges hold a reference; data lock */
 	_Atomic bool flushing;	      /* changed under pool.flush_lock */
+
+	/* tiers/plain.h */
+	_Atomic bool plain;	     /* as record.plain.set */
+	_Atomic int plain_fd;	     /* of its file; -1 not open */
+	_Atomic int plain_error;     /* of a sync that failed: it stays */
+	_Atomic bool plain_unsynced; /* may have been written to since the last sync */
+	_Atomic bool plain_shared;   /* others have its descriptor, and write without telling */
+	_Atomic uint64_t plain_used; /* as counted in the tier */
 };
 
 struct segment { /* every segment of the pool is in memory: one per 64 MiB or more */
@@ -141,6 +150,7 @@ struct freed {
 	bool copy; /* ... and the segment stays */
 	uint64_t frame;
 	uint32_t nblocks;
+	struct plain_home plain; /* set: the plain file of the object that segment.id says */
 };
 
 struct freed_queue { /* commit lock; grows at need: bounded by what one checkpoint interval frees */
@@ -239,7 +249,11 @@ struct pool {
 	pthread_mutex_t move_lock;    /* one batch of moves at a time */
 	_Atomic uint64_t moved_bytes; /* as stored, since the mount */
 
-	pthread_mutex_t reap_lock; /* one reaper at a time; before the commit lock */
+	pthread_mutex_t reap_lock;   /* one reaper at a time; before the commit lock */
+	pthread_mutex_t names_lock;  /* plain_names_sync(): one at a time; a leaf */
+	pthread_mutex_t closed_lock; /* closed, closed_cap, nclosed; a leaf */
+	uint64_t *closed;	     /* plain objects that left memory and may need a sync */
+	size_t nclosed, closed_cap;
 
 	pthread_mutex_t builds_lock; /* a leaf */
 	struct frame_build *builds;  /* whose bytes no record points to yet (framestore.h) */
@@ -276,6 +290,14 @@ int object_size_settle(struct object *object);
  * note_pos, so that replaying the log after the process died does not do them again over what came
  * later. */
 void object_show_notes(const struct object *object, struct object_record *record);
+/* Writes to the frames' side of an object, by way of the log, whatever the object is; time_ns: what
+ * the log keeps as the time of the write, 0 = now. */
+int object_log_write(struct object *object, const void *buf, size_t len, uint64_t off,
+		     int64_t time_ns);
+/* A record without payload, in its place among the object's records. Data lock held, no flush under
+ * way, on success. */
+int object_log_note(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
+		    struct ramlog_record *note);
 /* A deleted object's ranges in the log go. */
 void object_dirty_drop(struct object *object);
 /* [off, end) as frames and holes have it, whatever the log says. Data lock held. -EIO, logged:
@@ -340,6 +362,7 @@ char *pool_ram_dir(const struct pool_config *config); /* a new string, or NULL *
 int recover_segments(struct pool *pool);
 int recover_log(struct pool *pool);
 int recover_orphans(struct pool *pool);
+int recover_plain(struct pool *pool); /* plain.c */
 
 /* engine/ */
 int engine_new(struct pool *pool);
@@ -348,11 +371,10 @@ void *pool_engine(void *arg);
 /* [off, off+len) of an object was read from a frame that is not in the fastest directory tier. */
 void engine_note_read(struct pool *pool, struct object *object, uint64_t frame, uint64_t off,
 		      uint64_t len);
-/* The directory tier that new bytes of such an object go to. */
-int pool_home(const struct pool *pool, const struct object_policy *policy);
 
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap);
 void pool_moved(struct pool *pool, uint64_t object);
+void pool_passed(struct pool *pool);
 bool pool_has_policies(struct pool *pool);
 void pool_policy(struct pool *pool, uint64_t object, uint32_t age_s, struct object_policy *out);
 

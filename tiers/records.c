@@ -12,18 +12,20 @@
 #define SEGMENT_MIRRORED 2u /* version of the longer segment record */
 #define RECORD_VERSION	 1u
 
-enum { OBJECT_FLAG_KEYS = 1u };
+enum { OBJECT_FLAG_KEYS = 1u, OBJECT_FLAG_PLAIN = 2u };
 enum { FRAME_FLAG_SHARED = 1u };
 
 #define OBJECT_FIXED 48u
 #define INLINE_LEN   24u
+#define PLAIN_LEN    8u
 
 size_t object_record_encode(const struct object_record *record, uint8_t *buf)
 {
 	uint8_t *p = buf + OBJECT_FIXED;
 
 	buf[0] = RECORD_VERSION;
-	buf[1] = record->has_keys ? OBJECT_FLAG_KEYS : 0;
+	buf[1] = (uint8_t)((record->has_keys ? OBJECT_FLAG_KEYS : 0u) |
+			   (record->plain.set ? OBJECT_FLAG_PLAIN : 0u));
 	buf[2] = record->nextents;
 	buf[3] = 0;
 	put_le16(buf + 4, record->attr_len);
@@ -39,6 +41,13 @@ size_t object_record_encode(const struct object_record *record, uint8_t *buf)
 		put_le64(p, record->extents[i].off);
 		extent_encode(&record->extents[i], p + 8);
 	}
+	if (record->plain.set) {
+		p[0] = record->plain.tier;
+		p[1] = 0;
+		put_le16(p + 2, record->plain.place);
+		put_le32(p + 4, record->plain.generation);
+		p += PLAIN_LEN;
+	}
 	return (size_t)(p - buf);
 }
 
@@ -49,9 +58,10 @@ int object_record_decode(const uint8_t *buf, size_t len, struct object_record *o
 	memset(out, 0, sizeof(*out));
 	if (len < OBJECT_FIXED)
 		return -EUCLEAN;
-	if (buf[0] != RECORD_VERSION || (buf[1] & ~OBJECT_FLAG_KEYS))
+	if (buf[0] != RECORD_VERSION || (buf[1] & ~(OBJECT_FLAG_KEYS | OBJECT_FLAG_PLAIN)))
 		return -ENOTSUP;
 	out->has_keys = buf[1] & OBJECT_FLAG_KEYS;
+	out->plain.set = buf[1] & OBJECT_FLAG_PLAIN;
 	out->nextents = buf[2];
 	out->attr_len = get_le16(buf + 4);
 	out->size = get_le64(buf + 8);
@@ -61,7 +71,8 @@ int object_record_decode(const uint8_t *buf, size_t len, struct object_record *o
 	out->log_pos = get_le64(buf + 40);
 	if (out->size > OBJECT_SIZE_MAX || out->nextents > RECORD_INLINE_MAX ||
 	    out->attr_len > OBJECT_ATTR_MAX ||
-	    len != OBJECT_FIXED + out->attr_len + out->nextents * INLINE_LEN)
+	    len != OBJECT_FIXED + out->attr_len + out->nextents * INLINE_LEN +
+			    (out->plain.set ? PLAIN_LEN : 0))
 		return -EUCLEAN;
 	memcpy(out->attr, p, out->attr_len);
 	p += out->attr_len;
@@ -70,6 +81,13 @@ int object_record_decode(const uint8_t *buf, size_t len, struct object_record *o
 		uint64_t off = get_le64(p);
 
 		if (extent_decode(off + get_le32(p + 16), p + 8, RECORD_EXTENT_LEN, extent) < 0)
+			return -EUCLEAN;
+	}
+	if (out->plain.set) {
+		out->plain.tier = p[0];
+		out->plain.place = get_le16(p + 2);
+		out->plain.generation = get_le32(p + 4);
+		if (p[0] == 0 || p[1])
 			return -EUCLEAN;
 	}
 	return 0;
@@ -231,7 +249,8 @@ int synced_record_decode(const uint8_t *buf, size_t len, struct synced_record *o
 
 void pool_counts_encode(const struct pool_counts *counts, uint8_t *buf)
 {
-	put_le64(buf, RECORD_VERSION);
+	put_le32(buf, RECORD_VERSION);
+	put_le32(buf + 4, (uint32_t)counts->features);
 	put_le64(buf + 8, counts->objects);
 	put_le64(buf + 16, counts->object_ids);
 	put_le64(buf + 24, counts->frame_ids);
@@ -248,7 +267,8 @@ int pool_counts_decode(const uint8_t *buf, size_t len, struct pool_counts *out)
 {
 	if (len != RECORD_COUNTS_LEN)
 		return -EUCLEAN;
-	if (get_le64(buf) != RECORD_VERSION)
+	out->features = get_le32(buf + 4);
+	if (get_le32(buf) != RECORD_VERSION || out->features & ~POOL_FEATURE_PLAIN)
 		return -ENOTSUP;
 	out->objects = get_le64(buf + 8);
 	out->object_ids = get_le64(buf + 16);

@@ -25,6 +25,14 @@ struct extent {
 #define RECORD_EXTENT_LEN 16u /* as a value under KEY_EXTENT; the key holds the end */
 #define RECORD_INLINE_MAX 4u  /* extents kept in the object record itself */
 
+/* The file in a tier's directory that holds an object's bytes as they are (tiers/plain.h). */
+struct plain_home {
+	bool set; /* no: the bytes are in frames */
+	uint8_t tier;
+	uint16_t place;
+	uint32_t generation;
+};
+
 struct object_record {
 	uint64_t size;	    /* all data below it is in frames or a hole: what power loss leaves */
 	uint64_t stored;    /* sum of extent_share() */
@@ -37,9 +45,10 @@ struct object_record {
 	uint16_t attr_len;
 	uint8_t attr[OBJECT_ATTR_MAX];
 	struct extent extents[RECORD_INLINE_MAX];
+	struct plain_home plain; /* set: size is a hint, and extents mean nothing */
 };
 
-#define RECORD_OBJECT_MAX (48u + OBJECT_ATTR_MAX + RECORD_INLINE_MAX * 24u)
+#define RECORD_OBJECT_MAX (48u + OBJECT_ATTR_MAX + RECORD_INLINE_MAX * 24u + 8u)
 size_t object_record_encode(const struct object_record *record, uint8_t *buf);
 int object_record_decode(const uint8_t *buf, size_t len, struct object_record *out);
 
@@ -117,8 +126,10 @@ struct pool_counts {
 	uint64_t object_ids, frame_ids,
 		segment_ids; /* no id at or above these has been given out */
 	uint64_t log_epoch;
+	uint64_t features; /* that whoever opens the pool must know; 32 bits */
 };
-#define RECORD_COUNTS_LEN 48u
+#define POOL_FEATURE_PLAIN 1u /* objects may be plain */
+#define RECORD_COUNTS_LEN  48u
 void pool_counts_encode(const struct pool_counts *counts, uint8_t *buf);
 int pool_counts_decode(const uint8_t *buf, size_t len, struct pool_counts *out);
 

@@ -361,6 +361,12 @@ static int replay(struct pool *pool, struct idmap *touched, const struct ramlog_
 	}
 	if (rc < 0)
 		return rc;
+	/* Older than its plain file, or from a way back into frames that was not finished. */
+	if (object->plain) {
+		if (record->op == RAMLOG_WRITE)
+			ramlog_release(pool->log, record->pos, record->len);
+		return 0;
+	}
 	pthread_rwlock_wrlock(&object->data_lock);
 	rc = record->op == RAMLOG_WRITE ? replay_write(pool, object, record)
 					: replay_cut(pool, object, record);
@@ -446,6 +452,8 @@ static int settle_object(struct object *object, bool short_of_room)
 {
 	int rc;
 
+	if (object->plain)
+		return 0;
 	pthread_rwlock_wrlock(&object->data_lock);
 	rc = short_of_room ? drop_stored(object) : 0;
 	if (rc == 0)

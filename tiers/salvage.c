@@ -20,12 +20,14 @@
 #include "tiers/meta_look.h"
 #include "tiers/meta_restore.h"
 #include "tiers/meta_walk.h"
+#include "tiers/plain_files.h"
 #include "tiers/segment.h"
 #include "tiers/segment_file.h"
 #include "tiers/tier.h"
 #include "tiers/tier_label.h"
 
 #define FRAMES_KEPT 8u /* decoded: files of one frame follow each other */
+#define COPY_BYTES  (1u << 20)
 
 struct kept_frame {
 	uint64_t id;
@@ -413,6 +415,53 @@ static int synced_put(const struct meta_item *item, const struct salvage_sink *s
 	return 0;
 }
 
+static int plain_run(int fd, const struct salvage_sink *sink, uint8_t *buf, uint64_t off,
+		     uint64_t end)
+{
+	int rc = 0;
+
+	while (rc == 0 && off < end) {
+		size_t n = end - off < COPY_BYTES ? (size_t)(end - off) : COPY_BYTES;
+
+		if (io_pread_all(fd, buf, n, off) == 0)
+			rc = sink->put(sink->arg, off, buf, n);
+		else
+			sink->lost(sink->arg, off, n);
+		off += n;
+	}
+	return rc;
+}
+
+static int plain_put(struct salvage *salvage, uint64_t object, const struct plain_home *home,
+		     const struct salvage_sink *sink, uint64_t *size)
+{
+	char path[PATH_MAX];
+	uint8_t *buf = malloc(COPY_BYTES);
+	off_t off, end = 0;
+	struct stat st;
+	int fd = -ENOENT, rc = buf ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < salvage->ndirs && rc == 0 && fd < 0; i++)
+		if (salvage->dirs[i].tier == home->tier && salvage->dirs[i].place == home->place &&
+		    plain_path(salvage->dirs[i].path, object, home->generation, path,
+			       sizeof(path)) == 0)
+			fd = io_open(path, O_RDONLY, 0);
+	if (fd < 0 || io_stat(fd, &st) < 0) {
+		if (rc == 0)
+			sink->lost(sink->arg, 0, *size);
+		goto out;
+	}
+	*size = (uint64_t)st.st_size;
+	while (rc == 0 && (off = lseek(fd, end, SEEK_DATA)) >= 0 &&
+	       (end = lseek(fd, off, SEEK_HOLE)) >= 0)
+		rc = plain_run(fd, sink, buf, (uint64_t)off, (uint64_t)end);
+out:
+	if (fd >= 0)
+		io_close(fd);
+	free(buf);
+	return rc;
+}
+
 int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_sink *sink,
 		 uint64_t *size)
 {
@@ -425,6 +474,8 @@ int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_
 	if (rc < 0)
 		return rc;
 	*size = record.size;
+	if (record.plain.set)
+		return plain_put(salvage, object, &record.plain, sink, size);
 	for (unsigned i = 0; i < record.nextents && rc == 0; i++)
 		rc = extent_put(salvage, &record.extents[i], sink);
 	if (rc == 0 && record.has_keys)

@@ -84,7 +84,13 @@ struct tier { /* base of every implementation, first member there */
 	_Atomic uint64_t present; /* bit per place; the others are gaps */
 	_Atomic uint64_t closed;  /* bit per place: nothing new is put there (segment.h) */
 	_Atomic uint64_t suspect; /* bit per place that failed since somebody looked at it */
-	struct latency latency;	  /* counted by the wrappers below */
+	/* Plain files (tiers/plain_files.h): what those of each place take on disk, which `used`
+	 * contains, how many there are, and a bit per place where names of new ones are not
+	 * durable yet. */
+	_Atomic uint64_t plain_used[TIER_PLACES_MAX];
+	_Atomic uint64_t plain_files[TIER_PLACES_MAX];
+	_Atomic uint64_t plain_names;
+	struct latency latency; /* counted by the wrappers below */
 };
 
 void tier_close(struct tier *tier);
@@ -96,6 +102,19 @@ static inline bool tier_has_place(const struct tier *tier, uint32_t place)
 static inline bool tier_place_closed(const struct tier *tier, uint32_t place)
 {
 	return place < TIER_PLACES_MAX && tier->closed >> place & 1;
+}
+static inline void tier_plain_add(struct tier *tier, uint32_t place, int64_t bytes, int files)
+{
+	tier->plain_used[place] += (uint64_t)bytes;
+	tier->plain_files[place] += (uint64_t)files;
+}
+static inline uint64_t tier_plain_used(const struct tier *tier)
+{
+	uint64_t used = 0;
+
+	for (uint32_t i = 0; i < tier->nplaces; i++)
+		used += tier->plain_used[i];
+	return used;
 }
 /* For implementations: the place is ready for use. */
 void tier_place_announce(struct tier *tier, uint32_t place);

@@ -9,7 +9,7 @@
  *     which place it is.
  *  2. Files in the directory that are not ours by name are neither counted nor touched.
  *  3. After a failed sync a segment takes no more writes and never syncs again (filecache.c, 3).
- *  4. `used` counts label and segment files, not the folders.
+ *  4. `used` counts label, segment and plain files, not the folders.
  *
  * Threads: any. A place's fields are set before it is announced (tier.h) and stay as they are until
  * the index is used again; places are added and removed by one thread at a time (places_lock).
@@ -28,6 +28,7 @@
 #include "tiers/io.h"
 #include "tiers/log.h"
 #include "tiers/medium.h"
+#include "tiers/plain_files.h"
 #include "tiers/segment_file.h"
 #include "tiers/throttle.h"
 #include "tiers/tier.h"
@@ -85,6 +86,11 @@ static void space_forget(struct dir_tier *dir, uint32_t place)
 	medium_forget(dir->places[place].medium);
 }
 
+static uint64_t used_all(const struct dir_tier *dir)
+{
+	return filecache_used_all(dir->files) + tier_plain_used(&dir->base);
+}
+
 static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 {
 	struct dir_tier *dir = dir_of(tier);
@@ -93,7 +99,8 @@ static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 	int error;
 
 	*out = (struct tier_space){.device = medium_device(medium),
-				   .used = filecache_used(dir->files, index),
+				   .used = filecache_used(dir->files, index) +
+					   tier->plain_used[index],
 				   .quota = dir->quota};
 	error = medium_space(medium, path, &out->medium_total, &out->medium_free);
 	if (error && !atomic_exchange(&dir->places[index].space_told, true))
@@ -105,7 +112,7 @@ static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 	out->total = out->medium_total;
 	out->free = out->medium_free;
 	if (out->quota) {
-		uint64_t used = filecache_used_all(dir->files);
+		uint64_t used = used_all(dir);
 		uint64_t left = out->quota > used ? out->quota - used : 0;
 
 		if (out->total > out->quota)
@@ -145,7 +152,7 @@ static void start_writing(int fd, size_t len, uint64_t off)
 static uint64_t quota_left(struct dir_tier *dir)
 {
 	uint64_t own = dir->quota / 256 < QUOTA_OWN_MAX ? dir->quota / 256 : QUOTA_OWN_MAX;
-	uint64_t used = filecache_used_all(dir->files) + own;
+	uint64_t used = used_all(dir) + own;
 
 	return dir->quota > used ? dir->quota - used : 0;
 }
@@ -696,8 +703,10 @@ static int dir_place_remove(struct tier *tier, uint32_t index)
 		error = 0;
 	else if (!error)
 		error = io_sync_folder(path);
-	if (!error)
+	if (!error) {
 		segment_folders_remove(path);
+		plain_folder_remove(path);
+	}
 	quota_update(dir);
 	pthread_mutex_unlock(&dir->places_lock);
 	if (error)

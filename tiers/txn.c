@@ -352,12 +352,25 @@ static void stage_counts(struct txn *txn)
 		txn_counts_put(txn);
 }
 
-static void publish_object(struct txn_object *staged)
+/* Without memory for the entry the next open removes the file. */
+static void free_plain(const struct object *object, uint64_t seq)
+{
+	freed_push(
+		&object->pool->freed,
+		&(struct freed){.seq = seq,
+				.segment = {.id = object->id, .place = object->record.plain.place},
+				.tier = object->record.plain.tier,
+				.plain = object->record.plain});
+}
+
+static void publish_object(struct txn_object *staged, uint64_t seq)
 {
 	struct object *object = staged->object;
 
 	/* Whoever deletes does not hold the data lock, and others may still be looking at what the
 	 * object was: it stays as it is. */
+	if (object->record.plain.set && (staged->deleted || !staged->record.plain.set))
+		free_plain(object, seq);
 	if (staged->deleted) {
 		object->deleted = true;
 		object_fetch_drop(object);
@@ -378,6 +391,8 @@ static void publish_object(struct txn_object *staged)
 		to->has_keys = staged->record.has_keys;
 		to->nextents = staged->record.nextents;
 		memcpy(to->extents, staged->record.extents, sizeof(to->extents));
+		to->plain = staged->record.plain;
+		object->plain = to->plain.set;
 	}
 	pthread_mutex_unlock(&object->attr_lock);
 	if (staged->attr && staged->record.write_time == 0)
@@ -406,7 +421,7 @@ static void publish(struct txn *txn, uint64_t seq)
 	struct pool *pool = txn->pool;
 
 	for (size_t i = 0; i < txn->nobjects; i++) {
-		publish_object(&txn->objects[i]);
+		publish_object(&txn->objects[i], seq);
 		txn->objects[i].object->changed_seq = seq;
 	}
 	for (size_t i = 0; i < txn->nsegments; i++)
@@ -532,7 +547,8 @@ void txn_abort(struct txn *txn)
 void object_order_before_sync(struct txn *txn, struct object *object)
 {
 	/* Records of synced writes come before this change in the journal: no flush is needed. */
-	if (!atomic_load(&object->synced.behind) && !atomic_load(&object->flushing))
+	if (!object->plain && !atomic_load(&object->synced.behind) &&
+	    !atomic_load(&object->flushing))
 		return;
 	if (make_room((void **)&txn->order, &txn->order_cap, txn->norder, sizeof(*txn->order)) <
 	    0) {

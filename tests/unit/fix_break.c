@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "fs/inode.h"
+#include "fs/layout.h"
 #include "fs/policy.h"
 #include "tiers/extmap.h"
 #include "tiers/pool_impl.h"
@@ -92,6 +93,8 @@ static void make_content(struct fix_break_pool *pool)
 	pool->pinned = fix_file(fix, ROOT, "pinned", "pinned content");
 	assert_int_equal(policy_set(fix->fs->policy, pool->pinned, POLICY_PIN, "hdd", 0), 0);
 	assert_int_equal(pool_sync(fix->pool.pool), 0);
+	pool->raw = fix_file(fix, ROOT, "raw", "plain content");
+	assert_int_equal(layout_set(fix->fs, pool->raw, "plain", 0), 0);
 	pool->clone = clone_file(fix, pool->large, ROOT, "clone", LARGE_BYTES);
 }
 
@@ -145,7 +148,8 @@ void fix_break_verify(struct fix_break_pool *pool, bool loses)
 		const char *folder, *name, *text;
 	} files[] = {{"", "small", "small content"},   {"dir", "inner", "inner content"},
 		     {"sub", "leaf", "leaf content"},  {"", "again", "inner content"},
-		     {"", "attrs", "with attributes"}, {"", "pinned", "pinned content"}};
+		     {"", "attrs", "with attributes"}, {"", "pinned", "pinned content"},
+		     {"", "raw", "plain content"}};
 	struct fix_fs *fix = &pool->fix;
 	char text[64];
 
@@ -163,7 +167,7 @@ void fix_break_verify(struct fix_break_pool *pool, bool loses)
 	if (loses)
 		return;
 	assert_string_equal(fix_list(fix, ROOT, false),
-			    "again attrs big clone dir large link pinned small");
+			    "again attrs big clone dir large link pinned raw small");
 	assert_string_equal(fix_list(fix, pool->dir, false), "inner sub");
 	assert_int_equal(fix_stat(fix, pool->inner).st_nlink, 2);
 	assert_int_equal(fix_stat(fix, pool->dir).st_nlink, 3);
@@ -279,6 +283,9 @@ const struct fix_break fix_breaks[] = {
 	{"a short segment file", CHECK_FILE_SHORT, LEAVES, break_file_short},
 	{"a segment file's header", CHECK_FILE_HEADER, MENDS, break_file_header},
 	{"a segment file of nobody", CHECK_FILE_STRAY, MENDS, break_file_stray},
+	{"no plain file", CHECK_PLAIN_MISSING, LEAVES, break_plain_missing},
+	{"a plain file of nobody", CHECK_PLAIN_STRAY, MENDS, break_plain_stray},
+	{"a plain file of a former life", CHECK_PLAIN_STRAY, MENDS, break_plain_former},
 	{"a name's record", CHECK_NAME, MENDS_LOSES, break_name_cut},
 	{"a name with a slash", CHECK_NAME, MENDS_LOSES, break_name_slash},
 	{"a bad name before a good one", CHECK_NAME, MENDS, break_name_before},

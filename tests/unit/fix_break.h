@@ -14,7 +14,7 @@
 
 struct fix_break_pool {
 	struct fix_fs fix; /* closed, but while fix_break_open() */
-	uint64_t small, dir, inner, sub, leaf, link, attrs, big, large, clone, pinned;
+	uint64_t small, dir, inner, sub, leaf, link, attrs, big, large, clone, pinned, raw;
 };
 
 struct fix_break {

@@ -401,3 +401,42 @@ void break_file_stray(struct fix_break_pool *pool)
 	assert_int_equal(write(fd, "stray", 5), 5);
 	close(fd);
 }
+
+static void plain_name(struct fix_break_pool *pool, char *path, size_t cap, uint64_t id,
+		       unsigned generation)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "/plain/%016llx.%08x", (unsigned long long)id, generation);
+	ssd_path(pool, path, cap, name);
+}
+
+static void plain_make(struct fix_break_pool *pool, uint64_t id, unsigned generation)
+{
+	char path[4096];
+	int fd;
+
+	plain_name(pool, path, sizeof(path), id, generation);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "stray", 5), 5);
+	close(fd);
+}
+
+void break_plain_missing(struct fix_break_pool *pool)
+{
+	char path[4096];
+
+	plain_name(pool, path, sizeof(path), pool->raw, 1);
+	assert_int_equal(unlink(path), 0);
+}
+
+void break_plain_stray(struct fix_break_pool *pool)
+{
+	plain_make(pool, pool->raw + 1000, 1);
+}
+
+void break_plain_former(struct fix_break_pool *pool)
+{
+	plain_make(pool, pool->raw, 7);
+}

@@ -17,6 +17,7 @@
 #include "tiers/idmap.h"
 #include "tiers/keys.h"
 #include "tiers/meta.h"
+#include "tiers/plain_files.h"
 #include "tiers/pool_impl.h"
 #include "tiers/records.h"
 
@@ -309,15 +310,17 @@ void fix_pool_verify(struct fix_pool *fix)
 	struct meta *meta = pool_meta(fix->pool);
 	struct pool_usage usage;
 	struct count count = {0};
-	uint64_t frames = 0;
+	uint64_t frames = 0, plain = 0;
 
 	each(meta, KEY_OBJECT, &count, each_object);
 	each(meta, KEY_EXTENT, &count, each_extent);
 	each(meta, KEY_FRAME, &count, each_frame);
 	pool_usage(fix->pool, &usage);
-	assert_int_equal(usage.logical - usage.tiers[0].logical, count.logical);
-	assert_int_equal(usage.packed, count.packed);
-	assert_int_equal(usage.stored, count.stored);
+	for (uint32_t t = 1; t < usage.ntiers; t++)
+		plain += usage.tiers[t].plain;
+	assert_int_equal(usage.logical - usage.tiers[0].logical, count.logical + plain);
+	assert_int_equal(usage.packed, count.packed + plain);
+	assert_int_equal(usage.stored, count.stored + plain);
 	assert_int_equal(usage.objects, count.objects);
 	for (uint32_t t = 1; t < usage.ntiers; t++)
 		frames += usage.tiers[t].frames;
@@ -481,6 +484,41 @@ static int each_file(void *arg, struct tier_segment seg, uint64_t len, uint64_t 
 	return 0;
 }
 
+struct plain_sum {
+	struct media *media;
+	uint32_t place;
+	uint64_t used, files;
+};
+
+/* Each plain file is some object's. */
+static int each_plain(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
+{
+	struct plain_sum *sum = arg;
+	struct object *object;
+
+	if (object_get(sum->media->pool, id, &object))
+		fail_msg("tier %u: plain file of object %llu, which is not there", sum->media->tier,
+			 (unsigned long long)id);
+	assert_true(object->record.plain.set);
+	assert_int_equal(object->record.plain.tier, sum->media->tier);
+	assert_int_equal(object->record.plain.place, sum->place);
+	assert_int_equal(object->record.plain.generation, generation);
+	object_size(object); /* opens it: what it takes now is counted */
+	object_put(object);
+	sum->used += (uint64_t)st->st_blocks * 512;
+	sum->files++;
+	return 0;
+}
+
+static void verify_plain(struct media *media, struct tier *tier, uint32_t place)
+{
+	struct plain_sum sum = {.media = media, .place = place};
+
+	assert_int_equal(plain_files_each(tier_place_path(tier, place), each_plain, &sum), 0);
+	assert_int_equal(tier->plain_files[place], sum.files);
+	assert_int_equal(tier->plain_used[place], sum.used);
+}
+
 void fix_pool_verify_media(struct fix_pool *fix, bool tight)
 {
 	struct media media = {.pool = fix->pool, .tight = tight};
@@ -490,8 +528,10 @@ void fix_pool_verify_media(struct fix_pool *fix, bool tight)
 
 		media.tier = t;
 		for (uint32_t place = 0; place < tier->nplaces; place++)
-			if (tier_has_place(tier, place))
+			if (tier_has_place(tier, place)) {
 				assert_int_equal(tier_list(tier, place, each_file, &media), 0);
+				verify_plain(&media, tier, place);
+			}
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "compress/bytes.h"
 #include "tiers/meta.h"
 #include "tiers/object.h"
+#include "tiers/plain.h"
 #include "tiers/pool_impl.h"
 
 #define MOMENT_KEY "Zmoment"
@@ -215,8 +216,21 @@ static size_t some_len(struct work *work)
 	return 1 + rnd(work, rnd(work, 3) ? 9000 : 120000);
 }
 
+static int turn(struct work *work, struct work_object *model, bool plain)
+{
+	struct object *object;
+	int rc = object_get(work->fix->pool, model->id, &object);
+
+	if (rc == 0) {
+		model->plain |= plain;
+		rc = plain ? object_make_plain(object, 1, NULL) : object_make_frames(object, NULL);
+		object_put(object);
+	}
+	return check_rc(work, rc);
+}
+
 /* As an editor saves: a new file, written, renamed over the old name. */
-static int replace(struct work *work, struct work_object *old, unsigned slot)
+static int replace(struct work *work, struct work_object *old, unsigned slot, bool plain)
 {
 	struct pool *pool = work->fix->pool;
 	struct work_object *model;
@@ -227,6 +241,10 @@ static int replace(struct work *work, struct work_object *old, unsigned slot)
 	if (rc < 0)
 		return rc;
 	model = &work->objects[work->slots[slot]];
+	if (plain)
+		rc = turn(work, model, true);
+	if (rc < 0)
+		return rc;
 	rc = write_whole(work, model, 0, some_len(work), false);
 	if (rc == 0)
 		rc = object_get(pool, model->id, &object);
@@ -301,6 +319,10 @@ static int clone_part(struct work *work, struct work_object *from, struct work_o
 	memcpy(version.bytes + at, current(from)->bytes + off, len);
 	if (rc == 0 && len)
 		rc = object_clone(src, off, dst, at, len, &done);
+	if (rc == -EXDEV && (object_is_plain(src) || object_is_plain(dst))) {
+		rc = object_write(dst, version.bytes + at, len, at); /* as the kernel copies */
+		done = len;
+	}
 	object_put(src);
 	object_put(dst);
 	if (len == 0)
@@ -352,7 +374,11 @@ static int data_step(struct work *work, char op, struct work_object *model, unsi
 	case 'x':
 		return delete (work, model, slot);
 	case 'r':
-		return replace(work, model, slot);
+	case 'V':
+		return replace(work, model, slot, op == 'V');
+	case 'P':
+	case 'F':
+		return turn(work, model, op == 'P');
 	default:
 		fail_msg("no such step: %c", op);
 		return 1;
@@ -572,6 +598,32 @@ static bool bytes_known(const struct work_object *model, unsigned floor, unsigne
 	return true;
 }
 
+/* Of a file that is not journalled: what has not changed since the floor is as it was; other bytes
+ * are those of some version, or zeros. */
+static bool bytes_plain(const struct work_object *model, unsigned floor, unsigned last,
+			const uint8_t *bytes, size_t size)
+{
+	size_t most = 0;
+
+	for (unsigned v = floor; v <= last; v++)
+		most = model->versions[v].size > most ? model->versions[v].size : most;
+	for (size_t i = 0; i < size; i++) {
+		bool known = false, changed = false;
+
+		for (unsigned v = floor; v <= last; v++) {
+			const struct work_version *version = &model->versions[v];
+			int byte = i < version->size ? version->bytes[i] : -1;
+
+			known |= byte == bytes[i];
+			changed |= v > floor && (i >= model->versions[floor].size ||
+						 byte != model->versions[floor].bytes[i]);
+		}
+		if (!known && !(changed && bytes[i] == 0))
+			return false;
+	}
+	return size <= most;
+}
+
 /* Is the content that of one version, cut off no earlier than at any size it had since the floor?
  */
 static void check_content(struct work *work, unsigned object, unsigned floor, unsigned last)
@@ -589,6 +641,8 @@ static void check_content(struct work *work, unsigned object, unsigned floor, un
 		good = size >= least && size <= version->size &&
 		       memcmp(bytes, version->bytes, size) == 0;
 	}
+	if (!good && model->plain)
+		good = size >= least && bytes_plain(model, floor, last, bytes, size);
 	if (!good && work->mixed)
 		good = size >= least && bytes_known(model, floor, last, bytes, size);
 	if (!good)

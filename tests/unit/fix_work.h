@@ -8,6 +8,7 @@
  *	r replace: a new object with new content takes the slot's name and the old one is deleted
  *	d move down  u move up         S pool sync          K checkpoint   R reclaim
  *	L roll segments                C kill -9 and open   O close and open
+ *	P make plain F make frames     V replace, and the new object is plain
  *
  * What the tier engine does (fix_moves.c); "-" is slot 0:
  *	f a pass with the ssd above its watermarks          v a pass, as things are; cleans too
@@ -56,6 +57,7 @@ struct work_object {
 	struct work_version *versions; /* the last one is current */
 	unsigned nversions;
 	struct object_policy wish;
+	bool plain; /* has been, once: bytes that were not synced may be any mix, or zeros */
 };
 
 struct work_step {

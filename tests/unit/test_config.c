@@ -79,7 +79,8 @@ static const char all_keys[] =
 	"journal_size = 64M\nrun_interval: 2h\npromote_window = 0\nmove_bandwidth = 1.5G\n"
 	"threads = 3\nmove_iops = 100\nmove_pressure = 25%\nmove_window = Mon-Fri "
 	"22:00-06:00\n"
-	"start_delay = 2min\nheat_half_life = 30min\nresidency = 3h\npromote_gain = 150%\n"
+	"start_delay = 2min\nheat_half_life = 30min\nresidency = 3h\nplain_idle = 2d\n"
+	"promote_gain = 150%\n"
 	"scrub_bandwidth = 20M\nscrub_interval = 7d\n"
 	"[tier ram]\nsize = 25%\npath = /dev/shm/terrace\n"
 	"[tier ssd]\npath = /nvme/t\nsize = 80%\ncodec = zstd:-5\nframe = 256K\nblock = "
@@ -148,6 +149,7 @@ static void test_every_key(void **state)
 	assert_int_equal(config.scrub_interval_ns, 7 * 86400 * SEC);
 	assert_int_equal(config.heat_half_life_ns, 1800 * SEC);
 	assert_int_equal(config.residency_ns, 3 * 3600 * SEC);
+	assert_int_equal(config.plain_idle_ns, 2 * 86400 * SEC);
 	assert_int_equal(config.promote_gain, 150);
 	check_tiers(&config);
 	check_rules(&config);

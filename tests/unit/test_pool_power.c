@@ -72,6 +72,17 @@ static const char *const workloads[] = {
 	"c0w0s0r0S-r0R-",
 	"c0c1w0w1s0r0w1r1s1",
 	"c0w0s0r0C-c1s1",
+	/* Plain objects: turns, and what is written to them. */
+	"c0w0P0s0o0s0",
+	"c0w0s0P0o0s0a0t0",
+	"c0w0S-P0o0S-F0R-S-",
+	"c0P0w0s0o0F0s0P0",
+	"c0c1w0w1s0s1P0P1o0s0o1F1R-",
+	"c0w0P0s0x0S-R-c1w1",
+	"c0w0s0V0o0S-V0R-",
+	"c0c1w0w1s0V0w1s1",
+	"c0w0P0C-o0s0C-F0C-R-",
+	"c0w0P0o0C-s0K-",
 	/* The daemon dies first. */
 	"c0w0s0C-o0C-s0R-",
 	"c0w0S-L-w0R-K-w0x0R-C-c1w1R-",

@@ -36,6 +36,30 @@ static const struct frame_record frame = {.segment = 7,
 					  .codec = {.id = CODEC_ZSTD, .level = -5},
 					  .shared = true};
 
+/* The bytes are those of terrace-format(5): what an older program must refuse. */
+static void plain_objects(void **state)
+{
+	struct object_record in = object, out;
+	uint8_t buf[RECORD_OBJECT_MAX];
+	size_t len;
+
+	(void)state;
+	in.plain = (struct plain_home){.set = true, .tier = 2, .place = 0x102, .generation = 3};
+	len = object_record_encode(&in, buf);
+	assert_int_equal(len, 48 + 3 + 2 * 24 + 8);
+	assert_int_equal(buf[1] & 2, 2);
+	assert_memory_equal(buf + len - 8, "\2\0\2\1\3\0\0\0", 8);
+	assert_int_equal(object_record_decode(buf, len, &out), 0);
+	assert_memory_equal(&out, &in, sizeof(out));
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(object_record_decode(buf, cut, &out), -EUCLEAN);
+	buf[len - 8] = 0; /* the RAM tier */
+	assert_int_equal(object_record_decode(buf, len, &out), -EUCLEAN);
+	buf[len - 8] = 2;
+	buf[len - 7] = 1;
+	assert_int_equal(object_record_decode(buf, len, &out), -EUCLEAN);
+}
+
 static void objects(void **state)
 {
 	uint8_t buf[RECORD_OBJECT_MAX];
@@ -51,7 +75,7 @@ static void objects(void **state)
 	buf[0] = 2;
 	assert_int_equal(object_record_decode(buf, len, &out), -ENOTSUP);
 	buf[0] = 1;
-	buf[1] = 2;
+	buf[1] = 4;
 	assert_int_equal(object_record_decode(buf, len, &out), -ENOTSUP);
 	buf[1] = 0;
 	buf[2] = RECORD_INLINE_MAX + 1;
@@ -199,7 +223,7 @@ static void segments_golden(void **state)
 
 static void counts(void **state)
 {
-	const struct pool_counts in = {1, 2, 3, 4, 5};
+	const struct pool_counts in = {1, 2, 3, 4, 5, POOL_FEATURE_PLAIN};
 	uint8_t buf[RECORD_COUNTS_LEN];
 	struct pool_counts out;
 
@@ -255,10 +279,11 @@ static void synced(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(objects),  cmocka_unit_test(extents),
-		cmocka_unit_test(frames),   cmocka_unit_test(longest_frame),
-		cmocka_unit_test(segments), cmocka_unit_test(segments_golden),
-		cmocka_unit_test(counts),   cmocka_unit_test(synced),
+		cmocka_unit_test(objects),	   cmocka_unit_test(plain_objects),
+		cmocka_unit_test(extents),	   cmocka_unit_test(frames),
+		cmocka_unit_test(longest_frame),   cmocka_unit_test(segments),
+		cmocka_unit_test(segments_golden), cmocka_unit_test(counts),
+		cmocka_unit_test(synced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -428,6 +428,8 @@ int check_pass(struct check *check)
 	}
 	if (rc == 0)
 		rc = check_segments(check);
+	if (rc == 0)
+		rc = check_plain(check);
 	sorters_free(check);
 	return rc < 0 ? rc : check_counts(check);
 }

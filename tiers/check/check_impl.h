@@ -57,6 +57,7 @@ struct check {
 	bool again;				     /* only they are looked at, and told of */
 	uint64_t top_object, top_frame, top_segment; /* highest ids met */
 	uint64_t nobjects;
+	bool plain; /* there are plain objects */
 	uint64_t top_epoch;
 };
 
@@ -76,7 +77,9 @@ int check_objects(struct check *check);	 /* objects.c */
 int check_placed(struct check *check);	 /* placed.c: frames whose record is lost */
 int check_frames(struct check *check);	 /* frames.c */
 int check_segments(struct check *check); /* segments.c */
-int check_counts(struct check *check);	 /* records.c */
+int check_plain(struct check *check);	 /* plain.c: files of nobody */
+int check_plain_object(struct check *check, uint64_t id, const struct object_record *record);
+int check_counts(struct check *check); /* records.c */
 
 /* media.c: the tiers' files, opened for reading and never made */
 int check_segment_path(struct check *check, uint8_t tier, uint16_t place, uint64_t id, char *buf,

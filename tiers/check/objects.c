@@ -132,6 +132,8 @@ static int object_check(struct objects *objects, uint64_t id, struct object_reco
 	keys = check_walk_id(&objects->extents) == id;
 	if (rc == 0)
 		rc = extents_walk(objects, &sums);
+	if (rc == 0 && record->plain.set)
+		rc = check_plain_object(check, id, record);
 	if (rc < 0)
 		return rc;
 	if (keys && !record->has_keys) {
@@ -139,7 +141,8 @@ static int object_check(struct objects *objects, uint64_t id, struct object_reco
 				    "has extents that its record does not speak of");
 		record->has_keys = true;
 	}
-	if (sums.end > record->size) {
+	/* Of a plain object the size is that of its file, and extents are left from a turn. */
+	if (sums.end > record->size && !record->plain.set) {
 		mend = check_report(check, CHECK_BEYOND_SIZE, true, id,
 				    "has data up to byte %llu and a size of %llu",
 				    (unsigned long long)sums.end,

@@ -194,7 +194,8 @@ static void counts_new(const struct check *check, struct pool_counts *out)
 				    .object_ids = check->top_object + ID_BLOCK,
 				    .frame_ids = check->top_frame + ID_BLOCK,
 				    .segment_ids = check->top_segment + ID_BLOCK,
-				    .log_epoch = check->top_epoch ? check->top_epoch : 1};
+				    .log_epoch = check->top_epoch ? check->top_epoch : 1,
+				    .features = check->plain ? POOL_FEATURE_PLAIN : 0};
 }
 
 static bool limit_mend(uint64_t *limit, uint64_t highest)

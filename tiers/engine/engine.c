@@ -325,6 +325,8 @@ int pool_run(struct pool *pool, struct move_progress *progress)
 		copied = pool_replicate(pool, true, progress);
 	if (rc == 0 && copied != -ECANCELED)
 		rc = engine_pass(pool, progress, false);
+	if (rc == 0)
+		pool_passed(pool);
 	return rc < 0 ? rc : copied;
 }
 
@@ -380,6 +382,7 @@ void *pool_engine(void *arg)
 		(void)pool_replicate(pool, false, NULL); /* what is left is counted and shown */
 		if (worth_a_look(pool))
 			engine_pass(pool, NULL, true);
+		pool_passed(pool);
 	}
 }
 

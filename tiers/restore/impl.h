@@ -27,6 +27,7 @@ struct restore {
 	struct meta *live;	  /* what is left of the old one; NULL: nothing */
 	bool look;		  /* nothing of the pool changes but `meta` */
 	struct idmap known, gone; /* segments: by id */
+	struct idmap plains;	  /* plain files that stay: object -> generation */
 	struct found_top top;	  /* what has been given out at least */
 };
 
@@ -52,6 +53,12 @@ int restore_take_newer(struct restore *restore);
  * from now on become known, and lie where they belong.
  */
 int restore_newer(struct restore *restore);
+
+/* plain.c: with the copy, of that time, in the store; and when that is complete, for each
+ * directory.
+ */
+int restore_plain(struct restore *restore, int64_t time_ns);
+int restore_plain_aside(struct restore *restore, const struct directory *dir);
 
 /* A frame that the copy does not know. */
 struct candidate {

@@ -31,7 +31,8 @@ struct arguments {
 	const char *pool, *given_point;
 	char *point;  /* the same, absolute */
 	char *kernel; /* options passed on */
-	bool foreground, debug, writeback, io_uring, allow_other, nodev, nosuid, ro, nodiratime;
+	bool foreground, debug, writeback, io_uring, passthrough, allow_other, nodev, nosuid, ro,
+		nodiratime;
 	enum atime_mode atime;
 	int ready_fd; /* tells the first process that the mount stands; -1 = none */
 };
@@ -48,6 +49,8 @@ static const char usage_text[] = "usage: terracefs [-fdV] [-o OPTION[,OPTION...]
 				 "no_allow_other: not)\n"
 				 "  writeback=off     do not use the kernel's writeback cache\n"
 				 "  io_uring=off      take requests from the device only\n"
+				 "  passthrough       plain files at their medium's speed; "
+				 "without writeback cache\n"
 				 "  ro nodev nosuid noexec noatime ...  as in mount(8)\n"
 				 "See terracefs(8).\n";
 
@@ -130,6 +133,8 @@ static int take_option(struct arguments *args, const char *option)
 		args->writeback = false;
 	else if (!strcmp(option, "io_uring=off"))
 		args->io_uring = false;
+	else if (!strcmp(option, "passthrough"))
+		args->passthrough = true;
 	else if (!strcmp(option, "allow_other"))
 		args->allow_other = true;
 	else if (!strcmp(option, "no_allow_other"))
@@ -262,11 +267,16 @@ static int serve(struct arguments *args, struct pool *pool, const struct pool_co
 					.allow_other = args->allow_other,
 					.writeback = args->writeback,
 					.io_uring = args->io_uring,
+					.passthrough = args->passthrough,
 					.debug = args->debug};
 	struct mount *mount = NULL;
 	struct fs *fs = NULL;
 	int r;
 
+	if (options.passthrough && geteuid()) {
+		log_warning("only root may use passthrough: mounted without");
+		options.passthrough = false;
+	}
 	r = fs_open(pool, args->point, &fs);
 	if (r)
 		return EXIT_FAILED; /* fs/ and libfuse say why themselves */

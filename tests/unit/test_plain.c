@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Plain objects (tiers/plain.h): against the workloads' model through turns, kill -9 and openings;
+ * faults at every call of a turn; a turn that is called off; accounts. TERRACE_STEPS=1 makes all
+ * kinds of faults.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "tests/unit/fix_bytes.h"
+#include "tests/unit/fix_fault.h"
+#include "tests/unit/fix_pool.h"
+#include "tests/unit/fix_work.h"
+#include "tiers/object.h"
+#include "tiers/plain.h"
+#include "tiers/plain_files.h"
+#include "tiers/pool_impl.h"
+
+static struct fix_pool fix;
+
+static void run(const char *steps)
+{
+	struct work work;
+
+	fix_pool_small(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	fix_pool_open(&fix);
+	work_init(&work, &fix);
+	work_run(&work, steps);
+	work_check(&work);
+	fix_pool_verify(&fix);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_verify_media(&fix, true);
+	fix_pool_close(&fix);
+	fix_pool_open(&fix);
+	work_check(&work);
+	fix_pool_verify(&fix);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_verify_media(&fix, true);
+	work_release(&work);
+	fix_pool_free(&fix);
+}
+
+/* What the object is goes through every change of places, and every kind of death. */
+static void test_turns(void **state)
+{
+	static const char *const all[] = {
+		"c0P0w0o0a0t0g0p0s0",
+		"c0w0P0o0C-o0a0F0o0C-",
+		"c0w0a0P0o0s0C-K-C-O-",
+		"c0w0P0F0P0o0F0C-O-",
+		"c0w0t0P0o0F0C-w0C-P0C-",
+		"c0c1w0w1P0l0l1s0s1F0l0C-",
+		"c0w0P0x0S-C-c1w1",
+		"c0w0P0V0S-C-V0C-O-",
+		"c0w0S-P0d0u0f-v-S-",
+		"c0w0p0g0P0a0F0p0C-",
+		"c0P0F0w0C-P0w0F0C-",
+		"c0w0P0p0t0t0F0a0C-R-S-",
+		"c0w0w0t0g0C-P0a0F0C-g0P0C-F0C-",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		run(all[i]);
+}
+
+/* One object of some size, that the tests below look at. */
+static uint8_t bytes[300000];
+
+static struct object *begin(void)
+{
+	struct object *object;
+	struct txn *txn;
+
+	fix_pool_small(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	fix_pool_open(&fix);
+	bytes_fill_text(bytes, sizeof(bytes), 5);
+	txn = txn_begin(fix.pool);
+	object_create(txn, "attr", 4, &object);
+	assert_int_equal(txn_commit(txn), 0);
+	assert_int_equal(object_write(object, bytes, sizeof(bytes), 0), 0);
+	return object;
+}
+
+static void check_bytes(struct object *object)
+{
+	static uint8_t buf[sizeof(bytes) + 1];
+	size_t got;
+
+	assert_int_equal(object_read(object, buf, sizeof(buf), 0, &got), 0);
+	assert_int_equal(got, sizeof(bytes));
+	assert_int_equal(object_size(object), sizeof(bytes));
+	assert_memory_equal(buf, bytes, sizeof(bytes));
+}
+
+static void end(struct object *object)
+{
+	object_put(object);
+	fix_pool_verify(&fix);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_verify_media(&fix, true);
+	fix_pool_close(&fix);
+	fix_pool_free(&fix);
+}
+
+/* What another process (the kernel, for a passthrough file) writes is what is read here. */
+static void test_written_past_us(void **state)
+{
+	struct object *object = begin();
+	uint64_t found;
+	int fd;
+
+	(void)state;
+	assert_int_equal(object_plain_fd(object, &fd), -EINVAL);
+	assert_int_equal(object_make_plain(object, 2, NULL), 0);
+	assert_int_equal(object_plain_tier(object), 2);
+	assert_int_equal(object_plain_fd(object, &fd), 0);
+	memset(bytes + 1000, 'x', 5000);
+	assert_int_equal(pwrite(fd, bytes + 1000, 5000, 1000), 5000);
+	check_bytes(object);
+	assert_int_equal(ftruncate(fd, sizeof(bytes) + (1 << 20)), 0);
+	assert_int_equal(object_size(object), sizeof(bytes) + (1 << 20));
+	assert_int_equal(object_seek(object, 0, SEEK_HOLE, &found), 0);
+	assert_in_range(found, sizeof(bytes), sizeof(bytes) + 65536);
+	assert_int_equal(object_seek(object, found, SEEK_DATA, &found), -ENXIO);
+	assert_int_equal(ftruncate(fd, sizeof(bytes)), 0);
+	assert_int_equal(object_plain_settle(object), 0);
+	assert_int_equal(object->record.size, sizeof(bytes));
+	assert_int_equal(object_sync_data(object), 0);
+	assert_int_equal(object_make_frames(object, NULL), 0);
+	check_bytes(object);
+	end(object);
+}
+
+/* The accounts follow the file, and end where they began. */
+static void test_accounts(void **state)
+{
+	struct object *object = begin();
+	struct pool_usage before, plain, after;
+
+	(void)state;
+	assert_int_equal(pool_sync(fix.pool), 0);
+	pool_usage(fix.pool, &before);
+	assert_int_equal(before.tiers[1].plain, 0);
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	pool_usage(fix.pool, &plain);
+	assert_in_range(plain.tiers[1].plain, sizeof(bytes), sizeof(bytes) + 65536);
+	assert_int_equal(plain.tiers[1].plain, object_stored(object));
+	assert_int_equal(plain.stored, plain.tiers[1].plain);
+	assert_true(plain.tiers[1].used >= plain.tiers[1].plain);
+	assert_int_equal(object_truncate(object, 0), 0);
+	pool_usage(fix.pool, &plain);
+	assert_int_equal(plain.tiers[1].plain, 0);
+	assert_int_equal(object_write(object, bytes, sizeof(bytes), 0), 0);
+	assert_int_equal(object_make_frames(object, NULL), 0);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	pool_usage(fix.pool, &after);
+	assert_int_equal(after.tiers[1].plain, 0);
+	assert_int_equal(after.logical, before.logical);
+	check_bytes(object);
+	end(object);
+}
+
+/* Called off, either turn leaves the object as it was. */
+static void test_cancel(void **state)
+{
+	struct object *object = begin();
+	_Atomic bool cancel = true;
+
+	(void)state;
+	assert_int_equal(object_make_plain(object, 1, &cancel), -ECANCELED);
+	assert_false(object_is_plain(object));
+	check_bytes(object);
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(object_make_frames(object, &cancel), -ECANCELED);
+	assert_true(object_is_plain(object));
+	check_bytes(object);
+	end(object);
+}
+
+/* Every call of both turns fails once, or from then on: the object is what it was, and the next try
+ * does it. */
+static void fault_loop(enum fault_kind kind, bool forever, bool back)
+{
+	for (uint64_t n = 1;; n++) {
+		struct object *object = begin();
+		uint64_t failed;
+		int rc;
+
+		if (back)
+			assert_int_equal(object_make_plain(object, 1, NULL), 0);
+		else
+			assert_int_equal(pool_sync(fix.pool), 0);
+		fault_arm(FAULT_ALL & ~(unsigned)FAULT_CLOSE, n, kind, forever);
+		rc = back ? object_make_frames(object, NULL) : object_make_plain(object, 1, NULL);
+		failed = fault_disarm();
+		if (rc < 0)
+			assert_int_equal(object_is_plain(object), back);
+		/* A sync that failed stays failed for who holds the object. */
+		check_bytes(object);
+		object_put(object);
+		fix_pool_crash(&fix);
+		assert_int_equal(object_get(fix.pool, 2, &object), 0);
+		check_bytes(object);
+		rc = back ? object_make_frames(object, NULL) : object_make_plain(object, 1, NULL);
+		assert_int_equal(rc, 0);
+		check_bytes(object);
+		end(object);
+		if (!failed)
+			break;
+	}
+}
+
+static void test_faults(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 8; i++)
+		if (getenv("TERRACE_STEPS") || !(i & 1) == !(i & 2))
+			fault_loop(i & 1 ? FAULT_ENOSPC : FAULT_EIO, i & 2, i & 4);
+}
+
+/* A file that a record leads to and that is not there is an error, and not an empty file. */
+static void test_missing(void **state)
+{
+	struct object *object = begin();
+	uint8_t buf[10];
+	size_t got;
+
+	(void)state;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	object_put(object);
+	fix_pool_close(&fix);
+	{
+		char path[256];
+
+		snprintf(path, sizeof(path), "%s/ssd/plain/%016x.%08x", fix.dir, 2, 1);
+		assert_int_equal(unlink(path), 0);
+	}
+	fix_pool_open(&fix);
+	assert_int_equal(object_get(fix.pool, 2, &object), 0);
+	assert_int_equal(object_read(object, buf, sizeof(buf), 0, &got), -EIO);
+	assert_int_equal(object_write(object, buf, sizeof(buf), 0), -EIO);
+	assert_int_equal(object_sync(object), -EIO);
+	object_put(object);
+	fix_pool_close(&fix);
+	fix_pool_free(&fix);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_turns),	 cmocka_unit_test(test_written_past_us),
+		cmocka_unit_test(test_accounts), cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_faults),	 cmocka_unit_test(test_missing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

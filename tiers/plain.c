@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What can be done with a plain object; turns are plain_turn.c. */
+#include "tiers/plain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tiers/io.h"
+#include "tiers/log.h"
+#include "tiers/plain_files.h"
+#include "tiers/pool_impl.h"
+
+static int say(struct object *object, const char *what, int rc)
+{
+	char path[512];
+
+	if (rc == -ENOSPC || rc == -ENOMEM)
+		return rc;
+	pool_path(object->pool, object->id, path, sizeof(path));
+	log_error(
+		"%s: its plain file (object %llu, tier %s) cannot be %s: %s", path,
+		(unsigned long long)object->id,
+		object->pool->config.tiers[object->record.plain.tier % object->pool->config.ntiers]
+			.name,
+		what, strerror(-rc));
+	return -EIO;
+}
+
+/* The file ---------------------------------------------------------------------------------------
+ */
+
+/* Two may open it at the same time; one of the descriptors stays. */
+int plain_open(struct object *object, int *fd)
+{
+	int mine, none = -1, rc;
+	struct stat st;
+
+	*fd = object->plain_fd;
+	if (*fd >= 0)
+		return 0;
+	rc = plain_file_open(object->pool, object->id, &object->record.plain, &mine);
+	if (rc < 0)
+		return object->deleted ? -ENOENT : say(object, "opened", rc);
+	if (!atomic_compare_exchange_strong(&object->plain_fd, &none, mine)) {
+		io_close(mine);
+		*fd = none;
+		return 0;
+	}
+	/* Nobody changes it while it is closed: so much of it is in the account. */
+	if (io_stat(mine, &st) == 0)
+		object->plain_used = (uint64_t)st.st_blocks * 512;
+	*fd = mine;
+	return 0;
+}
+
+void plain_count(struct object *object, const struct stat *st)
+{
+	uint64_t now = (uint64_t)st->st_blocks * 512;
+	uint64_t before = atomic_exchange(&object->plain_used, now);
+
+	if (now != before)
+		tier_plain_add(object->pool->tiers[object->record.plain.tier].tier,
+			       object->record.plain.place, (int64_t)(now - before), 0);
+}
+
+static int look(struct object *object, int *fd, struct stat *st)
+{
+	int rc = plain_open(object, fd);
+
+	if (rc == 0)
+		rc = io_stat(*fd, st);
+	if (rc == 0)
+		plain_count(object, st);
+	return rc;
+}
+
+/* Without memory for it the kernel writes it back, later. */
+static void closed_add(struct pool *pool, uint64_t id)
+{
+	pthread_mutex_lock(&pool->closed_lock);
+	if (pool->nclosed == pool->closed_cap) {
+		size_t cap = pool->closed_cap ? pool->closed_cap * 2 : 64;
+		uint64_t *p = realloc(pool->closed, cap * sizeof(*p));
+
+		if (p) {
+			pool->closed = p;
+			pool->closed_cap = cap;
+		}
+	}
+	if (pool->nclosed < pool->closed_cap)
+		pool->closed[pool->nclosed++] = id;
+	pthread_mutex_unlock(&pool->closed_lock);
+}
+
+void plain_close(struct object *object)
+{
+	int fd = atomic_exchange(&object->plain_fd, -1);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (object->plain && !object->deleted) {
+		if (io_stat(fd, &st) == 0)
+			plain_count(object, &st);
+		if (object->plain_unsynced || object->plain_shared)
+			closed_add(object->pool, object->id);
+	}
+	io_close(fd);
+}
+
+int object_plain_fd(struct object *object, int *fd)
+{
+	int rc = -EINVAL;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	if (object->plain)
+		rc = plain_open(object, fd);
+	if (rc == 0)
+		object->plain_shared = true;
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+uint32_t object_plain_tier(struct object *object)
+{
+	uint32_t tier;
+
+	pthread_mutex_lock(&object->attr_lock);
+	tier = object->record.plain.set ? object->record.plain.tier : 0;
+	pthread_mutex_unlock(&object->attr_lock);
+	return tier;
+}
+
+/* Its size and times -----------------------------------------------------------------------------
+ */
+
+static int stat_of(struct object *object, struct stat *st)
+{
+	int fd, rc;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = object->plain ? look(object, &fd, st) : -EINVAL;
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+uint64_t plain_size(struct object *object)
+{
+	struct stat st;
+
+	return stat_of(object, &st) ? object->record.size : (uint64_t)st.st_size;
+}
+
+uint64_t plain_stored(struct object *object)
+{
+	struct stat st;
+
+	return stat_of(object, &st) ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
+static int64_t time_of(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+int64_t plain_write_time(struct object *object)
+{
+	struct stat st;
+
+	return stat_of(object, &st) ? object->write_time : time_of(&st);
+}
+
+int object_plain_settle(struct object *object)
+{
+	struct object_record *record;
+	struct txn *txn;
+	struct stat st;
+
+	if (!object->plain || object->deleted)
+		return 0;
+	if (stat_of(object, &st) || object->record.size == (uint64_t)st.st_size)
+		return 0;
+	txn = txn_begin(object->pool);
+	txn_frees(txn);
+	record = txn_object(txn, object, false, true);
+	if (record)
+		record->size = (uint64_t)st.st_size;
+	return txn_commit(txn);
+}
+
+/* Reading ----------------------------------------------------------------------------------------
+ */
+
+int plain_read(struct object *object, void *buf, size_t len, uint64_t off, size_t *got)
+{
+	int fd, rc = -ENODATA;
+	struct stat st;
+
+	*got = 0;
+	pthread_rwlock_rdlock(&object->data_lock);
+	/* Once more where it has just become shorter. */
+	while (rc == -ENODATA) {
+		size_t n = 0;
+
+		rc = look(object, &fd, &st);
+		if (rc < 0)
+			break;
+		if (off < (uint64_t)st.st_size)
+			n = len < (uint64_t)st.st_size - off ? len
+							     : (size_t)((uint64_t)st.st_size - off);
+		rc = n ? io_pread_all(fd, buf, n, off) : 0;
+		if (rc == 0)
+			*got = n;
+		else if (rc != -ENODATA)
+			rc = say(object, "read", rc);
+	}
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+int plain_seek(struct object *object, uint64_t off, int whence, uint64_t *out)
+{
+	int fd, rc;
+	off_t at = 0;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = plain_open(object, &fd);
+	if (rc == 0) {
+		at = lseek(fd, (off_t)off, whence);
+		rc = at < 0 ? -errno : 0;
+	}
+	pthread_rwlock_unlock(&object->data_lock);
+	*out = rc == 0 ? (uint64_t)at : 0;
+	return rc;
+}
+
+/* Where its bytes are: in runs between holes, as the file has them. */
+int plain_extents(struct object *object, int (*each)(void *arg, const struct object_extent *extent),
+		  void *arg)
+{
+	uint64_t off, end = 0;
+	int tier = (int)object_plain_tier(object), rc;
+
+	while ((rc = plain_seek(object, end, SEEK_DATA, &off)) == 0) {
+		struct object_extent extent = {.off = off, .tier = tier};
+
+		rc = plain_seek(object, off, SEEK_HOLE, &end);
+		if (rc < 0)
+			break;
+		extent.len = extent.stored = end - off;
+		rc = extent.len ? each(arg, &extent) : -ENXIO;
+		if (rc)
+			return rc == -ENXIO ? 0 : rc;
+	}
+	return rc == -ENXIO ? 0 : rc;
+}
+
+/* Writing ----------------------------------------------------------------------------------------
+ */
+
+/* So that a quota holds for what is written through here. */
+static int room_for(struct object *object, uint64_t more)
+{
+	const struct plain_home *home = &object->record.plain;
+	struct tier_space room;
+	int rc = tier_space(object->pool->tiers[home->tier].tier, home->place, &room);
+
+	return rc == 0 && room.free < more ? -ENOSPC : rc;
+}
+
+static int write_locked(struct object *object, const void *buf, size_t len, uint64_t *off,
+			bool append)
+{
+	struct stat st;
+	int fd, rc = look(object, &fd, &st);
+
+	if (rc < 0)
+		return rc;
+	if (append)
+		*off = (uint64_t)st.st_size;
+	if (*off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - *off)
+		return -EFBIG;
+	/* What is written into a hole, the medium itself refuses. */
+	if (*off + len > (uint64_t)st.st_size)
+		rc = room_for(object, len);
+	object->plain_unsynced = true;
+	if (rc == 0)
+		rc = io_pwrite_all(fd, buf, len, *off);
+	if (rc == -EIO)
+		rc = say(object, "written", rc);
+	if (rc == 0 && io_stat(fd, &st) == 0)
+		plain_count(object, &st);
+	return rc == -EDQUOT ? -ENOSPC : rc;
+}
+
+int plain_write(struct object *object, const void *buf, size_t len, uint64_t off)
+{
+	int rc;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = write_locked(object, buf, len, &off, false);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+int plain_append(struct object *object, const void *buf, size_t len, uint64_t *off)
+{
+	int rc;
+
+	pthread_rwlock_wrlock(&object->data_lock); /* appends one after the other */
+	rc = write_locked(object, buf, len, off, true);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+int plain_truncate(struct object *object, uint64_t size)
+{
+	int fd, rc;
+	struct stat st;
+
+	if (size > OBJECT_SIZE_MAX)
+		return -EFBIG;
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = plain_open(object, &fd);
+	object->plain_unsynced = true;
+	if (rc == 0)
+		rc = io_truncate(fd, size);
+	if (rc == 0 && io_stat(fd, &st) == 0)
+		plain_count(object, &st);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+static int allocate(struct object *object, int mode, uint64_t len, uint64_t off)
+{
+	int fd, rc;
+	struct stat st;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = look(object, &fd, &st);
+	if (rc == 0 && !(mode & FALLOC_FL_PUNCH_HOLE) && off + len > (uint64_t)st.st_blocks * 512)
+		rc = room_for(object, off + len - (uint64_t)st.st_blocks * 512);
+	object->plain_unsynced = true;
+	if (rc == 0)
+		rc = io_allocate(fd, mode, len, off);
+	if (rc == 0 && io_stat(fd, &st) == 0)
+		plain_count(object, &st);
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc == -EDQUOT ? -ENOSPC : rc;
+}
+
+int plain_punch(struct object *object, uint64_t len, uint64_t off)
+{
+	if (len == 0 || off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - off)
+		return -EINVAL;
+	return allocate(object, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, len, off);
+}
+
+int plain_allocate(struct object *object, uint64_t len, uint64_t off, bool keep_size)
+{
+	return allocate(object, keep_size ? FALLOC_FL_KEEP_SIZE : 0, len, off);
+}
+
+/* Syncing ----------------------------------------------------------------------------------------
+ */
+
+static int sync_file(struct object *object, bool data_only)
+{
+	struct stat st;
+	int fd, rc;
+
+	pthread_rwlock_rdlock(&object->data_lock);
+	rc = object->plain ? look(object, &fd, &st) : 0;
+	if (rc == 0 && object->plain)
+		rc = object->plain_error;
+	if (rc == 0 && object->plain) {
+		object->plain_unsynced = false; /* what is written from now on is another's */
+		rc = data_only ? io_sync_data(fd) : io_sync_file(fd);
+		if (rc < 0)
+			object->plain_error = rc = say(object, "synced", rc);
+	}
+	pthread_rwlock_unlock(&object->data_lock);
+	return rc;
+}
+
+/* Then what leads there. */
+static int sync_object(struct object *object, bool data_only)
+{
+	struct pool *pool = object->pool;
+	int rc = sync_file(object, data_only);
+
+	if (rc == 0 && meta_durable_seq(pool->meta) < object->changed_seq)
+		rc = pool_cut_upto(pool, object->changed_seq);
+	return rc;
+}
+
+int plain_sync(struct object *object)
+{
+	return sync_object(object, false);
+}
+
+int object_sync_data(struct object *object)
+{
+	return object->plain ? sync_object(object, true) : object_sync(object);
+}
+
+int plain_sync_each(struct object *const *objects, size_t n)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int rc =
+			objects[i]->plain && !objects[i]->deleted ? sync_file(objects[i], true) : 0;
+
+		first = first ? first : rc;
+	}
+	return first;
+}
+
+/* Those in memory that are open; -ENOMEM. */
+static int open_ones(struct pool *pool, uint64_t **ids, size_t *n, size_t *cap)
+{
+	struct object *object;
+	size_t at = 0;
+	int rc = 0;
+
+	pthread_mutex_lock(&pool->objects_lock);
+	while (rc == 0 && (object = idmap_each(&pool->objects, &at))) {
+		if (!object->plain || object->plain_fd < 0)
+			continue;
+		if (*n == *cap) {
+			size_t more = *cap ? *cap * 2 : 64;
+			uint64_t *p = realloc(*ids, more * sizeof(*p));
+
+			rc = p ? 0 : -ENOMEM;
+			*ids = p ? p : *ids;
+			*cap = p ? more : *cap;
+		}
+		if (rc == 0)
+			(*ids)[(*n)++] = object->id;
+	}
+	pthread_mutex_unlock(&pool->objects_lock);
+	return rc;
+}
+
+int plain_sync_all(struct pool *pool, bool closed)
+{
+	uint64_t *ids;
+	size_t n, cap;
+	int first = 0;
+
+	pthread_mutex_lock(&pool->closed_lock);
+	ids = pool->closed;
+	n = pool->nclosed;
+	cap = pool->closed_cap;
+	pool->closed = NULL;
+	pool->nclosed = pool->closed_cap = 0;
+	pthread_mutex_unlock(&pool->closed_lock);
+	if (!closed)
+		first = open_ones(pool, &ids, &n, &cap);
+	for (size_t i = 0; i < n; i++) {
+		struct object *object;
+		int rc = object_get(pool, ids[i], &object);
+
+		if (rc == 0) {
+			rc = plain_sync_each(&object, 1);
+			object_put(object);
+		}
+		if (rc < 0 && rc != -ENOENT)
+			first = first ? first : rc;
+	}
+	free(ids);
+	return first;
+}
