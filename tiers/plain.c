@@ -32,8 +32,8 @@ static int say(struct object *object, const char *what, int rc)
 /* The file ---------------------------------------------------------------------------------------
  */
 
-/* Two may open it at the same time; one of the descriptors stays. */
-int plain_open(struct object *object, int *fd)
+/* Two may open it at the same time; one of the descriptors stays. Logs nothing. */
+static int open_quietly(struct object *object, int *fd)
 {
 	int mine, none = -1, rc;
 	struct stat st;
@@ -43,7 +43,7 @@ int plain_open(struct object *object, int *fd)
 		return 0;
 	rc = plain_file_open(object->pool, object->id, &object->record.plain, &mine);
 	if (rc < 0)
-		return object->deleted ? -ENOENT : say(object, "opened", rc);
+		return rc;
 	if (!atomic_compare_exchange_strong(&object->plain_fd, &none, mine)) {
 		io_close(mine);
 		*fd = none;
@@ -54,6 +54,13 @@ int plain_open(struct object *object, int *fd)
 		object->plain_used = (uint64_t)st.st_blocks * 512;
 	*fd = mine;
 	return 0;
+}
+
+int plain_open(struct object *object, int *fd)
+{
+	int rc = open_quietly(object, fd);
+
+	return rc == 0 ? 0 : object->deleted ? -ENOENT : say(object, "opened", rc);
 }
 
 void plain_count(struct object *object, const struct stat *st)
@@ -97,9 +104,12 @@ static void closed_add(struct pool *pool, uint64_t id)
 
 void plain_close(struct object *object)
 {
-	int fd = atomic_exchange(&object->plain_fd, -1);
 	struct stat st;
+	int fd;
 
+	pthread_mutex_lock(&object->attr_lock); /* nobody asks it for its size any more */
+	fd = atomic_exchange(&object->plain_fd, -1);
+	pthread_mutex_unlock(&object->attr_lock);
 	if (fd < 0)
 		return;
 	if (object->plain && !object->deleted) {
@@ -137,13 +147,20 @@ uint32_t object_plain_tier(struct object *object)
 /* Its size and times -----------------------------------------------------------------------------
  */
 
+/* Asked for in transactions too, so without the data lock: the attributes' lock keeps the
+ * descriptor open meanwhile. */
 static int stat_of(struct object *object, struct stat *st)
 {
-	int fd, rc;
+	int fd, rc = -EINVAL;
 
-	pthread_rwlock_rdlock(&object->data_lock);
-	rc = object->plain ? look(object, &fd, st) : -EINVAL;
-	pthread_rwlock_unlock(&object->data_lock);
+	pthread_mutex_lock(&object->attr_lock);
+	if (object->plain)
+		rc = open_quietly(object, &fd);
+	if (rc == 0)
+		rc = io_stat(fd, st);
+	if (rc == 0)
+		plain_count(object, st);
+	pthread_mutex_unlock(&object->attr_lock);
 	return rc;
 }
 

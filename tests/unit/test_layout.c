@@ -154,7 +154,9 @@ static void pass(void **state)
 	uint64_t dir = fix_folder(fix, ROOT, "dir"), hot, cold, held, made;
 	struct inode *inode;
 
+	pthread_rwlock_wrlock(&fix->pool.pool->tunables_lock);
 	fix->pool.pool->tunables.plain_idle_ns = 7 * 86400 * UINT64_C(1000000000);
+	pthread_rwlock_unlock(&fix->pool.pool->tunables_lock);
 	assert_int_equal(set(fix, dir, "plain"), 0);
 	hot = fix_file(fix, dir, "hot", "hot");
 	cold = fix_file(fix, dir, "cold", "cold");
