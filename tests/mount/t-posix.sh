@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # POSIX behaviour, case by case: first on tmpfs, which proves the cases themselves, then on a quiet
-# mount, while frames move, and with writeback=off. (They pass on ext4 too, slowly where it discards.)
+# mount, on plain files, while frames move, with writeback=off, and with passthrough. (They pass on ext4 too, slowly where it discards.)
 . "$(dirname "$0")/lib.sh"
 
 [ "$(id -u)" = 0 ] || skip "needs root: the cases change users"
@@ -30,6 +30,9 @@ pool_new
 pool_mount
 chmod 755 "$M"
 round quiet "$M" "$own"
+mkdir "$M/plain-files"
+setfattr -n user.terrace.layout -v plain "$M/plain-files"
+round plain "$M/plain-files" "$own huge" # as large as the tier's filesystem lets it be
 move_all demote hdd
 while :; do
 	terrace demote --to hdd "$M" || true
@@ -53,6 +56,11 @@ if is_flavor release; then
 	pool_mount
 	round through "$M" "$own"
 	[ -z "$bad" ] || fail "cases with writeback=off:$bad"
+	pool_umount
+	MOUNT_OPTIONS='-o passthrough'
+	pool_mount
+	round passed "$M/plain-files" "$own huge"
+	[ -z "$bad" ] || fail "cases with passthrough:$bad"
 	pool_umount
 fi
 echo "$ran cases"
