@@ -126,8 +126,27 @@ static char *value_text(const json_t *value)
 				     : NULL;
 }
 
-static int apply_one(struct pool_config *config, const char *name, const json_t *value,
-		     char *message, size_t cap)
+/* A tier's low that nobody has set follows its high, as it does in a file. */
+static uint32_t low_bit(const struct settings *settings, const struct target *target,
+			const json_t *set)
+{
+	const struct config_tier *tier = target->in.tier;
+	const struct config_key *low = config_key_find(config_tier_keys, "low");
+	char name[KEY_CAP];
+
+	if (!tier)
+		return 0;
+	snprintf(name, sizeof(name), "%s.%s", tier->name, low->name);
+	if (json_object_get(set, name) ||
+	    tier->low_percent != config_low_default(tier->high_percent) ||
+	    (settings->text &&
+	     config_edit_has(settings->text, settings->len, target->section, low->name)))
+		return 0;
+	return 1u << (low - config_tier_keys);
+}
+
+static int apply_one(const struct settings *settings, struct pool_config *config, json_t *set,
+		     const char *name, const json_t *value, char *message, size_t cap)
 {
 	struct target target;
 	char *text = value_text(value), why[360];
@@ -137,8 +156,9 @@ static int apply_one(struct pool_config *config, const char *name, const json_t 
 				  name);
 
 	if (!r) {
-		/* All others count as set: none comes along by itself. */
-		seen = ~(1u << (target.key -
+		/* All others count as set: none comes along by itself, but for low. */
+		seen = ~(low_bit(settings, &target, set) |
+			 1u << (target.key -
 				(target.in.tier ? config_tier_keys : config_pool_keys)));
 		r = config_set_key(&target.in, &seen, target.key->name, text, why, sizeof(why));
 		if (r)
@@ -149,7 +169,8 @@ static int apply_one(struct pool_config *config, const char *name, const json_t 
 }
 
 /* The wanted keys on top of a configuration, checked as a whole. */
-static int apply_all(struct pool_config *config, json_t *set, char *message, size_t cap)
+static int apply_all(const struct settings *settings, struct pool_config *config, json_t *set,
+		     char *message, size_t cap)
 {
 	char why[360];
 	const char *name;
@@ -159,7 +180,7 @@ static int apply_all(struct pool_config *config, json_t *set, char *message, siz
 
 	json_object_foreach(set, name, value)
 	{
-		r = apply_one(config, name, value, message, cap);
+		r = apply_one(settings, config, set, name, value, message, cap);
 		if (r)
 			return r;
 	}
@@ -319,7 +340,7 @@ static int change_locked(struct settings *settings, json_t *set, bool runtime, b
 
 	if (r)
 		return config_say(r, message, cap, "out of memory");
-	r = apply_all(&next, set, message, cap);
+	r = apply_all(settings, &next, set, message, cap);
 	if (!r && ram_tier_check(&next))
 		r = config_say(-EINVAL, message, cap, "%s.size: more than all memory there is",
 			       next.tiers[0].name);

@@ -16,10 +16,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define SECOND	 UINT64_C(1000000000)
-#define DAY	 (86400 * SECOND)
-#define RAM_MIN	 (16u << 20)
-#define RAM_NAME "ram"
+#define SECOND	    UINT64_C(1000000000)
+#define DAY	    (86400 * SECOND)
+#define RAM_MIN	    (16u << 20)
+#define RAM_NAME    "ram"
+#define LOW_DEFAULT 80u
 
 int config_say(int error, char *message, size_t cap, const char *format, ...)
 {
@@ -61,7 +62,7 @@ void config_tier_defaults(struct config_tier *tier, enum tier_kind kind, bool fi
 	tier->kind = kind;
 	tier->replicas = 1;
 	tier->high_percent = 90;
-	tier->low_percent = 80;
+	tier->low_percent = LOW_DEFAULT;
 	tier->min_age_ns = 3600 * SECOND;
 	tier->direct = -1;
 	if (kind == TIER_KIND_RAM) {
@@ -200,11 +201,16 @@ static bool is_set(uint32_t seen, const char *name)
 	return seen & 1u << (config_key_find(config_tier_keys, name) - config_tier_keys);
 }
 
+uint32_t config_low_default(uint32_t high)
+{
+	return high >= LOW_DEFAULT + 10 ? LOW_DEFAULT : high > 10 ? high - 10 : 0;
+}
+
 /* Who lowers `high` or `frame` alone means their partner to come along. */
 static void follow(struct config_tier *tier, uint32_t seen)
 {
-	if (!is_set(seen, "low") && tier->low_percent >= tier->high_percent)
-		tier->low_percent = tier->high_percent > 10 ? tier->high_percent - 10 : 0;
+	if (!is_set(seen, "low"))
+		tier->low_percent = config_low_default(tier->high_percent);
 	if (!is_set(seen, "block") && tier->block_bytes > tier->frame_bytes)
 		tier->block_bytes = tier->frame_bytes;
 }

@@ -87,6 +87,8 @@ bool config_comment_in(const char *text);
 /* NULL when the path can stand in a configuration file as it is, else what is wrong with it. */
 const char *config_path_fault(const char *path);
 
+/* What `low` is, in percent, while nobody sets it. */
+uint32_t config_low_default(uint32_t high_percent);
 void config_pool_defaults(struct pool_config *config);
 /* first: the tier is the first directory tier. */
 void config_tier_defaults(struct config_tier *tier, enum tier_kind kind, bool first);
