@@ -111,3 +111,25 @@ void folder_remove(const char *path)
 	closedir(dir);
 	rmdir(path);
 }
+
+bool folder_upwards(const char *path, bool (*is)(int fd, const struct stat *st, void *arg),
+		    void *arg)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat here, last = {0};
+	bool found = false;
+
+	/* A folder whose parent is itself is the root. */
+	while (fd >= 0 && !found && fstat(fd, &here) == 0 &&
+	       (here.st_dev != last.st_dev || here.st_ino != last.st_ino)) {
+		int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		found = is(fd, &here, arg);
+		last = here;
+		close(fd);
+		fd = parent;
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}

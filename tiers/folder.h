@@ -9,6 +9,7 @@
 #define TERRACE_TIERS_FOLDER_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 /*
  * Makes the folder (0700), or takes one that is there: no link, of this user or of the user that
@@ -20,5 +21,12 @@ int folder_claim(const char *path, const char *trusted, bool *made);
 /* Removes the files in a folder of this user, and the folder. Follows no link; what it may not
  * remove stays. */
 void folder_remove(const char *path);
+
+/*
+ * Asks about a folder, and then about each one above it up to the root; fd is open with O_PATH.
+ * True as soon as the answer is; false also for what is not there.
+ */
+bool folder_upwards(const char *path, bool (*is)(int fd, const struct stat *st, void *arg),
+		    void *arg);
 
 #endif

@@ -2,11 +2,10 @@
 #include "tiers/overlap.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "tiers/folder.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
 
@@ -15,27 +14,17 @@ static bool same(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* A folder whose parent is itself is the root. */
+static bool is_target(int fd, const struct stat *st, void *arg)
+{
+	(void)fd;
+	return same(st, arg);
+}
+
 bool overlap_within(const char *inner, const char *outer)
 {
-	int fd = open(inner, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat target, here, last = {0};
-	bool found = false;
+	struct stat target;
 
-	if (stat(outer, &target) < 0)
-		goto out;
-	while (fd >= 0 && !found && fstat(fd, &here) == 0 && !same(&here, &last)) {
-		int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		found = same(&here, &target);
-		last = here;
-		close(fd);
-		fd = parent;
-	}
-out:
-	if (fd >= 0)
-		close(fd);
-	return found;
+	return stat(outer, &target) == 0 && folder_upwards(inner, is_target, &target);
 }
 
 static int refuse(const char *point, const char *relation, const char *what, const char *dir)

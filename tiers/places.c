@@ -257,6 +257,8 @@ static const char *why_not(int rc)
 	switch (-rc) {
 	case EEXIST:
 		return "belongs to a tier already";
+	case ENOTEMPTY:
+		return "lies in a directory of a pool: choose one outside of it";
 	case ENOENT:
 		return "no such directory: create it, or mount its disk";
 	default:

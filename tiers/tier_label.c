@@ -14,6 +14,7 @@
 
 #include "compress/bytes.h"
 #include "compress/checksum.h"
+#include "tiers/folder.h"
 #include "tiers/io.h"
 #include "tiers/log.h"
 #include "tiers/tier.h"
@@ -142,8 +143,11 @@ static int label_refuse(const char *path, int error)
 		      "by `terrace create`";
 		break;
 	case EEXIST:
-		why = "already belongs to a pool: choose another directory, or remove "
-		      "its " TIER_LABEL_NAME " and segments/";
+		why = "already belongs to a pool: choose another directory (that pool's data is "
+		      "in it, also while it is not mounted)";
+		break;
+	case ENOTEMPTY:
+		why = "lies in a directory of a pool: choose one outside of it";
 		break;
 	case ENOTSUP:
 		why = "made by a newer version of Terrace: upgrade this program";
@@ -207,6 +211,19 @@ int tier_label_read(const char *path, struct tier_label *out)
 	return error ? label_refuse(path, error) : 0;
 }
 
+static bool has_label(int fd, const struct stat *st, void *arg)
+{
+	(void)st;
+	(void)arg;
+	return !faccessat(fd, TIER_LABEL_NAME, F_OK, 0);
+}
+
+/* What is in a place is its pool's to make and to remove. */
+static bool inside_place(const char *path)
+{
+	return folder_upwards(path, has_label, NULL);
+}
+
 int tier_label_absent(const char *path)
 {
 	char name[PATH_MAX];
@@ -217,6 +234,8 @@ int tier_label_absent(const char *path)
 	/* Any file of that name counts: a damaged label is still somebody's. */
 	if (!error && !access(name, F_OK))
 		error = -EEXIST;
+	if (!error && inside_place(path))
+		error = -ENOTEMPTY;
 	return error ? label_refuse(path, error) : 0;
 }
 
@@ -276,6 +295,8 @@ int tier_label_free(const char *path, const uint8_t *pool_uuid, uint32_t tier_id
 	struct tier_label label;
 	int error = label_load(path, &label);
 
+	if (error == -ENODATA && inside_place(path))
+		return label_refuse(path, -ENOTEMPTY);
 	if (error == -ENODATA || (!error && label.tier_id == tier_id &&
 				  !memcmp(label.pool_uuid, pool_uuid, sizeof(label.pool_uuid))))
 		return 0;

@@ -32,7 +32,8 @@ int tier_label_decode(const void *buf, size_t len, struct tier_label *out);
 int tier_label_write(const char *path, const struct tier_label *label);
 /* -ENOENT no directory, -ENODATA no label there, -EBADMSG, -ENOTSUP, -EACCES. */
 int tier_label_read(const char *path, struct tier_label *out);
-/* 0 no label in the directory, -EEXIST there is one, -ENOENT, -ENOTDIR, -EACCES, -EROFS. */
+/* 0 no label in the directory, -EEXIST there is one, -ENOTEMPTY in a folder above it, -ENOENT,
+ * -ENOTDIR, -EACCES, -EROFS. */
 int tier_label_absent(const char *path);
 /* As tier_label_read(), and it is that of a place of this pool and tier; else -ENOTUNIQ. */
 int tier_label_check(const char *path, const uint8_t *pool_uuid, uint32_t tier_id,

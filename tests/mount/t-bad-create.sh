@@ -28,8 +28,20 @@ set=$(sed -n '/^\[pool\]/,/^\[tier/p' "$POOL" | grep -E '^[a-z_]+ *=' | grep -vE
 [ -z "$set" ] || fail "set in a new pool: $set"
 refused "1" "pool.conf.*exist|exist.*pool.conf" $create --tier "hdd:path=$T/hdd" "$POOL"
 refused "1" "$T/ssd" $create --tier "hdd:path=$T/hdd" --tier "old:path=$T/ssd" "$T/other.conf"
+mkdir "$T/ssd/segments/below"
+ln -s "$T/ssd/segments" "$T/link"
+refused "1" "$T/ssd/segments/below: lies in a directory of a pool: choose one outside" $create --tier "hdd:path=$T/ssd/segments/below" "$T/other.conf"
+refused "1" "$T/link/below: lies in" $create --tier "hdd:path=$T/hdd" --tier "old:path=$T/link/below" "$T/other.conf"
+refused "1" "$T/ssd/new: lies in" $create --tier "hdd:path=$T/ssd/new" "$T/other.conf"
+[ ! -e "$T/ssd/new" ] || fail "a folder was left behind"
+rmdir "$T/ssd/segments/below"
 [ ! -e "$T/other.conf" ] || fail "a config file was left behind"
 [ -z "$(find "$T/hdd" -mindepth 1)" ] || fail "left behind: $(find "$T/hdd" -mindepth 1)"
 pool_mount # and the pool is unharmed
 echo x >"$M/file"
+$create --tier "ssd:path=$T/another" "$T/another.conf" >/dev/null
+mkdir "$T/another/below"
+refused "1" "$T/another/below: lies in a directory of a pool" terrace config add ssd "$T/another/below" "$M"
+refused "1" "$T/ssd: already belongs to a pool" $create --tier "hdd:path=$T/ssd" "$T/other.conf"
+if grep -q "remove" "$T/said"; then fail "advice that destroys the pool: $(cat "$T/said")"; fi
 pool_umount

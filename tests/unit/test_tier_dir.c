@@ -78,6 +78,13 @@ static void test_missing_empty_and_occupied_directories(void **state)
 	log_captured();
 	assert_int_equal(tier_dir_format(&options), -EEXIST);
 	assert_non_null(strstr(log_captured(), "already belongs to a pool"));
+
+	/* What is in one is its pool's, too. */
+	snprintf(path, sizeof(path), "%s/segments", tier_dirs.paths[0]);
+	options.paths = (const char *const[]){path};
+	log_captured();
+	assert_int_equal(tier_dir_format(&options), -ENOTEMPTY);
+	assert_non_null(strstr(log_captured(), "lies in a directory of a pool"));
 }
 
 static void test_format_is_all_or_nothing(void **state)

@@ -467,15 +467,18 @@ static void test_bytes_written_are_off_the_free_ones_at_once(void **state)
 	struct tier_space before, after, other;
 	uint8_t *buf = calloc(1, 4 * MIB);
 	struct tier *tier, *twin;
-	char path[128];
+	char first[128], path[128];
 
 	(void)state;
 	if (!dir_fixture_mount(&tier_dirs, 0, 64 * MIB)) {
 		free(buf);
 		skip();
 	}
+	snprintf(first, sizeof(first), "%s/first", tier_dirs.paths[0]);
 	snprintf(path, sizeof(path), "%s/second", tier_dirs.paths[0]);
+	assert_int_equal(io_make_folder(first, 0700), 0);
 	assert_int_equal(io_make_folder(path, 0700), 0);
+	options.paths = (const char *const[]){first};
 	tier = tier_open_new(&options);
 	second.tier_id = 2;
 	second.paths = (const char *const[]){path};
