@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "fs/fs.h"
+#include "fs/paths.h"
 #include "fs/terrace_xattr.h"
 #include "fs/text.h"
 #include "tiers/clock.h"
@@ -26,7 +28,8 @@
 #include "tiers/places.h"
 #include "tiers/scrub.h"
 
-#define PLACE_MAX 4096u /* inodes in one job */
+#define PLACE_MAX  4096u /* inodes in one job */
+#define INODE_WORD "inode"
 
 struct job_kind {
 	const char *verb;
@@ -251,13 +254,30 @@ static json_t *what_json(const struct job *job)
 	if (more > 1)
 		snprintf(count, sizeof(count), " and %zu more", more - 1);
 	if (json_is_integer(first))
-		snprintf(text, sizeof(text), "inode %lld%s", (long long)json_integer_value(first),
-			 count);
+		snprintf(text, sizeof(text), INODE_WORD " %lld%s",
+			 (long long)json_integer_value(first), count);
 	else if (first)
 		snprintf(text, sizeof(text), "%.300s%s", json_string_value(first), count);
 	else if (job->kind->has_place)
 		snprintf(text, sizeof(text), "%.300s", job->path ? job->path : job->tier_name);
 	return json_name(text);
+}
+
+void job_json_name(struct fs *fs, json_t *json)
+{
+	const char *what = json_string_value(json_object_get(json, "what"));
+	unsigned long long inode;
+	int end = 0;
+	json_t *path;
+	char text[PATH_MAX + 40];
+
+	if (!what || sscanf(what, INODE_WORD " %llu%n", &inode, &end) != 1 || !end)
+		return;
+	path = path_json_of(fs, inode);
+	snprintf(text, sizeof(text), "%s%s", json_string_value(path), what + end);
+	if (path)
+		json_object_set_new(json, "what", json_string(text));
+	json_decref(path);
 }
 
 json_t *job_json(struct job *job, bool ended)

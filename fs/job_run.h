@@ -67,5 +67,7 @@ int job_run(struct fs *fs, struct job *job);
 void job_undo(struct fs *fs, struct job *job);
 /* Everything but number, state and times. NULL: no memory. */
 json_t *job_json(struct job *job, bool ended);
+/* Says a path where job_json() has the number of an inode, if it has one by now. Takes locks. */
+void job_json_name(struct fs *fs, json_t *json);
 
 #endif

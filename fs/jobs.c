@@ -159,6 +159,8 @@ int jobs_text(struct jobs *jobs, uint64_t number, char **out)
 		r = -ENOMEM;
 	}
 	pthread_mutex_unlock(&jobs->lock);
+	if (root)
+		job_json_name(jobs->fs, root);
 	*out = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 	json_decref(root);
 	return *out ? 0 : r;
@@ -300,6 +302,8 @@ static void begin_locked(struct jobs *jobs, struct entry *entry)
 	entry->state = JOB_RUNNING;
 	jobs->waiting--;
 	atomic_store(&entry->job.progress.cancel, false);
+	/* What is left is counted anew, on top of what is done. */
+	atomic_store(&entry->job.total, entry->job.done);
 	entry->since = clock_s(CLOCK_MONOTONIC);
 	if (entry->started <= 0)
 		entry->started = clock_s(CLOCK_REALTIME);
@@ -316,8 +320,6 @@ static void leave_locked(struct jobs *jobs, struct entry *entry, int r)
 	}
 	entry->state = entry->paused ? JOB_PAUSED : JOB_QUEUED;
 	entry->job.resumed = true;
-	/* What is left is counted anew, on top of what is done. */
-	atomic_store(&entry->job.total, entry->job.done);
 	jobs->waiting++;
 }
 
@@ -421,7 +423,8 @@ static void restore(struct entry *entry, const json_t *json)
 	entry->parts = (unsigned)integer_of(json, "parts");
 	entry->cancelled = json_is_true(json_object_get(json, "cancel"));
 	entry->paused = json_is_true(json_object_get(json, "pause"));
-	entry->job.total = entry->job.done = integer_of(json, "bytes_done");
+	entry->job.total = integer_of(json, "bytes_total");
+	entry->job.done = integer_of(json, "bytes_done");
 	entry->job.failed_frames = integer_of(json, "failed_frames");
 	entry->job.resumed = entry->started > 0;
 }

@@ -17,7 +17,7 @@ head -c 20000000 /dev/urandom >"$M/big"
 head -c 1000 /dev/urandom >"$M/small"
 terrace sync "$M"
 [ "$(terrace demote --async --json --to hdd "$M/big")" = '{"job":1}' ] || fail "number"
-terrace demote --async --to hdd "$M/small" >/dev/null
+[ "$(terrace demote --async --to hdd "$M/small")" = 2 ] || fail "not the number alone"
 code 75 status 1 "$M"
 code 0 "$M"
 grep -qE '^ +1 +(running|queued) +demote .* /big to hdd$' "$T/out" || fail "$(cat "$T/out")"
@@ -25,6 +25,9 @@ code 0 pause 1 "$M"
 code 0 wait 2 "$M" # not held up by the paused one
 code 75 status 1 "$M"
 grep -q paused "$T/out" || fail "$(cat "$T/out")"
+# what is left of it shows
+percent=$(jq '100 * .bytes_done / .bytes_total | floor' "$M/.terrace/jobs/1")
+[ "$percent" -lt 100 ] || fail "a paused job is at $percent%: $(cat "$M/.terrace/jobs/1")"
 code 0 resume 1 "$M"
 code 0 wait 1 -p off "$M"
 code 0 status 1 "$M"
@@ -67,4 +70,23 @@ for i in $(seq 1 100); do
 done
 code 0 "$M"
 [[ "$(jq -r .state "$M/.terrace/jobs/6")" == cancelled ]] || fail "Ctrl-C: $(cat "$M/.terrace/jobs/6")"
+
+# A script takes the number from the standard output, and only that is there.
+code 0 wait "$(terrace demote --async --to hdd "$M/big" 2>/dev/null)" "$M"
+code 3 wait "$(terrace run --async "$M")" "$M"
+job=$(terrace pin --async ssd "$M/big" 2>"$T/err")
+grep -q 'big: pinned in ssd' "$T/err" || fail "$(cat "$T/err")"
+code 0 wait "$job" "$M"
+code 0 "$M"
+grep -qE "^ +$job +done +place .* /big\$" "$T/out" || fail "a job names a number: $(cat "$T/out")"
+job=$(terrace scrub --async "$M")
+code 0 wait "$job" "$M"
+
+# Others are told once, and by the exit code.
+if [ "$(id -u)" = 0 ]; then
+	for verb in jobs scrub; do
+		refused 1 'it belongs to root and to who mounted the pool' \
+			setpriv --reuid 65534 --regid 65534 --clear-groups terrace "$verb" "$M"
+	done
+fi
 pool_umount

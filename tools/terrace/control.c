@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "tools/terrace/progress.h"
+#include "tools/terrace/text.h"
 
 #define POLL_NS 100000000L /* between looks at a job */
 
@@ -78,7 +79,11 @@ static char *read_all(int fd)
 
 json_t *control_read(const struct mount *mount, const char *name)
 {
-	int fd = control_open(mount, name, O_RDONLY);
+	return control_read_opened(mount, name, control_open(mount, name, O_RDONLY));
+}
+
+json_t *control_read_opened(const struct mount *mount, const char *name, int fd)
+{
 	char *text = fd < 0 ? NULL : read_all(fd);
 	json_error_t error;
 	json_t *json = NULL;
@@ -189,6 +194,15 @@ enum exit_code control_submit(const struct mount *mount, json_t *request, uint64
 	json_decref(reply);
 	free(text);
 	return code;
+}
+
+enum exit_code control_print_started(const struct options *options, uint64_t job)
+{
+	if (!has(options, OPTION_JSON))
+		printf("%" PRIu64 "\n", job);
+	else if (!json_print(json_pack("{sI}", "job", (json_int_t)job)))
+		return complain(EXIT_FAILED, "out of memory");
+	return EXIT_DONE;
 }
 
 static volatile sig_atomic_t interrupts;

@@ -15,6 +15,8 @@ int control_open(const struct mount *mount, const char *name, int flags);
 enum exit_code control_cannot(const struct mount *mount, const char *name);
 /* Reads one of the folder's files whole, as JSON; NULL after a line on stderr. */
 json_t *control_read(const struct mount *mount, const char *name);
+/* The same of one that was to be opened: fd, which is closed, or -1 and errno. */
+json_t *control_read_opened(const struct mount *mount, const char *name, int fd);
 /* A number of an object, 0 when it is not there. */
 uint64_t control_number(const json_t *object, const char *key);
 /* Text of an object, "" when it is not there. */
@@ -28,6 +30,8 @@ enum exit_code control_request(const struct mount *mount, const char *name, cons
 			       json_t **reply);
 /* Hands a request to jobs/new. Takes the reference. */
 enum exit_code control_submit(const struct mount *mount, json_t *request, uint64_t *job);
+/* --async: the job's number, alone on a line, or as JSON. */
+enum exit_code control_print_started(const struct options *options, uint64_t job);
 /* Writes "cancel", "pause" or "resume" to a job. */
 enum exit_code control_steer(const struct mount *mount, uint64_t job, const char *word);
 bool control_job_ended(const json_t *job);

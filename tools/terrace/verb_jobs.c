@@ -76,11 +76,13 @@ json_t *jobs_read(const struct mount *mount)
 		fd = control_open(mount, name, O_RDONLY);
 		if (fd < 0 && errno == ENOENT)
 			continue; /* dropped since */
-		if (fd >= 0)
-			close(fd);
-		job = control_read(mount, name);
-		if (job)
-			json_array_append_new(jobs, job);
+		job = control_read_opened(mount, name, fd);
+		if (!job) { /* said why; it would be the same of all others */
+			json_decref(jobs);
+			jobs = NULL;
+			break;
+		}
+		json_array_append_new(jobs, job);
 	}
 	free(numbers);
 	return jobs;
@@ -169,9 +171,7 @@ static json_t *read_job(const struct mount *mount, uint64_t number)
 		complain(EXIT_FAILED, "there is no job %" PRIu64 " in %s", number, mount->point);
 		return NULL;
 	}
-	if (fd >= 0)
-		close(fd);
-	return control_read(mount, name);
+	return control_read_opened(mount, name, fd);
 }
 
 static enum exit_code act(const struct options *options, const struct mount *mount,

@@ -42,16 +42,6 @@ static enum exit_code take_paths(const struct options *options, struct mount *mo
 	return code;
 }
 
-static enum exit_code print_started(const struct options *options, const struct mount *mount,
-				    uint64_t job)
-{
-	if (!has(options, OPTION_JSON))
-		printf("job %" PRIu64 ": %s/.terrace/jobs/%" PRIu64 "\n", job, mount->point, job);
-	else if (!json_print(json_pack("{sI}", "job", (json_int_t)job)))
-		return complain(EXIT_FAILED, "out of memory");
-	return EXIT_DONE;
-}
-
 static void print_end(const json_t *job)
 {
 	char moved[TEXT_CELL];
@@ -79,7 +69,7 @@ static enum exit_code submit(const struct options *options, const struct mount *
 	if (code)
 		return code;
 	if (has(options, OPTION_ASYNC))
-		return print_started(options, mount, job);
+		return control_print_started(options, job);
 	code = control_follow(mount, job, options->progress, &end);
 	if (end && has(options, OPTION_JSON)) {
 		if (!json_print(json_incref(end)))

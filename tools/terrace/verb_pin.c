@@ -121,8 +121,7 @@ static enum exit_code finish(const struct options *options, struct work *work)
 
 	if (has(options, OPTION_ASYNC)) {
 		for (size_t i = 0; i < work->n && !has(options, OPTION_JSON); i++)
-			printf("job %" PRIu64 ": %s/.terrace/jobs/%" PRIu64 "\n", work->jobs[i],
-			       work->mount.point, work->jobs[i]);
+			control_print_started(options, work->jobs[i]);
 		return EXIT_DONE;
 	}
 	code = follow(options, work, &moved);
@@ -135,6 +134,7 @@ static enum exit_code finish(const struct options *options, struct work *work)
 static enum exit_code change_all(const struct options *options, const char *tier, int first)
 {
 	bool dry = has(options, OPTION_DRY_RUN), json = has(options, OPTION_JSON);
+	FILE *out = has(options, OPTION_ASYNC) ? stderr : stdout; /* there go numbers of jobs */
 	struct work work = {.jobs = NULL};
 	json_t *rows = json_array();
 	enum exit_code worst = EXIT_NOTHING;
@@ -157,8 +157,8 @@ static enum exit_code change_all(const struct options *options, const char *tier
 						  ? json_integer((json_int_t)work.jobs[work.n - 1])
 						  : json_null()));
 		else if (!code || code == EXIT_NOTHING) {
-			print_name(stdout, path);
-			printf(": %s%s%s\n", result, tier ? " in " : "", tier ? tier : "");
+			print_name(out, path);
+			fprintf(out, ": %s%s%s\n", result, tier ? " in " : "", tier ? tier : "");
 		}
 		if (code == EXIT_DONE && worst == EXIT_NOTHING)
 			worst = EXIT_DONE;

@@ -76,11 +76,15 @@ static enum exit_code print_status(const struct options *options, const json_t *
 	}
 	if (job)
 		print_job(job);
-	printf("Last one: begun %s, ", when(control_number(scrub, "began"), text));
-	if (json_is_true(json_object_get(scrub, "under_way")))
-		printf("not ended\n");
-	else
-		printf("ended %s\n", when(control_number(scrub, "ended"), text));
+	if (!control_number(scrub, "began")) {
+		printf("Last one: there has been none\n");
+	} else {
+		printf("Last one: begun %s, ", when(control_number(scrub, "began"), text));
+		if (json_is_true(json_object_get(scrub, "under_way")))
+			printf("not ended\n");
+		else
+			printf("ended %s\n", when(control_number(scrub, "ended"), text));
+	}
 	printf("Verified: %s in %" PRIu64 " frames\n",
 	       text_size(control_number(scrub, "bytes"), plain, size),
 	       control_number(scrub, "frames"));
@@ -141,13 +145,8 @@ static enum exit_code scrub(const struct options *options, const struct mount *m
 		code = control_submit(mount, json_pack("{ss}", "verb", "scrub"), &number);
 	if (code)
 		return code;
-	if (has(options, OPTION_ASYNC) && has(options, OPTION_JSON))
-		return json_print(json_pack("{sI}", "job", (json_int_t)number)) ? EXIT_DONE
-										: out_of_memory();
-	if (has(options, OPTION_ASYNC)) {
-		printf("job %" PRIu64 ": `terrace scrub --status` says how far it is\n", number);
-		return EXIT_DONE;
-	}
+	if (has(options, OPTION_ASYNC))
+		return control_print_started(options, number);
 	code = control_watch(mount, number, options->progress, &end);
 	if (end)
 		code = print_end(options, mount, end);
