@@ -8,7 +8,6 @@
 #include "fs/fuse_init.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fuse.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -85,20 +84,11 @@ static uint32_t flag_at(const uint8_t *p)
 	return flags;
 }
 
-/* Opening tells less on a mount with passthrough (complete()); root keeps suid, as with
- * CAP_FSETID. */
-static bool open_kills(const struct fuse_in_header *head, const uint8_t *body, size_t len)
+static bool kills(uint32_t opcode, const uint8_t *body, size_t len)
 {
-	if (init.passthrough)
-		return head->uid && FLAG_AT(body, len, fuse_open_in, flags) & O_TRUNC;
-	return FLAG_AT(body, len, fuse_open_in, open_flags) & FUSE_OPEN_KILL_SUIDGID;
-}
-
-static bool kills(const struct fuse_in_header *head, const uint8_t *body, size_t len)
-{
-	switch (head->opcode) {
+	switch (opcode) {
 	case FUSE_OPEN:
-		return open_kills(head, body, len);
+		return FLAG_AT(body, len, fuse_open_in, open_flags) & FUSE_OPEN_KILL_SUIDGID;
 	case FUSE_CREATE:
 		return FLAG_AT(body, len, fuse_create_in, open_flags) & FUSE_OPEN_KILL_SUIDGID;
 	case FUSE_WRITE:
@@ -120,7 +110,7 @@ void wire_note(const void *request, size_t len)
 	if (head.opcode == FUSE_INIT)
 		note_init(&head, body, len - sizeof(head));
 	else
-		kill_flag = kills(&head, body, len - sizeof(head));
+		kill_flag = kills(head.opcode, body, len - sizeof(head));
 }
 
 static ssize_t wire_read(int fd, void *buf, size_t cap, void *data)
@@ -162,8 +152,6 @@ static void complete(struct fuse_init_out *out)
 	if (flags & FUSE_HANDLE_KILLPRIV_V2)
 		flags &= ~(uint64_t)FUSE_HANDLE_KILLPRIV;
 	if (init.passthrough) {
-		/* What the kernel writes past us we cannot take suid from: it does, everywhere. */
-		flags &= ~(uint64_t)FUSE_HANDLE_KILLPRIV_V2;
 		flags |= INIT_PASSTHROUGH;
 		out->unused[0] = STACK_DEPTH; /* max_stack_depth */
 	}

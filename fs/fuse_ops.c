@@ -103,6 +103,22 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi
 		   &st);
 }
 
+/* suid and sgid, with the rule of fuse_pass.h. */
+static int set_checked(fuse_req_t req, fuse_ino_t id, unsigned set, const struct stat *values,
+		       struct stat *st)
+{
+	struct passes *passes = door_of(req)->passes;
+	struct stat lowered = *values;
+	int r = fs_setattr(fs_of(req), id, set, values, st);
+
+	if (r || !passes || !(set & FS_SET_MODE) || !(st->st_mode & (S_ISUID | S_ISGID)) ||
+	    passes_may_raise(passes, id, st->st_uid))
+		return r;
+	lowered.st_mode &= ~(mode_t)(S_ISUID | S_ISGID);
+	r = fs_setattr(fs_of(req), id, FS_SET_MODE, &lowered, st);
+	return r ? r : -ETXTBSY;
+}
+
 static void ops_setattr(fuse_req_t req, fuse_ino_t id, struct stat *values, int to_set,
 			struct fuse_file_info *fi)
 {
@@ -135,7 +151,7 @@ static void ops_setattr(fuse_req_t req, fuse_ino_t id, struct stat *values, int 
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
 		if (to_set & map[i].fuse)
 			set |= map[i].fs;
-	reply_attr(req, fs_setattr(fs, id, set, values, &st), &st);
+	reply_attr(req, set_checked(req, id, set, values, &st), &st);
 }
 
 static void ops_readlink(fuse_req_t req, fuse_ino_t id)

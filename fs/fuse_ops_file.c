@@ -79,20 +79,40 @@ static bool marks_open(struct fs *fs, struct inode *inode, int flags)
 	return (flags & (O_ACCMODE | O_NOATIME)) == O_RDONLY && atime_file(fs, inode);
 }
 
+#define RAISED (S_ISUID | S_ISGID)
+
 /* The kernel does the reading and writing itself from here on, and its copy of the attributes does
- * not follow what mappings write. */
-static int32_t backing_of(fuse_req_t req, const struct inode *inode, int flags)
+ * not follow what mappings write. *backing: 0 not so. */
+static int backing_of(fuse_req_t req, const struct inode *inode, int flags, int32_t *backing)
 {
 	struct passes *passes = door_of(req)->passes;
 	struct object *object = inode_object(inode);
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+	uid_t uid = fuse_req_ctx(req)->uid;
+	struct stat st;
+	int r;
 
+	*backing = 0;
 	if (!passes || !object_is_plain(object))
 		return 0;
 	/* What is then written with O_SYNC must not wait for what leads to it. */
 	if (flags & O_DSYNC && object_sync(object))
 		log_warning("inode %llu is opened with O_SYNC and cannot be made durable",
 			    (unsigned long long)object_id(object));
-	return passes_open(passes, object);
+	r = fs_getattr(fs_of(req), object_id(object), &st);
+	if (r)
+		return r;
+	*backing = passes_open(passes, object, uid, writes, st.st_mode & RAISED);
+	if (!*backing || !writes || !uid)
+		return 0;
+	r = fs_getattr(fs_of(req), object_id(object), &st);
+	if (!r && st.st_mode & RAISED && st.st_uid != uid) { /* see fuse_pass.h */
+		st.st_mode &= ~(mode_t)RAISED;
+		r = fs_setattr(fs_of(req), object_id(object), FS_SET_MODE, &st, &st);
+	}
+	if (r)
+		passes_close(passes, object_id(object));
+	return r;
 }
 
 static void close_file(fuse_req_t req, fuse_ino_t id, const struct fuse_file_info *fi)
@@ -120,7 +140,12 @@ void ops_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		reply(req, stale(r));
 		return;
 	}
-	backing = backing_of(req, inode, fi->flags);
+	r = backing_of(req, inode, fi->flags, &backing);
+	if (r) {
+		fs_file_close(fs, inode, fi->flags);
+		reply(req, stale(r));
+		return;
+	}
 	if (marks_open(fs, inode, fi->flags) || loses || backing)
 		forget_attr(req, id);
 	fi->fh = (uintptr_t)inode;
@@ -137,6 +162,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	struct fuse_entry_param entry;
 	struct fs *fs = fs_of(req);
 	struct inode *inode;
+	int32_t backing;
 	struct stat st;
 	int r;
 
@@ -146,10 +172,16 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		reply(req, r);
 		return;
 	}
+	r = backing_of(req, inode, fi->flags, &backing);
+	if (r) {
+		fs_file_close(fs, inode, fi->flags);
+		reply(req, r);
+		return;
+	}
 	fi->fh = (uintptr_t)inode;
 	set_caching(fs, fi);
 	entry_init(fs, &entry, &st);
-	wire_pass(backing_of(req, inode, fi->flags));
+	wire_pass(backing);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT)
 		close_file(req, st.st_ino, fi);
 }

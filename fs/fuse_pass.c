@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "tiers/idmap.h"
 #include "tiers/log.h"
@@ -22,9 +23,14 @@ struct backing_map {
 #define DEV_BACKING_OPEN  _IOW(229, 1, struct backing_map)
 #define DEV_BACKING_CLOSE _IOW(229, 2, uint32_t)
 
+#define CLOSE_WAITS   50u
+#define CLOSE_WAIT_US 2000u
+
 struct pass {
-	int32_t backing; /* 0: could not be registered */
+	int32_t backing; /* 0: without */
 	uint32_t opens;
+	uid_t writer; /* 0: none but root */
+	bool writers; /* of several users */
 };
 
 struct passes {
@@ -88,29 +94,67 @@ static int32_t register_locked(struct passes *passes, struct object *object)
 	return id > 0 ? id : 0;
 }
 
-int32_t passes_open(struct passes *passes, struct object *object)
+static struct pass *first_locked(struct passes *passes, struct object *object, bool without)
 {
-	uint64_t id = object_id(object);
+	struct pass *pass = calloc(1, sizeof(*pass));
+
+	if (pass && idmap_put(&passes->ids, object_id(object), pass)) {
+		free(pass);
+		pass = NULL;
+	}
+	if (pass && !without)
+		pass->backing = register_locked(passes, object);
+	return pass;
+}
+
+static void note_writer(struct pass *pass, uid_t uid)
+{
+	if (!uid || pass->writer == uid)
+		return;
+	pass->writers |= pass->writer != 0;
+	pass->writer = uid;
+}
+
+int32_t passes_open(struct passes *passes, struct object *object, uid_t uid, bool writes,
+		    bool without)
+{
 	struct pass *pass;
 	int32_t backing = 0;
 
 	pthread_mutex_lock(&passes->lock);
-	pass = idmap_get(&passes->ids, id);
-	if (!pass) {
-		pass = calloc(1, sizeof(*pass));
-		if (pass && idmap_put(&passes->ids, id, pass)) {
-			free(pass);
-			pass = NULL;
-		}
-		if (pass)
-			pass->backing = register_locked(passes, object);
-	}
+	pass = idmap_get(&passes->ids, object_id(object));
+	if (!pass)
+		pass = first_locked(passes, object, without);
 	if (pass) {
 		pass->opens++;
+		if (writes)
+			note_writer(pass, uid);
 		backing = pass->backing;
 	}
 	pthread_mutex_unlock(&passes->lock);
 	return backing;
+}
+
+static bool may_raise(struct passes *passes, uint64_t id, uid_t owner)
+{
+	const struct pass *pass;
+	bool may;
+
+	pthread_mutex_lock(&passes->lock);
+	pass = idmap_get(&passes->ids, id);
+	may = !pass || !pass->backing || !pass->writer || (!pass->writers && pass->writer == owner);
+	pthread_mutex_unlock(&passes->lock);
+	return may;
+}
+
+bool passes_may_raise(struct passes *passes, uint64_t id, uid_t owner)
+{
+	for (unsigned i = 0; i < CLOSE_WAITS; i++) {
+		if (may_raise(passes, id, owner))
+			return true;
+		usleep(CLOSE_WAIT_US);
+	}
+	return may_raise(passes, id, owner);
 }
 
 void passes_close(struct passes *passes, uint64_t id)

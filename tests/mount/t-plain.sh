@@ -117,3 +117,62 @@ cat "$M/a.img" >/dev/null
 [ "$(grep -c ' READ\| WRITE' "$LOG" || true)" -le "$((lines + 2))" ] || fail "the daemon was asked"
 exec 5<&-
 pool_umount
+
+# what is written past us would keep suid: nobody else may be writing then
+MOUNT_OPTIONS='-o passthrough'
+pool_mount
+chmod 755 "$M"
+python3 - "$M/p" <<'PYTHON'
+import errno, os, sys, time
+folder = sys.argv[1]
+path = folder + "/tool"
+os.mkdir(folder)
+os.setxattr(folder, "user.terrace.layout", b"plain")
+os.chmod(folder, 0o777)
+
+def as_user(uid, call):
+    os.seteuid(uid)
+    try:
+        return call()
+    finally:
+        os.seteuid(0)
+
+def suid():
+    return bool(os.stat(path).st_mode & 0o4000)
+
+def refused(call, what):
+    try:
+        call()
+    except OSError as e:
+        assert e.errno == errno.ETXTBSY, e
+    else:
+        raise SystemExit(what)
+
+# its owner makes it, as cp -p does
+own = as_user(1001, lambda: os.open(path, os.O_CREAT | os.O_WRONLY, 0o777))
+os.chmod(path, 0o777)
+as_user(1001, lambda: os.write(own, b"first"))
+as_user(1001, lambda: os.fchmod(own, 0o4777))
+assert suid(), "suid of the owner"
+other = as_user(1002, lambda: os.open(path, os.O_WRONLY))
+assert not suid(), "suid while another may write"
+os.close(other)
+os.close(own)
+os.chmod(path, 0o4777)
+assert suid(), "suid after all have closed it"
+time.sleep(0.2) # the kernel tells of a close some time after it
+# nobody has it open: any one may write, and takes suid away
+other = as_user(1002, lambda: os.open(path, os.O_WRONLY))
+as_user(1002, lambda: os.write(other, b"other"))
+assert not suid(), "suid after another's write"
+os.close(other)
+time.sleep(0.2)
+# somebody else has it open
+other = as_user(1002, lambda: os.open(path, os.O_WRONLY))
+refused(lambda: os.chmod(path, 0o4777), "suid while another writes to it")
+assert not suid(), "suid though refused"
+os.close(other)
+os.chmod(path, 0o4777)
+assert suid()
+PYTHON
+pool_umount
