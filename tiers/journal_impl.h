@@ -25,10 +25,11 @@ struct journal_file {
 	struct journal_file *next;
 	unsigned name; /* journal.NAME */
 	int fd;
-	uint64_t number; /* grows with every file begun or reused */
-	uint64_t salt;	 /* random: seeds the checksums of this file's groups */
-	uint64_t end;	 /* where the next group goes */
-	uint64_t size;	 /* bytes with blocks under them */
+	uint64_t number;  /* grows with every file begun or reused */
+	uint64_t salt;	  /* random: seeds the checksums of this file's groups */
+	uint64_t end;	  /* where the next group goes */
+	uint64_t size;	  /* bytes with blocks under them */
+	uint64_t written; /* of them, from the start: have been written once */
 	uint64_t last_seq;
 	bool dead; /* a write or sync failed: no more groups here */
 };
@@ -38,7 +39,8 @@ struct journal {
 	uint8_t uuid[16];
 	uint64_t spare_bytes;
 	uint8_t *head, *body; /* leader: GROUP_WINDOW each */
-	pthread_mutex_t lock; /* guards what follows, and end, size, last_seq, dead of files */
+	pthread_mutex_t
+		lock; /* guards what follows, and end, size, last_seq, written, dead of files */
 	struct journal_file *files;
 	struct journal_file *current; /* changed by the leader only */
 	struct journal_file *spare;   /* ready for use */

@@ -327,6 +327,87 @@ static void test_failed_sync(void **state)
 	assert_non_null(strstr(quiet_last(), "1 to 4 are missing"));
 }
 
+static struct {
+	uint64_t off, len;
+} put; /* the last write */
+
+static ssize_t put_note(int fd, const void *buf, size_t len, off_t off)
+{
+	put.off = (uint64_t)off;
+	put.len = len;
+	return pwrite(fd, buf, len, off);
+}
+
+/* One small group; what it wrote is in `put`. */
+static void small_group(uint64_t seq)
+{
+	struct io_ops ops = io_ops_system;
+
+	append(seq, seq);
+	ops.pwrite = put_note;
+	io_ops_set(&ops);
+	assert_int_equal(group(seq, seq), 0);
+	io_ops_set(NULL);
+}
+
+/* Bytes of zeros behind the groups of journal.0, up to `end`. */
+static void zeros_between(uint64_t off, uint64_t end)
+{
+	char path[160];
+	uint64_t size;
+	uint8_t *bytes;
+
+	path_of(path, "journal.0");
+	bytes = place_read(path, &size);
+	assert_true(end <= size);
+	for (; off < end; off++)
+		assert_int_equal(bytes[off], 0);
+	free(bytes);
+}
+
+/* A small group that comes to blocks never written fills a window with zeros; those after it lie in
+ * what has been written, in the file's next life too. A large one does not. */
+static void test_written_ahead(void **state)
+{
+	uint64_t seq, size = journal->current->size, end = JOURNAL_HEADER_LEN, last;
+
+	(void)state;
+	append(1, 3000);
+	assert_int_equal(group(1, 3000), 0); /* its bytes stay in the buffer */
+	end += journal_aligned(GROUP_HEADER_LEN + 3000 * record_size(OPS_LEN));
+	assert_int_equal(journal->current->written, end);
+	for (seq = 3001; end + GROUP_WINDOW <= size; seq++) {
+		bool fresh = end >= journal->current->written;
+
+		small_group(seq);
+		assert_int_equal(put.off, end);
+		assert_int_equal(put.len, fresh ? GROUP_WINDOW : JOURNAL_ALIGN);
+		if (fresh)
+			zeros_between(end + JOURNAL_ALIGN, end + GROUP_WINDOW);
+		end += JOURNAL_ALIGN;
+	}
+	for (; end < size; seq++, end += JOURNAL_ALIGN) /* never behind what is allocated */
+		small_group(seq);
+	assert_int_equal(journal->current->size, size);
+	assert_int_equal(journal_reset(journal), 0);
+	small_group(seq);
+	assert_int_equal(put.off, JOURNAL_HEADER_LEN);
+	assert_int_equal(put.len, JOURNAL_ALIGN);
+	journal_close(journal);
+	journal = NULL;
+	assert_int_equal(reopen_once(seq - 1, &last), 0);
+	assert_int_equal(last, seq);
+}
+
+/* Nothing is allocated, so there may be no room: a file is no longer than its groups need. */
+static void test_no_room_ahead(void **state)
+{
+	(void)state;
+	journal->no_allocate = true;
+	small_group(1);
+	assert_int_equal(put.len, JOURNAL_ALIGN);
+}
+
 /* The medium stays dead for a while: errors, then the same batches once it is back. */
 static void test_sync_fails_twice(void **state)
 {
@@ -544,10 +625,11 @@ static void test_tail_of_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_torn_last_group), CASE(test_flipped_bytes), CASE(test_file_header),
-		CASE(test_floor),	    CASE(test_failed_sync),   CASE(test_sync_fails_twice),
-		CASE(test_reuse),	    CASE(test_full_disk),     CASE(test_torn_tail),
-		CASE(test_tail_of_others),  CASE(test_drop_is_exact), CASE(test_spare_overtaken),
+		CASE(test_torn_last_group), CASE(test_flipped_bytes),	CASE(test_file_header),
+		CASE(test_floor),	    CASE(test_failed_sync),	CASE(test_sync_fails_twice),
+		CASE(test_reuse),	    CASE(test_full_disk),	CASE(test_torn_tail),
+		CASE(test_written_ahead),   CASE(test_no_room_ahead),	CASE(test_tail_of_others),
+		CASE(test_drop_is_exact),   CASE(test_spare_overtaken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
