@@ -103,7 +103,8 @@ struct ramlog_usage {
 	uint64_t max;
 };
 void ramlog_usage(struct ramlog *log, struct ramlog_usage *out);
-/* Gives free chunks beyond a small reserve back to the system. */
+/* Gives free chunks back to the system, beyond a small reserve and what was in use lately: called
+ * once a second, it halves that every eleven. Never beyond a quarter of the log. */
 void ramlog_trim(struct ramlog *log);
 void ramlog_resize(struct ramlog *log, uint64_t max_bytes);
 

@@ -26,6 +26,8 @@
 
 #define CHUNKS_MIN   2u
 #define FREE_RESERVE 4u	       /* left by a trim, so that a steady writer does not pay for it */
+#define SINK_SHARE   16u       /* of what was in use lately, with every trim */
+#define KEEP_SHARE   4u	       /* of the log at most: the rest of the memory is the cache's */
 #define RETRY_NS     100000000 /* between two attempts to grow into a full tmpfs */
 
 _Static_assert(CHUNKS_MIN *RAMLOG_CHUNK_BYTES <= RAMLOG_MAX_BYTES_MIN,
@@ -146,15 +148,31 @@ int ramlog_ring_advance(struct ramlog_ring *ring)
 	ramlog_chunk_publish(chunk, ring->oldest + ring->count, ring->log_id);
 	ring->slots[(ring->first + ring->count) % ring->cap] = chunk;
 	ring->count++;
+	if (ring->lately < ring->count)
+		ring->lately = ring->count;
 	return 0;
+}
+
+/* Fresh memory costs twenty times what a copy into memory in use does (blocks, faults, zeros: 230
+ * ms and 11 for 240 MiB), so who writes again soon finds the chunks of last time. */
+static size_t keep(struct ramlog_ring *ring)
+{
+	size_t most = ring->count + FREE_RESERVE, lately = ring->lately;
+
+	if (lately > ring->count)
+		ring->lately -= (lately - ring->count + SINK_SHARE - 1) / SINK_SHARE;
+	lately = lately < ring->max / KEEP_SHARE ? lately : ring->max / KEEP_SHARE;
+	most = most > lately ? most : lately;
+	return most < ring->max ? most : ring->max;
 }
 
 struct ramlog_chunk *ramlog_ring_shed(struct ramlog_ring *ring, bool trim)
 {
+	size_t most = trim ? keep(ring) : ring->max;
 	struct ramlog_chunk *list = NULL, *chunk;
 
-	while (ring->free && ring->count + ring->nfree > CHUNKS_MIN &&
-	       ((trim && ring->nfree > FREE_RESERVE) || ring->count + ring->nfree > ring->max)) {
+	most = most > CHUNKS_MIN ? most : CHUNKS_MIN;
+	while (ring->free && ring->count + ring->nfree > most) {
 		chunk = free_pop(ring);
 		chunk->next = list;
 		list = chunk;

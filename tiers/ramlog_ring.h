@@ -25,7 +25,8 @@ struct ramlog_ring {
 
 	struct ramlog_chunk *free;
 	size_t nfree;
-	size_t max; /* chunks, in use and free */
+	size_t max;    /* chunks, in use and free */
+	size_t lately; /* the most that were in use; sinks with every trim */
 
 	uint64_t next_file;
 	uint64_t retry_at; /* monotonic: no growing before it, tmpfs was full; 0: it was not */
@@ -53,7 +54,8 @@ int ramlog_ring_advance(struct ramlog_ring *ring);
 bool ramlog_ring_free_oldest(struct ramlog_ring *ring);
 
 void ramlog_ring_limit(struct ramlog_ring *ring, uint64_t max_bytes);
-/* Takes free chunks out that are beyond the limit, or, with trim, beyond a small reserve. */
+/* Takes free chunks out that are beyond the limit, or, with trim, beyond what was in use lately and
+ * a small reserve. */
 struct ramlog_chunk *ramlog_ring_shed(struct ramlog_ring *ring, bool trim);
 /* Removes such a list; without the lock. */
 void ramlog_ring_remove(struct ramlog_ring *ring, struct ramlog_chunk *list);
