@@ -29,7 +29,8 @@ libjansson-dev      JSON: statistics and jobs
 libbsd-dev          lists and trees
 libncurses-dev      terrace top: a screen that is refreshed in place
 libcmocka-dev       unit tests (the build makes them too)'
-tests='clang               fuzzing
+tests='mold                links the test programs fast
+clang               fuzzing
 clang-format        the style of the code
 libclang-rt-dev     sanitizers of clang
 valgrind            leaks
