@@ -245,14 +245,19 @@ int object_make_plain(struct object *object, uint32_t tier, const _Atomic bool *
  */
 
 /* The log may hold writes of an earlier life: what comes next replaces them all, for who replays it
- * too. */
-static int note_all(struct object *object)
+ * too, and so does the size, which may be less than theirs. */
+static int note_all(struct object *object, uint64_t size)
 {
-	struct ramlog_record note;
-	int rc = object_log_note(object, RAMLOG_PUNCH, 0, OBJECT_SIZE_MAX, &note);
+	const uint64_t sizes[] = {0, size};
+	int rc = 0;
 
-	if (rc == 0)
-		pthread_rwlock_unlock(&object->data_lock);
+	for (unsigned i = 0; i < 2 && rc == 0; i++) {
+		struct ramlog_record note;
+
+		rc = object_log_note(object, RAMLOG_SIZE, sizes[i], 0, &note);
+		if (rc == 0)
+			pthread_rwlock_unlock(&object->data_lock);
+	}
 	return rc;
 }
 
@@ -348,7 +353,7 @@ int object_make_frames(struct object *object, const _Atomic bool *cancel)
 		turn.size = plain_size(object);
 		turn.write_time = plain_write_time(object);
 		object->size = turn.size;
-		rc = note_all(object);
+		rc = note_all(object, turn.size);
 	}
 	if (rc == 0) {
 		rc = copy_in(&turn);

@@ -65,6 +65,10 @@ static void test_turns(void **state)
 		"c0P0F0w0C-P0w0F0C-",
 		"c0w0P0p0t0t0F0a0C-R-S-",
 		"c0w0w0t0g0C-P0a0F0C-g0P0C-F0C-",
+		/* Slot 1 keeps the log's chunk, and with it what was written before the turn. */
+		"c0c1w1W0P0p0C-F0C-S-",
+		"c0c1w1W0P0p0F0C-S-",
+		"c0c1w1W0P0t0F0C-S-",
 	};
 
 	(void)state;
@@ -171,6 +175,39 @@ static void test_accounts(void **state)
 	end(object);
 }
 
+/* Invariant 4, also after a crash: what the log still has of an object's earlier life is not put
+ * before its plain file, and takes no room. */
+static void test_log_of_before(void **state)
+{
+	struct object *other = begin(), *object;
+	struct txn *txn;
+	uint64_t records, id;
+
+	(void)state;
+	txn = txn_begin(fix.pool);
+	object_create(txn, "attr", 4, &object);
+	assert_int_equal(txn_commit(txn), 0);
+	id = object_id(object);
+	assert_int_equal(object_write(object, bytes, 100000, 0), 0);
+	assert_int_equal(object_truncate(object, 70000), 0);
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	object_put(object);
+	object_put(other);
+	fix_pool_crash(&fix);
+	records = fix.pool->dirty_bytes;
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	assert_int_equal(object->dirty_bytes, 0);
+	assert_int_equal(object_get(fix.pool, 2, &other), 0);
+	assert_int_equal(other->dirty_bytes, sizeof(bytes)); /* the log was there */
+	assert_int_equal(records, sizeof(bytes));
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(object->record.nextents, 0);
+	assert_int_equal(object_size(object), 70000);
+	object_put(object);
+	check_bytes(other);
+	end(other);
+}
+
 /* Called off, either turn leaves the object as it was. */
 static void test_cancel(void **state)
 {
@@ -260,8 +297,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),	 cmocka_unit_test(test_written_past_us),
-		cmocka_unit_test(test_accounts), cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_faults),	 cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_accounts), cmocka_unit_test(test_log_of_before),
+		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_missing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
