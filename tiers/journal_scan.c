@@ -46,6 +46,8 @@ struct scan {
 	struct scanned_file *files;
 	size_t n;
 	uint8_t *window;
+	uint8_t *payload; /* while it is handed out; grows with the longest record */
+	size_t payload_cap;
 };
 
 static const char *advice = "Put the file back from a copy of the metadata folder, or give up the "
@@ -323,45 +325,91 @@ static int chain_mark(struct scan *scan, struct scanned_file *last)
 	}
 }
 
+/* A piece of a group's payload, whole records from `at` on. */
+struct payload {
+	uint64_t off, end; /* in the file: what has not been read */
+	size_t at, len;
+};
+
+/* Moves the rest to the front and fills up behind it; the buffer grows when one record takes more.
+ */
+static int payload_fill(struct scan *scan, const struct scanned_file *found,
+			struct payload *payload)
+{
+	size_t rest = payload->len - payload->at, n;
+	int rc;
+
+	if (rest == scan->payload_cap) {
+		size_t cap = rest ? rest * 2 : GROUP_WINDOW;
+		uint8_t *bytes = realloc(scan->payload, cap);
+
+		if (!bytes)
+			return -ENOMEM;
+		scan->payload = bytes;
+		scan->payload_cap = cap;
+	}
+	if (rest)
+		memmove(scan->payload, scan->payload + payload->at, rest);
+	n = scan->payload_cap - rest;
+	n = payload->end - payload->off < n ? (size_t)(payload->end - payload->off) : n;
+	rc = io_pread_all(found->file->fd, scan->payload + rest, n, payload->off);
+	if (rc)
+		return rc;
+	payload->off += n;
+	payload->at = 0;
+	payload->len = rest + n;
+	return 0;
+}
+
+/* -EAGAIN: more of the payload is needed to tell. */
+static int payload_next(const struct scan *scan, const struct payload *payload, uint64_t *seq,
+			const void **ops, size_t *len)
+{
+	size_t rest = payload->len - payload->at;
+	int rc = rest ? record_decode(scan->payload + payload->at, rest, seq, ops, len) : -EBADMSG;
+
+	return rc == -EBADMSG && payload->off < payload->end ? -EAGAIN : rc;
+}
+
 /* Hands out one group's batches. */
-static int group_replay(const struct scan *scan, const struct scanned_file *found,
+static int group_replay(struct scan *scan, const struct scanned_file *found,
 			const struct scanned_group *group,
 			int (*each)(void *arg, uint64_t seq, const void *ops, size_t len),
 			void *arg)
 {
-	size_t len = (size_t)group->header.len - GROUP_HEADER_LEN, pos = 0;
+	struct payload payload = {.off = group->off + GROUP_HEADER_LEN,
+				  .end = group->off + group->header.len};
 	uint64_t expected = group->header.first_seq;
-	uint8_t *payload = malloc(len);
-	int rc;
+	int rc = 0;
 
-	if (!payload)
-		return -ENOMEM;
-	rc = io_pread_all(found->file->fd, payload, len, group->off + GROUP_HEADER_LEN);
-	while (!rc && pos < len) {
+	while (!rc && (payload.at < payload.len || payload.off < payload.end)) {
 		const void *ops;
-		size_t ops_len;
+		size_t len;
 		uint64_t seq;
 
-		rc = record_decode(payload + pos, len - pos, &seq, &ops, &ops_len);
+		rc = payload_next(scan, &payload, &seq, &ops, &len);
+		if (rc == -EAGAIN) {
+			rc = payload_fill(scan, found, &payload);
+			continue;
+		}
 		if (!rc && seq != expected++)
 			rc = -EBADMSG;
 		if (!rc && seq > scan->options->floor_seq)
-			rc = each(arg, seq, ops, ops_len);
+			rc = each(arg, seq, ops, len);
 		if (!rc)
-			pos += record_size(ops_len);
+			payload.at += record_size(len);
 	}
 	if (!rc && expected != group->header.last_seq + 1)
 		rc = -EBADMSG;
 	if (rc)
 		log_error("%s/journal.%u: group at %llu: %s", scan->journal->dir, found->file->name,
 			  (unsigned long long)group->off, strerror(-rc));
-	free(payload);
 	/* The checksum was right: it was written like this. */
 	return rc == -EBADMSG ? -EUCLEAN : rc;
 }
 
 /* Files are in order of number, and so are their groups: the batches come out in order. */
-static int chain_replay(const struct scan *scan,
+static int chain_replay(struct scan *scan,
 			int (*each)(void *arg, uint64_t seq, const void *ops, size_t len),
 			void *arg)
 {
@@ -491,7 +539,7 @@ int journal_scan(struct journal *journal, const struct journal_options *options,
 		 int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
 		 uint64_t *last_seq)
 {
-	struct scan scan = {journal, options, NULL, 0, journal->body};
+	struct scan scan = {.journal = journal, .options = options, .window = journal->body};
 	struct scanned_file *last, *pick;
 	size_t i;
 	int rc;
@@ -526,5 +574,6 @@ out:
 	for (i = 0; i < scan.n; i++)
 		free(scan.files[i].groups);
 	free(scan.files);
+	free(scan.payload);
 	return rc;
 }

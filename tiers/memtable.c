@@ -20,18 +20,22 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "compress/checksum.h"
 
 #define HEIGHT_MAX  12
-#define BLOCK_BYTES ((size_t)1 << 20)
+#define BLOCK_BYTES ((size_t)1 << 20) /* the first, which is all that an idle pool needs */
+#define HUGE_BYTES  ((size_t)2 << 20) /* all others: a page of the processor's */
+#define HEAP_BYTES  64u		      /* of it, for the allocator: so they lie side by side */
 #define ITEM_BYTES  128 /* what an item with key and value takes, roughly; sizes the index */
 #define BUCKETS_MIN ((size_t)256)
 #define FINGERS	    32u /* a power of two; letters fall apart */
 
 struct value {
 	uint32_t len;
-	uint32_t tombstone;
+	uint32_t room : 31; /* bytes that fit here */
+	uint32_t tombstone : 1;
 	uint8_t bytes[];
 };
 
@@ -134,6 +138,18 @@ size_t memtable_cost(size_t key_len, size_t len)
 	       aligned(sizeof(struct value) + len);
 }
 
+/* One fault for 2 MiB in place of 512, and fewer misses of the TLB: a quarter of a replay. */
+static struct block *block_huge(size_t *cap)
+{
+	void *block;
+
+	if (posix_memalign(&block, HUGE_BYTES, HUGE_BYTES - HEAP_BYTES))
+		return NULL;
+	madvise(block, HUGE_BYTES, MADV_HUGEPAGE); /* else small pages do */
+	*cap = HUGE_BYTES - HEAP_BYTES - sizeof(struct block);
+	return block;
+}
+
 /* What is left of the block before is given up: at most a batch's worth in each MiB. */
 int memtable_reserve(struct memtable *table, size_t bytes)
 {
@@ -142,7 +158,10 @@ int memtable_reserve(struct memtable *table, size_t bytes)
 
 	if (block && block->cap - block->used >= bytes)
 		return 0;
-	block = malloc(sizeof(*block) + cap);
+	if (block && bytes <= BLOCK_BYTES)
+		block = block_huge(&cap);
+	else
+		block = malloc(sizeof(*block) + cap);
 	if (!block)
 		return -ENOMEM;
 	block->older = table->block;
@@ -287,44 +306,114 @@ static struct value *value_new(struct memtable *table, const void *bytes, size_t
 	struct value *value = arena_take(table, sizeof(*value) + (bytes ? len : 0));
 
 	value->len = bytes ? (uint32_t)len : 0;
+	value->room = aligned(value->len) & INT32_MAX;
 	value->tombstone = !bytes;
 	if (bytes && len)
 		memcpy(value->bytes, bytes, len);
 	return value;
 }
 
-void memtable_set(struct memtable *table, const void *key, size_t key_len, const void *bytes,
-		  size_t len)
+static void item_insert(struct memtable *table, const struct memtable_view *word, uint64_t hash,
+			struct value *value)
 {
 	struct memtable_item *_Atomic *links[HEIGHT_MAX];
-	struct memtable_item *_Atomic *bucket;
-	uint64_t hash = checksum64(key, key_len);
-	struct memtable_item *item = bucket_find(table, key, key_len, hash);
-	struct value *value = value_new(table, bytes, len);
-	uint16_t height, level;
+	struct memtable_item *_Atomic *bucket = &table->bucket[hash & table->mask];
+	uint16_t height = random_height(table), level;
+	struct memtable_item *item =
+		arena_take(table, sizeof(*item) + height * sizeof(item->next[0]) + word->key_len);
 
-	if (item) {
-		atomic_store_explicit(&item->value, value, memory_order_release);
-		return;
-	}
-	height = random_height(table);
-	item = arena_take(table, sizeof(*item) + height * sizeof(item->next[0]) + key_len);
 	atomic_init(&item->value, value);
 	item->hash = (uint32_t)hash;
-	item->key_len = (uint16_t)key_len;
+	item->key_len = (uint16_t)word->key_len;
 	item->height = height;
-	memcpy(&item->next[height], key, key_len);
+	memcpy(&item->next[height], word->key, word->key_len);
 	insert_search(table, item, links);
 	for (level = 0; level < height; level++)
 		atomic_init(&item->next[level],
 			    atomic_load_explicit(links[level], memory_order_relaxed));
-	bucket = &table->bucket[hash & table->mask];
 	item->chain = atomic_load_explicit(bucket, memory_order_relaxed);
 	atomic_store_explicit(bucket, item, memory_order_release);
 	/* Lowest level first: an item found on a high level must be on all below it. */
 	for (level = 0; level < height; level++)
 		atomic_store_explicit(links[level], item, memory_order_release);
 	atomic_fetch_add_explicit(&table->items, 1, memory_order_relaxed);
+}
+
+void memtable_set(struct memtable *table, const void *key, size_t key_len, const void *bytes,
+		  size_t len)
+{
+	struct memtable_view word = {.key = key, .value = bytes, .key_len = key_len, .len = len};
+	uint64_t hash = checksum64(key, key_len);
+	struct memtable_item *item = bucket_find(table, key, key_len, hash);
+	struct value *value = value_new(table, bytes, len);
+
+	if (item)
+		atomic_store_explicit(&item->value, value, memory_order_release);
+	else
+		item_insert(table, &word, hash, value);
+}
+
+/* Where the old value was, if the new one fits: for a table without readers. */
+static void item_replace(struct memtable *table, struct memtable_item *item,
+			 const struct memtable_view *word)
+{
+	struct value *value = atomic_load_explicit(&item->value, memory_order_relaxed);
+	size_t len = word->value ? word->len : 0;
+
+	if (len > value->room) {
+		value = value_new(table, word->value, len);
+		atomic_store_explicit(&item->value, value, memory_order_relaxed);
+		return;
+	}
+	value->len = (uint32_t)len;
+	value->tombstone = !word->value;
+	if (len)
+		memcpy(value->bytes, word->value, len);
+}
+
+/* Asks for what memtable_load() will look at: three steps, each needs what the one before brought.
+ */
+static void words_prefetch(struct memtable *table, const struct memtable_view *words,
+			   uint64_t *hashes, size_t n)
+{
+	const struct memtable_item *item;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		hashes[i] = checksum64(words[i].key, words[i].key_len);
+		__builtin_prefetch(&table->bucket[hashes[i] & table->mask]);
+	}
+	for (i = 0; i < n; i++)
+		__builtin_prefetch(atomic_load_explicit(&table->bucket[hashes[i] & table->mask],
+							memory_order_relaxed));
+	for (i = 0; i < n; i++) {
+		item = atomic_load_explicit(&table->bucket[hashes[i] & table->mask],
+					    memory_order_relaxed);
+		if (!item)
+			continue;
+		__builtin_prefetch(item_key(item));
+		__builtin_prefetch(atomic_load_explicit(&item->value, memory_order_relaxed), 1);
+	}
+}
+
+/* Cache misses are most of what a set takes: those of all words are waited for together. */
+void memtable_load(struct memtable *table, const struct memtable_view *words, size_t n)
+{
+	uint64_t hashes[MEMTABLE_LOAD_MAX];
+
+	assert(n <= MEMTABLE_LOAD_MAX);
+	words_prefetch(table, words, hashes, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct memtable_view *word = &words[i];
+		struct memtable_item *item =
+			bucket_find(table, word->key, word->key_len, hashes[i]);
+
+		if (item)
+			item_replace(table, item, word);
+		else
+			item_insert(table, word, hashes[i],
+				    value_new(table, word->value, word->len));
+	}
 }
 
 /* One load: key is constant, and the value pointer decides both length and bytes. */

@@ -31,6 +31,7 @@
 #include "tiers/log.h"
 #include "tiers/memtable.h"
 #include "tiers/meta_impl.h"
+#include "tiers/meta_load.h"
 #include "tiers/meta_snapshot.h"
 #include "tiers/meta_tree.h"
 #include "tiers/tail.h"
@@ -47,6 +48,7 @@ struct tables { /* what readers look into; replaced as a whole */
 
 struct pending { /* what a table will ask of the tree */
 	uint64_t grow, items;
+	uint64_t bytes; /* of its operations in the journal */
 };
 
 struct store {
@@ -331,6 +333,14 @@ out:
 	return rc;
 }
 
+/* What a table costs: memory, or the time that a replay of its batches takes. */
+static size_t live_bytes_locked(const struct store *store)
+{
+	size_t bytes = memtable_bytes(store->tables->live);
+
+	return bytes > store->live_pending.bytes ? bytes : store->live_pending.bytes;
+}
+
 /* A failed checkpoint stays due by age, so that the caller tries again. */
 static bool store_checkpoint_due(struct meta *meta, uint64_t max_age_ns)
 {
@@ -338,7 +348,7 @@ static bool store_checkpoint_due(struct meta *meta, uint64_t max_age_ns)
 	bool due;
 
 	pthread_mutex_lock(&store->apply_lock);
-	due = memtable_bytes(store->tables->live) >= store->memtable_bytes ||
+	due = live_bytes_locked(store) >= store->memtable_bytes ||
 	      (max_age_ns && store->changed_ns &&
 	       clock_mono_ns() - store->changed_ns >= max_age_ns);
 	pthread_mutex_unlock(&store->apply_lock);
@@ -363,7 +373,7 @@ static int emergency_checkpoint(struct store *store)
 static int limits_wait_locked(struct store *store)
 {
 	for (;;) {
-		size_t live = memtable_bytes(store->tables->live);
+		size_t live = live_bytes_locked(store);
 		int rc;
 
 		if (live < WAIT_FACTOR * store->memtable_bytes)
@@ -432,6 +442,7 @@ static int store_apply(struct meta *meta, const struct meta_batch *batch, uint64
 	atomic_store_explicit(&store->seq, *seq, memory_order_release);
 	store->live_pending.grow += batch->grow;
 	store->live_pending.items += batch->count;
+	store->live_pending.bytes += batch->len;
 	if (!store->changed_ns)
 		store->changed_ns = clock_mono_ns();
 	atomic_fetch_add_explicit(&store->batches, 1, memory_order_relaxed);
@@ -513,26 +524,33 @@ static int store_close(struct meta *meta)
 	return rc;
 }
 
+struct replay {
+	struct store *store;
+	struct meta_load *load;
+};
+
 /* A batch from the journal or the tail: into the live table, like an applied one, but without
  * asking for room: it had it when it was applied. */
 static int replay_batch(void *arg, uint64_t seq, const void *ops, size_t len)
 {
-	struct store *store = arg;
-	struct pending *pending = &store->live_pending;
-	struct meta_op op;
-	size_t pos = 0, cost = 0;
-	int rc;
+	struct replay *replay = arg;
+	int rc = meta_load_batch(replay->load, ops, len);
 
-	while (!(rc = meta_op_next(ops, len, &pos, &op))) {
-		cost += memtable_cost(op.key_len, op.len);
-		pending->grow += op.value ? tree_grow(op.key_len, op.len) : 0;
-		pending->items++;
-	}
-	if (rc == -ENOENT)
-		rc = meta_ops_insert(ops, len, cost, store->tables->live);
+	if (!rc)
+		atomic_store(&replay->store->seq, seq);
+	return rc;
+}
+
+/* What the batches ask of the tree, and the journal they take, count as if they were applied. */
+static int replay_end(struct replay *replay)
+{
+	struct meta_load_counts counts;
+	int rc = meta_load_end(replay->load, &counts);
+
 	if (rc)
 		return rc;
-	atomic_store(&store->seq, seq);
+	replay->store->live_pending =
+		(struct pending){.grow = counts.grow, .items = counts.items, .bytes = counts.bytes};
 	return 0;
 }
 
@@ -559,9 +577,9 @@ static int folder_lock(struct store *store, const char *dir)
 	return -EBUSY;
 }
 
-/* Tree, journal, tail: each continues where the one before ends. */
-static int store_recover(struct store *store, const struct meta_options *options,
-			 struct meta_recovery *recovery)
+/* Journal and tail: each continues where the one before ends. */
+static int logs_replay(struct store *store, const struct meta_options *options,
+		       const struct tree_state *state, uint64_t *journal_seq, bool *tail_found)
 {
 	struct tail_options tail = {
 		.dir = options->tail_dir,
@@ -572,33 +590,47 @@ static int store_recover(struct store *store, const struct meta_options *options
 	struct journal_options journal = {
 		.dir = options->dir,
 		.pool_uuid = options->pool_uuid,
+		.floor_seq = state->seq,
+		.reach_seq = state->to_seq,
 		.spare_bytes = store->memtable_bytes,
 		.create = options->create,
 	};
+	struct replay replay = {.store = store};
+	int rc = meta_load_new(&replay.load, store->tables->live);
+
+	if (!rc)
+		rc = journal_open(&store->journal, &journal, replay_batch, &replay, journal_seq);
+	if (!rc)
+		rc = tail_open(&store->tail, &tail, tail_found);
+	if (!rc)
+		rc = tail_replay(store->tail, *journal_seq, replay_batch, &replay);
+	if (!rc)
+		rc = replay_end(&replay);
+	meta_load_free(replay.load);
+	return rc;
+}
+
+/* Tree and logs. */
+static int store_recover(struct store *store, const struct meta_options *options,
+			 struct meta_recovery *recovery)
+{
 	struct tree_state state;
 	uint64_t journal_seq;
-	bool found;
+	bool tail_found = false;
 	int rc = tree_open(&store->tree, options->dir, options->pool_uuid, options->create,
 			   options->damaged_values, &state);
 
 	if (rc)
 		return rc;
-	journal.floor_seq = state.seq;
-	journal.reach_seq = state.to_seq;
 	atomic_store(&store->seq, state.seq);
-	rc = journal_open(&store->journal, &journal, replay_batch, store, &journal_seq);
+	rc = logs_replay(store, options, &state, &journal_seq, &tail_found);
 	if (rc)
 		return rc;
 	atomic_store(&store->durable, journal_seq);
-	rc = tail_open(&store->tail, &tail, &found);
-	if (!rc)
-		rc = tail_replay(store->tail, journal_seq, replay_batch, store);
-	if (rc)
-		return rc;
 	recovery->journal_batches = journal_seq - state.seq;
 	recovery->tail_batches = atomic_load(&store->seq) - journal_seq;
 	recovery->clean = state.clean && !recovery->journal_batches && !recovery->tail_batches;
-	recovery->tail_lost = !options->create && !found && !state.clean;
+	recovery->tail_lost = !options->create && !tail_found && !state.clean;
 	if (memtable_items(store->tables->live))
 		store->changed_ns = clock_mono_ns();
 	return tree_mark(store->tree, false);

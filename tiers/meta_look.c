@@ -14,6 +14,7 @@
 #include "tiers/journal.h"
 #include "tiers/memtable.h"
 #include "tiers/meta_impl.h"
+#include "tiers/meta_load.h"
 #include "tiers/meta_tree.h"
 #include "tiers/tail.h"
 
@@ -124,13 +125,18 @@ static const struct meta_ops look_ops = {
 	.sources_put = look_sources_put,
 };
 
-static int replay(void *arg, uint64_t seq, const void *ops, size_t len)
+struct replay {
+	struct look *look;
+	struct meta_load *load;
+};
+
+static int replay_batch(void *arg, uint64_t seq, const void *ops, size_t len)
 {
-	struct look *look = arg;
-	int rc = insert(look, ops, len);
+	struct replay *replay = arg;
+	int rc = meta_load_batch(replay->load, ops, len);
 
 	if (!rc)
-		look->seq = seq;
+		replay->look->seq = seq;
 	return rc;
 }
 
@@ -143,10 +149,18 @@ static int add_journal(struct look *look, const struct meta_look_options *option
 					  .floor_seq = state->seq,
 					  .reach_seq = state->to_seq};
 	struct tail_options tail = {.dir = options->tail_dir, .pool_uuid = options->pool_uuid};
+	struct replay replay = {.look = look};
 	uint64_t last;
-	int rc = journal_look(&journal, replay, look, &last);
+	int rc = meta_load_new(&replay.load, look->table);
 
-	return rc || !options->tail_dir ? rc : tail_look(&tail, last, replay, look);
+	if (!rc)
+		rc = journal_look(&journal, replay_batch, &replay, &last);
+	if (!rc && options->tail_dir)
+		rc = tail_look(&tail, last, replay_batch, &replay);
+	if (!rc)
+		rc = meta_load_end(replay.load, NULL);
+	meta_load_free(replay.load);
+	return rc;
 }
 
 int meta_open_look(struct meta **out, const struct meta_look_options *options,

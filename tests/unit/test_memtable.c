@@ -125,6 +125,60 @@ static void test_model(void **state)
 	memtable_put(table);
 }
 
+/* Loaded together, words mean what they mean set one by one, and leave less behind. */
+static void test_load(void **state)
+{
+	static uint8_t keys[MEMTABLE_LOAD_MAX][4], bytes[256];
+	struct memtable_view words[MEMTABLE_LOAD_MAX], one, other;
+	struct memtable *set, *loaded;
+	struct memtable_item *a, *b;
+	struct dice dice;
+
+	(void)state;
+	dice_init(&dice, "memtable load");
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)i;
+	assert_int_equal(memtable_new(&set, 1 << 16), 0);
+	assert_int_equal(memtable_new(&loaded, 1 << 16), 0);
+	for (unsigned round = 0; round < 400; round++) {
+		size_t n = 1 + dice_roll(&dice, MEMTABLE_LOAD_MAX), cost = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			size_t len = dice_roll(&dice, 100), from = dice_roll(&dice, 100);
+			bool del = dice_roll(&dice, 4) == 0;
+
+			put_be32(keys[i], (uint32_t)dice_roll(&dice, MODEL_KEYS));
+			words[i] = (struct memtable_view){.key = keys[i],
+							  .key_len = 4,
+							  .value = del ? NULL : bytes + from,
+							  .len = del ? 0 : len};
+			cost += memtable_cost(4, len);
+		}
+		assert_int_equal(memtable_reserve(loaded, cost), 0);
+		memtable_load(loaded, words, n);
+		assert_int_equal(memtable_reserve(set, cost), 0);
+		for (size_t i = 0; i < n; i++)
+			memtable_set(set, keys[i], 4, words[i].value, words[i].len);
+	}
+	assert_int_equal(memtable_items(loaded), memtable_items(set));
+	assert_true(memtable_bytes(loaded) < memtable_bytes(set) / 4);
+	b = memtable_seek(loaded, "", 0, false);
+	for (a = memtable_seek(set, "", 0, false); a; a = memtable_next(a), b = memtable_next(b)) {
+		memtable_view(a, &one);
+		memtable_view(b, &other);
+		assert_memory_equal(one.key, other.key, 4);
+		assert_int_equal(one.value == NULL, other.value == NULL);
+		assert_int_equal(one.len, other.len);
+		if (one.len)
+			assert_memory_equal(one.value, other.value, one.len);
+		assert_true(memtable_find(loaded, one.key, 4, &one));
+		assert_ptr_equal(one.value, other.value);
+	}
+	assert_null(b);
+	memtable_put(set);
+	memtable_put(loaded);
+}
+
 #define RUNS_KEYS 60000u
 
 static int by_bytes(const void *a, const void *b)
@@ -236,11 +290,9 @@ static void test_readers_beside_writer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_model),
-		cmocka_unit_test(test_runs),
-		cmocka_unit_test(test_readers_beside_writer),
+		cmocka_unit_test(test_words), cmocka_unit_test(test_order),
+		cmocka_unit_test(test_model), cmocka_unit_test(test_load),
+		cmocka_unit_test(test_runs),  cmocka_unit_test(test_readers_beside_writer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

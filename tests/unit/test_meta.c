@@ -509,6 +509,76 @@ static void test_large_tail(void **state)
 	assert_int_equal(meta_close(meta), 0);
 }
 
+/* One batch longer than what is gathered of a journal, others that are shorter, all of them on the
+ * same keys: after a replay the last one on each counts. */
+static void test_replay_of_long_batches(void **state)
+{
+	static uint8_t value[20000];
+	struct meta_recovery recovery;
+	struct meta_batch *batch;
+	struct meta *meta;
+	uint8_t key[4];
+	size_t len;
+
+	(void)state;
+	assert_int_equal(open_at(&meta, true, 8 << 20, NULL), 0);
+	assert_int_equal(meta_batch_new(&batch), 0);
+	for (uint32_t i = 0; i < 60; i++) {
+		meta_batch_reset(batch);
+		for (uint32_t k = 0; k < (i % 7 == 0 ? 100 : 3); k++) {
+			put_be32(key, (i + k) % 100);
+			put_le32(value, i * 1000 + k);
+			meta_batch_put(batch, key, 4, value, 4 + (i * k) % (sizeof(value) - 4));
+		}
+		put_be32(key, 1000 + i % 2);
+		if (i % 3)
+			meta_batch_put(batch, key, 4, value, 4);
+		else
+			meta_batch_del(batch, key, 4);
+		assert_int_equal(meta_apply(meta, batch, NULL), 0);
+	}
+	assert_int_equal(meta_sync(meta, 40), 0);
+	meta_abandon(meta);
+	assert_int_equal(open_at(&meta, false, 8 << 20, &recovery), 0);
+	assert_int_equal(recovery.journal_batches, 40);
+	assert_int_equal(recovery.tail_batches, 20);
+	for (uint32_t k = 0; k < 100; k++) {
+		uint32_t i = 59;
+
+		while (i % 7 && (k + 100 - i) % 100 >= 3)
+			i--;
+		put_be32(key, k);
+		assert_int_equal(meta_get(meta, key, 4, value, sizeof(value), &len), 0);
+		assert_int_equal(get_le32(value), i * 1000 + (k + 100 - i) % 100);
+		assert_int_equal(len, 4 + (i * ((k + 100 - i) % 100)) % (sizeof(value) - 4));
+	}
+	put_be32(key, 1000);
+	assert_int_equal(meta_get(meta, key, 4, value, sizeof(value), &len), 0);
+	put_be32(key, 1001);
+	assert_int_equal(meta_get(meta, key, 4, value, sizeof(value), &len), 0);
+	meta_batch_free(batch);
+	assert_int_equal(meta_close(meta), 0);
+}
+
+/* A daemon that dies again and again goes on with the journal that it finds, which must not grow
+ * for ever: what was replayed makes a checkpoint due, though it takes hardly any memory. */
+static void test_due_after_replay(void **state)
+{
+	struct meta *meta;
+
+	(void)state;
+	assert_int_equal(open_at(&meta, true, 1 << 14, NULL), 0);
+	for (unsigned i = 0; i < 700; i++)
+		put(meta, "a", "more and more of it");
+	meta_abandon(meta);
+	assert_int_equal(open_at(&meta, false, 1 << 14, NULL), 0);
+	assert_true(meta_checkpoint_due(meta, 0));
+	expect(meta, "a", "more and more of it");
+	checkpoint(meta);
+	assert_false(meta_checkpoint_due(meta, 0));
+	assert_int_equal(meta_close(meta), 0);
+}
+
 /* LMDB cannot write: the checkpoint fails, nothing is lost, and the next one does it. */
 static void test_checkpoint_fails(void **state)
 {
@@ -601,10 +671,20 @@ static void test_damaged_value(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_words),	   BOTH(test_batches),	      BOTH(test_limits),
-		BOTH(test_walks),	   BOTH(test_long_walk),      BOTH(test_numbers),
-		PLACE(test_opening),	   PLACE(test_sync_is_exact), PLACE(test_checkpoint_due),
-		PLACE(test_emergency),	   PLACE(test_large_tail),    PLACE(test_checkpoint_fails),
+		BOTH(test_words),
+		BOTH(test_batches),
+		BOTH(test_limits),
+		BOTH(test_walks),
+		BOTH(test_long_walk),
+		BOTH(test_numbers),
+		PLACE(test_opening),
+		PLACE(test_sync_is_exact),
+		PLACE(test_checkpoint_due),
+		PLACE(test_replay_of_long_batches),
+		PLACE(test_due_after_replay),
+		PLACE(test_emergency),
+		PLACE(test_large_tail),
+		PLACE(test_checkpoint_fails),
 		PLACE(test_damaged_value),
 	};
 
