@@ -7,14 +7,15 @@
  *     turns out bad is fetched again by itself, from each copy.
  *  2. Damage to one block costs that block only, also when several were fetched at once.
  */
+#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "compress/frame.h"
 #include "tiers/clock.h"
 #include "tiers/framestore.h"
 #include "tiers/pool_impl.h"
+#include "tiers/readbuf.h"
 #include "tiers/replicate.h"
 
 #define READ_WHOLE_MAX (64u << 10) /* stored frames up to this are fetched in one read */
@@ -48,7 +49,7 @@ static void header_drop(struct frame_view *view)
 
 static void stored_drop(struct frame_view *view)
 {
-	free(view->stored);
+	readbuf_put(view->pool->readbufs, view->stored);
 	view->stored = NULL;
 }
 
@@ -57,8 +58,9 @@ static int stored_fetch(struct frame_view *view, struct tier_segment seg, uint32
 {
 	int rc;
 
-	stored_drop(view);
-	view->stored = malloc(len);
+	assert(len <= READBUF_BYTES);
+	if (!view->stored)
+		view->stored = readbuf_get(view->pool->readbufs);
 	if (!view->stored)
 		return -ENOMEM;
 	view->off = off;

@@ -25,6 +25,7 @@
 #include "tiers/log.h"
 #include "tiers/lost.h"
 #include "tiers/pool_impl.h"
+#include "tiers/readbuf.h"
 #include "tiers/session.h"
 #include "tiers/ram_tier.h"
 #include "tiers/replicate.h"
@@ -197,6 +198,8 @@ static int open_memory(struct pool *pool)
 	if (rc == 0)
 		rc = heat_new(&pool->heat, HEAT_FRAMES, pool_heat_scale(pool));
 	if (rc == 0)
+		rc = readbufs_new(&pool->readbufs);
+	if (rc == 0)
 		rc = blockcache_new(&pool->cache, ram_tier_size(pool));
 	if (rc == 0 && pool->fetch)
 		rc = blockcache_new(&pool->whole, ram_tier_size(pool));
@@ -358,6 +361,7 @@ static void release(struct pool *pool)
 		blockcache_free(pool->cache);
 	if (pool->whole)
 		blockcache_free(pool->whole);
+	readbufs_free(pool->readbufs);
 	free(pool->ram_dir);
 	config_release(&pool->config);
 	destroy_locks(pool);

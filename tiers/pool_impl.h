@@ -181,6 +181,7 @@ struct pool {
 	struct meta *meta;
 	struct ramlog *log;
 	bool log_recovered; /* it was there: the last daemon died and the machine went on */
+	struct readbufs *readbufs;
 	struct blockcache *cache;
 	struct blockcache
 		*whole; /* small objects as a whole, by id (object_fetch.c); may be NULL */
