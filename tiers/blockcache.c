@@ -185,6 +185,17 @@ static void index_grow(struct shard *shard)
 	shard->nbuckets = n;
 }
 
+/* A new entry, at the end of its bucket. */
+static void entry_index(struct shard *shard, struct entry **link, struct entry *entry,
+			uint64_t frame, uint32_t index)
+{
+	entry->frame = frame;
+	entry->index = index;
+	*link = entry;
+	shard->nentries++;
+	index_grow(shard);
+}
+
 /* ---- eviction ---- */
 
 static bool expire_ghost(struct shard *shard, bool any)
@@ -316,11 +327,7 @@ static struct entry *miss(struct shard *shard, struct entry **link, uint64_t fra
 		entry = entry_new(shard);
 		if (!entry)
 			return NULL;
-		entry->frame = frame;
-		entry->index = index;
-		*link = entry;
-		shard->nentries++;
-		index_grow(shard);
+		entry_index(shard, link, entry, frame, index);
 	}
 	entry->block = shard_block_new(shard, raw_len);
 	if (!entry->block) {
@@ -508,6 +515,44 @@ void cached_block_put(struct cached_block *block)
 	pthread_mutex_lock(&shard->lock);
 	shard_block_unref(shard, block);
 	shard_shrink(shard);
+	pthread_mutex_unlock(&shard->lock);
+}
+
+/* ---- past the cache ---- */
+
+bool blockcache_knows(struct blockcache *cache, uint64_t frame, uint32_t index)
+{
+	uint64_t hash = blockcache_hash(frame, index);
+	struct shard *shard = blockcache_shard(cache, hash);
+	bool knows;
+
+	pthread_mutex_lock(&shard->lock);
+	knows = *shard_find(shard, hash, frame, index) != NULL;
+	pthread_mutex_unlock(&shard->lock);
+	return knows;
+}
+
+/* A ghost of its own. Without memory it is forgotten, which costs a decode. */
+void blockcache_remember(struct blockcache *cache, uint64_t frame, uint32_t index, size_t raw_len)
+{
+	uint64_t hash = blockcache_hash(frame, index);
+	struct shard *shard = blockcache_shard(cache, hash);
+	struct entry **link, *entry = NULL;
+	unsigned class;
+
+	pthread_mutex_lock(&shard->lock);
+	shard->misses++;
+	link = shard_find(shard, hash, frame, index);
+	if (!*link)
+		entry = entry_new(shard);
+	if (entry) {
+		entry_index(shard, link, entry, frame, index);
+		entry->node.cost = blockstock_size(raw_len, &class) + sizeof(*entry);
+		s3fifo_place(&shard->fifo, &entry->node, S3_GHOST);
+		while (expire_ghost(shard, false))
+			;
+		shard_shrink(shard);
+	}
 	pthread_mutex_unlock(&shard->lock);
 }
 

@@ -66,6 +66,13 @@ int blockcache_pin(struct blockcache *cache, uint64_t frame, uint32_t index, siz
 void blockcache_unpin_others(struct blockcache *cache, uint16_t mark);
 bool blockcache_pinned(struct blockcache *cache, uint64_t frame, uint32_t index);
 
+/*
+ * For who reads past the cache: is the block there, or was it asked for before? Then it belongs
+ * into the cache. Otherwise blockcache_remember() has it there from the next time on.
+ */
+bool blockcache_knows(struct blockcache *cache, uint64_t frame, uint32_t index);
+void blockcache_remember(struct blockcache *cache, uint64_t frame, uint32_t index, size_t raw_len);
+
 /* Drops every block of a frame (blocks 0..nblocks-1). References held elsewhere stay valid. */
 void blockcache_drop(struct blockcache *cache, uint64_t frame, uint32_t nblocks);
 void blockcache_drop_all(struct blockcache *cache);

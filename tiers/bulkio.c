@@ -17,6 +17,7 @@
  */
 #include "tiers/bulkio.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libaio.h>
@@ -25,10 +26,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "tiers/io.h"
+
+#define SYS_CACHESTAT 451 /* on all architectures */
 
 struct lane {
 	struct lane *next; /* in the pool's list of idle ones */
@@ -274,6 +278,33 @@ int bulkio_read(struct bulkio *bulk, int fd, int direct, void *buf, size_t len, 
 		error = read_serial(lane, fd, direct, buf, len, off);
 	lane_put(bulk, lane);
 	return error;
+}
+
+int bulkio_read_aligned(int fd, int direct, void *buf, size_t len, uint64_t off)
+{
+	long got;
+
+	assert(aligned(buf) && off % BULKIO_ALIGN == 0);
+	got = pread_once(direct, buf, round_up(len), off);
+	if (got >= 0 && (size_t)got >= len)
+		return 0;
+	if (got < 0 && got != -EINVAL && got != -EINTR && got != -EAGAIN)
+		return (int)got;
+	return io_pread_all(fd, buf, len, off);
+}
+
+bool bulkio_cached(int fd, size_t len, uint64_t off)
+{
+	/* cachestat(2); Debian 12's headers do not have it. */
+	struct {
+		uint64_t off, len;
+	} range = {off, len};
+	struct {
+		uint64_t cached, dirty, writeback, evicted, recently_evicted;
+	} pages;
+
+	return !syscall(SYS_CACHESTAT, fd, &range, &pages, 0) &&
+	       pages.cached * BULKIO_ALIGN >= len / 2;
 }
 
 /* Whole blocks [off, off + len), round the page cache. */

@@ -32,6 +32,12 @@ int bulkio_new(struct bulkio **out);
 void bulkio_free(struct bulkio *bulk);
 
 int bulkio_read(struct bulkio *bulk, int fd, int direct, void *buf, size_t len, uint64_t off);
+/* The same without a lane: buf and off are multiples of BULKIO_ALIGN, and buf has room for len
+ * rounded up to the next. */
+int bulkio_read_aligned(int fd, int direct, void *buf, size_t len, uint64_t off);
+/* True if at least half of these bytes of the file are in the page cache. False also where the
+ * kernel cannot say (before Linux 6.5). */
+bool bulkio_cached(int fd, size_t len, uint64_t off);
 int bulkio_write(struct bulkio *bulk, int fd, int direct, const void *buf, size_t len,
 		 uint64_t off);
 

@@ -311,6 +311,46 @@ int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint3
 	return 0;
 }
 
+static int blocks_decode(const struct frame_header *header, const uint8_t *stored, uint32_t first,
+			 uint32_t end, uint8_t *buf)
+{
+	struct codec_scratch *scratch = workers_thread_scratch();
+	int rc = scratch ? 0 : -ENOMEM;
+
+	for (uint32_t i = first; i < end && rc == 0; i++) {
+		const struct frame_block *block = &header->blocks[i];
+
+		rc = frame_block_decode(scratch, block, stored + block->stored_off,
+					block->stored_len, buf);
+		buf += block->raw_len;
+	}
+	return rc;
+}
+
+int frame_decode_blocks(struct pool *pool, uint64_t frame, const struct frame_record *record,
+			const uint8_t *stored, uint32_t off, void *buf, uint32_t len)
+{
+	uint32_t first = off >> record->block_shift;
+	uint32_t end = ((off + len - 1) >> record->block_shift) + 1;
+	struct frame_header header;
+	int rc = frame_header_parse(stored, record->stored_len, &header);
+
+	if (rc < 0)
+		return rc;
+	rc = frame_header_check(&header, frame, record);
+	if (rc == 0)
+		rc = blocks_decode(&header, stored, first, end, buf);
+	for (uint32_t i = first; i < end && rc == 0; i++)
+		blockcache_remember(pool->cache, frame, i, header.blocks[i].raw_len);
+	frame_header_release(&header);
+	if (rc < 0)
+		return rc;
+	pool->tiers[record->tier].reads += end - first;
+	pool->ram_misses += end - first;
+	touch(pool, frame, record);
+	return 0;
+}
+
 int frame_pin(struct pool *pool, uint64_t frame, uint32_t off, uint32_t len, uint16_t mark)
 {
 	struct frame_record record;

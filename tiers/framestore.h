@@ -112,6 +112,14 @@ int frame_header_check(const struct frame_header *header, uint64_t frame,
 int frame_read(struct pool *pool, uint64_t frame, uint32_t off, void *buf, uint32_t len,
 	       uint32_t *tier);
 
+/*
+ * The same of whole blocks out of the stored frame, which the caller has fetched, past the cache:
+ * that only remembers them. -EBADMSG, -ENOTSUP: these stored bytes are no good, and nothing has
+ * been said of it; -ENOMEM.
+ */
+int frame_decode_blocks(struct pool *pool, uint64_t frame, const struct frame_record *record,
+			const uint8_t *stored, uint32_t off, void *buf, uint32_t len);
+
 /* Bytes of a frame as they are stored, from a place that gives them; not verified. */
 int frame_stored_read(struct pool *pool, uint64_t frame, const struct frame_record *record,
 		      void *buf, uint32_t len, uint32_t off, enum tier_hint hint);

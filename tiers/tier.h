@@ -53,6 +53,10 @@ struct tier_space {	/* bytes, of one place */
 enum tier_hint {
 	TIER_FOREGROUND = 0, /* somebody waits: page cache allowed */
 	TIER_BULK = 1, /* migration, scrub: do not fill the page cache, direct where possible */
+	/* Reads only; somebody waits, for a lot, and has its own place for it: what is not in the
+	 * page cache goes round it where possible. buf and off are multiples of 4096, and buf has
+	 * room up to the next multiple. */
+	TIER_STREAM = 2,
 };
 
 struct tier_ops {

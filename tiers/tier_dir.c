@@ -193,6 +193,14 @@ out:
 	return error;
 }
 
+/* The page cache. A stream whose bytes happen to be there takes them from it. */
+static bool goes_round(const struct dir_place *place, const struct segfile *file, size_t len,
+		       uint64_t off, enum tier_hint hint)
+{
+	return hint != TIER_FOREGROUND && place->direct && len >= BULKIO_READ_MIN &&
+	       (hint == TIER_BULK || !bulkio_cached(segfile_fd(file), len, off));
+}
+
 static int dir_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
 		    enum tier_hint hint)
 {
@@ -204,9 +212,12 @@ static int dir_read(struct tier *tier, struct tier_segment seg, void *buf, size_
 	if (error)
 		return dir_failed(dir, seg, "open", len, off, error);
 	throttle_wait(&place->throttle, len);
-	if (hint == TIER_BULK && place->direct && len >= BULKIO_READ_MIN)
+	if (goes_round(place, file, len, off, hint))
 		direct = segfile_direct(dir->files, file);
-	error = bulkio_read(dir->bulk, segfile_fd(file), direct, buf, len, off);
+	if (hint == TIER_STREAM && direct >= 0)
+		error = bulkio_read_aligned(segfile_fd(file), direct, buf, len, off);
+	else
+		error = bulkio_read(dir->bulk, segfile_fd(file), direct, buf, len, off);
 	if (error)
 		dir_failed(dir, seg, "read", len, off, error);
 	else if (hint == TIER_BULK && direct < 0 && !place->memory)
