@@ -409,7 +409,7 @@ int filecache_remove(struct filecache *cache, struct tier_segment seg)
 	error = filecache_path(cache, seg, path, sizeof(path));
 	if (!error)
 		error = io_remove(path);
-	if (!error) {
+	if (!error || error == -ENOENT) { /* somebody else may have removed it */
 		segfile_account(cache, file);
 		pthread_mutex_lock(&file->account);
 		pthread_mutex_lock(&cache->lock);

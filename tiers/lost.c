@@ -55,11 +55,9 @@ void lost_free(struct lost *lost)
 
 /* Missing since the pool was opened ------------------------------------------------------------ */
 
-int lost_missing(struct pool *pool, uint32_t t, const char *path)
+static int missing_add(struct lost *lost, uint32_t t, const char *path)
 {
-	struct lost *lost = pool->copies->lost;
 	struct missing *missing = malloc(sizeof(*missing) + strlen(path) + 1);
-	const char *name = pool->config.tiers[t].name;
 
 	if (!missing)
 		return -ENOMEM;
@@ -69,6 +67,15 @@ int lost_missing(struct pool *pool, uint32_t t, const char *path)
 	missing->next = lost->missing;
 	lost->missing = missing;
 	pthread_mutex_unlock(&lost->lock);
+	return 0;
+}
+
+int lost_missing(struct pool *pool, uint32_t t, const char *path)
+{
+	const char *name = pool->config.tiers[t].name;
+
+	if (missing_add(pool->copies->lost, t, path) < 0)
+		return -ENOMEM;
 	log_warning("tier %s: %s is not there; the pool is opened without it, since the others "
 		    "have copies: mount its disk, or take it out with `terrace config remove %s "
 		    "%s`; `terrace run` copies to what is there",
@@ -394,9 +401,13 @@ static bool was_deleted(struct pool *pool, uint32_t t, uint32_t place, const cha
 	return same;
 }
 
+/* Where that fails it has no place any more, and is waited for as if it had been missing from the
+ * beginning: its number stays its own, since segments may name it. */
 static int remake(struct pool *pool, uint32_t t, uint32_t place)
 {
 	struct tier *tier = pool->tiers[t].tier;
+	struct lost *lost = pool->copies->lost;
+	uint64_t bit = (uint64_t)1 << place;
 	char *path = strdup(tier_place_path(tier, place));
 	int rc = path ? 0 : -ENOMEM;
 
@@ -404,10 +415,14 @@ static int remake(struct pool *pool, uint32_t t, uint32_t place)
 		rc = -errno;
 	if (rc == 0) {
 		tier_place_remove(tier, place);
+		lost->gone[t] &= ~bit;
 		rc = tier_place_add(tier, path, place);
+		if (rc < 0) {
+			lost->kept[t] |= bit;
+			(void)missing_add(lost, t, path);
+		}
 	}
 	if (rc == 0) {
-		pool->copies->lost->gone[t] &= ~((uint64_t)1 << place);
 		pool_place_open(pool, t, place);
 		tell(pool, t, path, "had been deleted and has been made again");
 	} else if (path) {

@@ -5,8 +5,9 @@
  * has one in a directory that is there.
  *
  * A directory that went keeps its place, closed, and counts again when its label is seen. One that
- * was missing has no place: its label says which it is when it is back. What lies there then counts
- * only as far as the segments' records still say so; all else is removed.
+ * was missing, or could not be made again, has no place: its label says which it is when it is
+ * back. What lies there then counts only as far as the segments' records still say so; all else is
+ * removed.
  *
  * Threads: any; the calls of a pass (replicate.h) from passes only, which take turns.
  */
