@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FUSE_USE_VERSION 314
@@ -29,6 +30,7 @@
 #define STACK_DEPTH		  1u /* backing files are on no stacked filesystem; we may be below one */
 #define OPEN_PASSTHROUGH	  (1u << 7)
 #define INIT_OVER_IO_URING	  (1ull << 41)
+#define FORGETS_GATHER_NS	  10000000
 #define INIT_WANTED		  (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | INIT_DIRECT_IO_ALLOW_MMAP)
 
 static struct {
@@ -113,14 +115,33 @@ void wire_note(const void *request, size_t len)
 		kill_flag = kills(head.opcode, body, len - sizeof(head));
 }
 
+static bool is_forget(const void *request)
+{
+	struct fuse_in_header head;
+
+	memcpy(&head, request, sizeof(head));
+	return head.opcode == FUSE_FORGET || head.opcode == FUSE_BATCH_FORGET;
+}
+
+/* With rings, hardly anything but forgets comes through the device: one for each file that is
+ * deleted, and each would wake a thread, on another processor. Who has read one lets more gather,
+ * which the kernel then hands out together. */
 static ssize_t wire_read(int fd, void *buf, size_t cap, void *data)
 {
-	ssize_t n = read(fd, buf, cap);
+	static const struct timespec pause = {.tv_nsec = FORGETS_GATHER_NS};
+	static _Thread_local bool gather;
+	ssize_t n;
 
 	(void)data;
+	if (gather && atomic_load(&init.uring))
+		nanosleep(&pause, NULL);
+	n = read(fd, buf, cap);
 	kill_flag = false;
-	if (n >= (ssize_t)sizeof(struct fuse_in_header))
+	gather = false;
+	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
+		gather = is_forget(buf);
 		wire_note(buf, (size_t)n);
+	}
 	return n;
 }
 

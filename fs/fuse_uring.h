@@ -4,8 +4,8 @@
  * of another one. The kernel (6.14 and later, module parameter fuse.enable_uring) keeps a queue per
  * processor; ours are served by several threads each, so that one that waits for a medium does not
  * hold up the others. FORGET, INTERRUPT and all that comes before the rings are ready still go
- * through the device, which session_loop() reads. Interface: Documentation/filesystems/fuse/
- * fuse-io-uring.rst of the kernel and its linux/fuse.h.
+ * through the device, which session_loop() reads; FORGETs gather there for some milliseconds.
+ * Interface: Documentation/filesystems/fuse/fuse-io-uring.rst of the kernel and its linux/fuse.h.
  *
  * Order: uring_new() before INIT is answered (only then may the answer say that there are rings),
  * uring_start() after it, uring_stop() and uring_free() when the session has ended.

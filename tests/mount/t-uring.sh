@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Both ways for requests: over io_uring, where readers that wait keep nobody else waiting, the daemon
-# can die and the mount can go under open files; and through the device, with io_uring=off.
+# can die and the mount can go under open files; and through the device, with io_uring=off. What the
+# kernel has to forget of files that are deleted gathers before somebody is woken for it.
 . "$(dirname "$0")/lib.sh"
 
 [ "$(id -u)" = 0 ] || skip "needs root"
@@ -28,6 +29,8 @@ work() { # NAME: many at a time, and what comes back is what went in
 	[ "$(find "$M/$1" -type f | wc -l)" -eq 24 ] || fail "$1: files are missing"
 }
 
+reads() { sed -n 's/^syscr: //p' "/proc/$PID/io"; }
+
 pool_new
 pool_mount
 [ "$(rings)" -ge "$(nproc)" ] || fail "there are $(rings) rings for $(nproc) processors"
@@ -47,6 +50,12 @@ done
 kill "${readers[@]:0:30}"
 for i in "${readers[@]:0:30}"; do wait "$i" || true; done
 work again
+mkdir "$M/many"
+(cd "$M/many" && seq 1 2000 | xargs touch)
+before=$(reads)
+(cd "$M/many" && seq 1 2000 | xargs rm)
+woken=$(($(reads) - before))
+[ "$woken" -lt 500 ] || fail "the daemon was woken $woken times for 2000 files that were deleted"
 pool_kill # the other readers wait on
 for i in "${readers[@]:30}"; do wait "$i" || true; done
 pool_mount
