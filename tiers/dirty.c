@@ -22,6 +22,11 @@ void dirty_init(struct dirty_map *map)
 	RB_INIT(&map->tree);
 }
 
+static const uint8_t *data_at(const struct dirty_range *range, uint64_t off)
+{
+	return range->data ? range->data + (off - range->off) : NULL;
+}
+
 static void drop(struct dirty_map *map, struct dirty_range *range, const struct dirty_sink *sink)
 {
 	RB_REMOVE(dirty_tree, &map->tree, range);
@@ -80,8 +85,7 @@ static void cut(struct dirty_map *map, struct dirty_range *range, uint64_t off, 
 		map->bytes -= range_end - off;
 		range->len = off - range->off;
 		if (end < range_end)
-			put(map, end, range_end - end, range->data + (end - range->off),
-			    range->pos);
+			put(map, end, range_end - end, data_at(range, end), range->pos);
 		sink->released(sink->arg, range->pos, gone);
 		return;
 	}
@@ -89,7 +93,7 @@ static void cut(struct dirty_map *map, struct dirty_range *range, uint64_t off, 
 	 */
 	map->bytes -= end - range->off;
 	sink->released(sink->arg, range->pos, end - range->off);
-	range->data += end - range->off;
+	range->data = data_at(range, end);
 	range->len = range_end - end;
 	range->off = end;
 }

@@ -19,7 +19,7 @@ struct dirty_range {
 	RB_ENTRY(dirty_range) node;
 	uint64_t off, len;
 	uint64_t pos;	     /* of the log record */
-	const uint8_t *data; /* of this range's first byte */
+	const uint8_t *data; /* of this range's first byte; NULL: a hole (ram_look.c alone) */
 };
 
 RB_HEAD(dirty_tree, dirty_range);

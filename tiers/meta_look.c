@@ -141,7 +141,7 @@ static int replay_batch(void *arg, uint64_t seq, const void *ops, size_t len)
 }
 
 static int add_journal(struct look *look, const struct meta_look_options *options,
-		       const struct tree_state *state)
+		       const struct tree_state *state, bool *tail_found)
 {
 	struct journal_options journal = {.dir = options->dir,
 					  .damaged = options->damaged,
@@ -156,7 +156,7 @@ static int add_journal(struct look *look, const struct meta_look_options *option
 	if (!rc)
 		rc = journal_look(&journal, replay_batch, &replay, &last);
 	if (!rc && options->tail_dir)
-		rc = tail_look(&tail, last, replay_batch, &replay);
+		rc = tail_look(&tail, last, replay_batch, &replay, tail_found);
 	if (!rc)
 		rc = meta_load_end(replay.load, NULL);
 	meta_load_free(replay.load);
@@ -168,6 +168,7 @@ int meta_open_look(struct meta **out, const struct meta_look_options *options,
 {
 	struct look *look = calloc(1, sizeof(*look));
 	struct tree_state state = {0};
+	bool tail = false;
 	int rc;
 
 	if (!look)
@@ -179,13 +180,14 @@ int meta_open_look(struct meta **out, const struct meta_look_options *options,
 				    &state);
 	look->seq = state.seq;
 	if (!rc && !options->live)
-		rc = add_journal(look, options, &state);
+		rc = add_journal(look, options, &state, &tail);
 	if (rc) {
 		look_abandon(&look->base);
 		return rc;
 	}
 	*found = (struct meta_look){.seq = look->seq,
 				    .clean = state.clean && look->seq == state.seq,
+				    .tail = tail,
 				    .settled = !options->live || state.to_seq <= state.seq};
 	*out = &look->base;
 	return 0;

@@ -26,6 +26,7 @@ struct meta_look_options {
 struct meta_look {
 	uint64_t seq; /* the batch that is the last one seen */
 	bool clean;   /* closed in order, nothing since */
+	bool tail;    /* in tail_dir there was a tail of this boot */
 	/* Not settled: a live store is in the middle of a checkpoint. Try again. */
 	bool settled;
 };

@@ -58,7 +58,7 @@ int ramlog_open(struct ramlog **out, const struct ramlog_options *options, bool 
 
 	*out = NULL;
 	*recovered = false;
-	if (options->max_bytes < RAMLOG_MAX_BYTES_MIN) {
+	if (!options->look && options->max_bytes < RAMLOG_MAX_BYTES_MIN) {
 		log_error("RAM log in %s: %" PRIu64 " bytes are too few, it needs %u", options->dir,
 			  options->max_bytes, RAMLOG_MAX_BYTES_MIN);
 		return -EINVAL;

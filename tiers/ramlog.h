@@ -51,6 +51,9 @@ struct ramlog_options {
 	const uint8_t *pool_uuid;
 	uint64_t max_bytes; /* of all chunks */
 	bool create;	    /* discard what is there */
+	/* What is there is read and nothing changes: -ENOENT when there is no log of this boot;
+	 * then only ramlog_walk() and ramlog_close(log, false) may be called. */
+	bool look;
 };
 
 /* *recovered = true when a log of this boot was there (process death); false: fresh. -EINVAL:

@@ -82,6 +82,20 @@ static int chunk_map(struct ramlog_chunk *chunk, int fd)
 	return 0;
 }
 
+/* Our own pages of it. One with holes is copied: tmpfs would give a hole that is read through a
+ * mapping its memory, or have none. */
+static int chunk_map_look(struct ramlog_chunk *chunk, int fd, const struct stat *st)
+{
+	bool whole = (uint64_t)st->st_blocks * 512 >= RAMLOG_CHUNK_BYTES;
+	void *base = mmap(NULL, RAMLOG_CHUNK_BYTES, PROT_READ | PROT_WRITE,
+			  whole ? MAP_PRIVATE : MAP_PRIVATE | MAP_ANONYMOUS, whole ? fd : -1, 0);
+
+	if (base == MAP_FAILED)
+		return -errno;
+	chunk->base = base;
+	return whole ? 0 : io_pread_all(fd, base, RAMLOG_CHUNK_BYTES, 0);
+}
+
 int ramlog_chunk_create(struct ramlog_chunk **out, const char *dir, uint64_t file)
 {
 	struct ramlog_chunk *chunk = calloc(1, sizeof(*chunk));
@@ -124,43 +138,62 @@ static int chunk_check(struct ramlog_chunk *chunk, const char *path, uint64_t lo
 	return -EUCLEAN;
 }
 
-int ramlog_chunk_open(struct ramlog_chunk **out, const char *dir, uint64_t file, uint64_t log_id)
+static int existing_open(struct ramlog_chunk *chunk, const char *path, bool look)
 {
-	struct ramlog_chunk *chunk = calloc(1, sizeof(*chunk));
-	char *path = chunk_path(dir, file);
 	struct stat st;
-	int fd = -1, err = -ENOMEM;
+	int fd = io_open(path, look ? O_RDONLY : O_RDWR, 0);
+	int err = fd < 0 ? fd : io_stat(fd, &st);
 
-	*out = NULL;
-	if (!chunk || !path)
-		goto out;
-	chunk->file = file;
-	fd = io_open(path, O_RDWR, 0);
-	err = fd < 0 ? fd : io_stat(fd, &st);
 	if (err) {
 		log_error("%s: %s", path, strerror(-err));
 		goto out;
 	}
 	/* Killed between creating and reserving: nothing was ever in it. */
 	if (st.st_size < (off_t)RAMLOG_CHUNK_BYTES) {
-		err = io_remove(path);
+		err = look ? 0 : io_remove(path);
 		goto out;
 	}
-	err = chunk_map(chunk, fd);
+	err = look ? chunk_map_look(chunk, fd, &st) : chunk_map(chunk, fd);
 	if (err)
 		log_error("%s: cannot map it: %s", path, strerror(-err));
-	else
+out:
+	if (fd >= 0)
+		io_close(fd);
+	return err;
+}
+
+static int chunk_open(struct ramlog_chunk **out, const char *dir, uint64_t file, uint64_t log_id,
+		      bool look)
+{
+	struct ramlog_chunk *chunk = calloc(1, sizeof(*chunk));
+	char *path = chunk_path(dir, file);
+	int err = -ENOMEM;
+
+	*out = NULL;
+	if (!chunk || !path)
+		goto out;
+	chunk->file = file;
+	err = existing_open(chunk, path, look);
+	if (err == 0 && chunk->base)
 		err = chunk_check(chunk, path, log_id);
-	if (err == 0) {
+	if (err == 0 && chunk->base) {
 		*out = chunk;
 		chunk = NULL;
 	}
 out:
-	if (fd >= 0)
-		io_close(fd);
 	ramlog_chunk_close(chunk);
 	free(path);
 	return err;
+}
+
+int ramlog_chunk_open(struct ramlog_chunk **out, const char *dir, uint64_t file, uint64_t log_id)
+{
+	return chunk_open(out, dir, file, log_id, false);
+}
+
+int ramlog_chunk_look(struct ramlog_chunk **out, const char *dir, uint64_t file, uint64_t log_id)
+{
+	return chunk_open(out, dir, file, log_id, true);
 }
 
 void ramlog_chunk_close(struct ramlog_chunk *chunk)

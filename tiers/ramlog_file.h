@@ -50,6 +50,8 @@ int ramlog_head_remove(const char *dir); /* 0 also if there is none */
 int ramlog_chunk_create(struct ramlog_chunk **out, const char *dir, uint64_t file);
 /* Maps an existing one. *out = NULL and 0: it was too short to hold anything and was removed. */
 int ramlog_chunk_open(struct ramlog_chunk **out, const char *dir, uint64_t file, uint64_t log_id);
+/* The same, and nothing changes: what is done to the chunk stays in this process. */
+int ramlog_chunk_look(struct ramlog_chunk **out, const char *dir, uint64_t file, uint64_t log_id);
 void ramlog_chunk_close(struct ramlog_chunk *chunk);
 int ramlog_chunk_remove(struct ramlog_chunk *chunk, const char *dir); /* and closes */
 

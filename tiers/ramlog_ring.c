@@ -219,7 +219,8 @@ static int recover_file(void *arg, uint64_t file)
 		if (err)
 			return err;
 	}
-	err = ramlog_chunk_open(&chunk, ring->dir, file, ring->log_id);
+	err = ring->look ? ramlog_chunk_look(&chunk, ring->dir, file, ring->log_id)
+			 : ramlog_chunk_open(&chunk, ring->dir, file, ring->log_id);
 	if (err || !chunk)
 		return err;
 	if (chunk->seq == 0)
@@ -266,6 +267,17 @@ static int recover(struct ramlog_ring *ring)
 	return 0;
 }
 
+/* A log of another boot is none. */
+static int ring_look(struct ramlog_ring *ring, const struct ramlog_options *options)
+{
+	int err = ramlog_head_read(ring->dir, options->pool_uuid, &ring->log_id);
+
+	ring->look = true;
+	if (err)
+		return err == -ESTALE ? -ENOENT : err;
+	return recover(ring);
+}
+
 int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *options,
 		     bool *recovered)
 {
@@ -279,6 +291,11 @@ int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *opti
 	ring->dir = strdup(options->dir);
 	if (!ring->dir)
 		return -ENOMEM;
+	if (options->look) {
+		err = ring_look(ring, options);
+		*recovered = err == 0;
+		return err;
+	}
 	err = options->create ? -ENOENT
 			      : ramlog_head_read(ring->dir, options->pool_uuid, &ring->log_id);
 	*recovered = err == 0;

@@ -28,6 +28,7 @@ struct ramlog_ring {
 	size_t max;    /* chunks, in use and free */
 	size_t lately; /* the most that were in use; sinks with every trim */
 
+	bool look; /* nothing may change */
 	uint64_t next_file;
 	uint64_t retry_at; /* monotonic: no growing before it, tmpfs was full; 0: it was not */
 };

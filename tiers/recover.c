@@ -13,6 +13,7 @@
 #include "tiers/log.h"
 #include "tiers/lost.h"
 #include "tiers/pool_impl.h"
+#include "tiers/ram_look.h"
 
 #define GAP_ALIGN  4096u
 #define SAME_STEP  (128u << 10) /* compared with frames at a time */
@@ -292,8 +293,7 @@ static int replay_write(struct pool *pool, struct object *object,
 	object->synced.unknown = true;
 	object->synced.behind = true;
 	dirty_insert(&object->dirty, record->off, record->len, record->data, record->pos, &sink);
-	if (record->off + record->len > object->size)
-		object->size = record->off + record->len;
+	object->size = ram_record_size(record, object->size);
 	return 0;
 }
 
@@ -304,9 +304,7 @@ static int replay_cut(struct pool *pool, struct object *object, const struct ram
 	struct dirty_sink sink = object_dirty_sink(object);
 	bool size = record->op == RAMLOG_SIZE;
 	uint64_t len = size ? UINT64_MAX - record->off : record->len;
-	/* A clone's record is committed after its transaction: it is always shown. */
-	bool shown = record->op == RAMLOG_CLONE || (object->record.log_epoch == pool->log_epoch &&
-						    record->pos <= object->record.log_pos);
+	bool shown = ram_record_shown(record, &object->record, pool->log_epoch);
 	int rc = dirty_prepare(&object->dirty);
 
 	if (record->pos > object->note_pos)
@@ -316,10 +314,7 @@ static int replay_cut(struct pool *pool, struct object *object, const struct ram
 	if (rc < 0)
 		return rc;
 	dirty_remove(&object->dirty, record->off, len, &sink);
-	if (size)
-		object->size = record->off;
-	if (record->op == RAMLOG_CLONE && record->off + len > object->size)
-		object->size = record->off + len;
+	object->size = ram_record_size(record, object->size);
 	object->note_size = object->size;
 	return 0;
 }
@@ -347,7 +342,7 @@ static int replay(struct pool *pool, struct idmap *touched, const struct ramlog_
 	struct object *object;
 	int rc;
 
-	if (record->off > OBJECT_SIZE_MAX || record->len > OBJECT_SIZE_MAX - record->off) {
+	if (!ram_record_valid(record)) {
 		log_error("%s: the RAM log has a change of object %llu beyond the largest file: "
 			  "save the folder, then look at what wrote there",
 			  pool->ram_dir, (unsigned long long)record->object);

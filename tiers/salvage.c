@@ -21,6 +21,7 @@
 #include "tiers/meta_restore.h"
 #include "tiers/meta_walk.h"
 #include "tiers/plain_files.h"
+#include "tiers/ram_look.h"
 #include "tiers/segment.h"
 #include "tiers/segment_file.h"
 #include "tiers/tier.h"
@@ -42,6 +43,7 @@ struct salvage {
 	struct meta *meta;
 	struct codec_scratch *scratch;
 	struct finder *finder; /* without metadata */
+	struct ram_look *ram;  /* NULL: nothing of the RAM tier */
 	int lock_fd;
 	struct finder_dir dirs[CONFIG_TIERS_MAX * CONFIG_PATHS_MAX];
 	size_t ndirs;
@@ -107,32 +109,81 @@ static int store_make(struct salvage *salvage, const char *work)
 	return rc < 0 ? rc : meta_open_lmdb(&salvage->meta, &options, NULL);
 }
 
-/* Of a damaged journal, what comes before the damage. -EUCLEAN: nothing can be had. */
+static int live_there(const char *path)
+{
+	int rc;
+
+	if (access(path, R_OK) == 0)
+		return 0;
+	if (errno == ENOENT)
+		return -ENOENT;
+	rc = -errno;
+	log_error("%s: %s", path, strerror(-rc));
+	return rc;
+}
+
+/* All that a mount would take over, or nothing: data without the names that belong to it, or the
+ * other way about, is a state that never was. */
+static int ram_open(struct salvage *salvage, const struct meta_look_options *options,
+		    struct meta_look *look)
+{
+	struct meta_look_options with = *options;
+	int rc = ram_look_open(&salvage->ram, salvage->config);
+
+	if (rc == 0 && !salvage->ram)
+		return -ENOENT;
+	if (rc == 0) {
+		with.tail_dir = ram_look_dir(salvage->ram);
+		rc = meta_open_look(&salvage->meta, &with, look);
+	}
+	if (rc == 0)
+		rc = ram_look_replay(salvage->ram, salvage->meta);
+	if (rc == 0)
+		return 0;
+	meta_abandon(salvage->meta);
+	ram_look_close(salvage->ram);
+	salvage->meta = NULL;
+	salvage->ram = NULL;
+	return rc;
+}
+
+/* Of a damaged journal, what comes before the damage. */
+static int metadata_open(struct salvage *salvage, struct salvage_source *source,
+			 struct meta_look *look)
+{
+	struct meta_look_options options = {.dir = salvage->config->meta_path,
+					    .pool_uuid = salvage->config->uuid};
+	int rc = ram_open(salvage, &options, look);
+
+	if (rc == 0 || rc == -ENOMEM)
+		return rc;
+	rc = meta_open_look(&salvage->meta, &options, look);
+	if (rc != -EUCLEAN)
+		return rc;
+	options.damaged = true;
+	source->damaged = true;
+	return meta_open_look(&salvage->meta, &options, look);
+}
+
+/* -EUCLEAN: nothing can be had. */
 static int live_open(struct salvage *salvage, struct salvage_source *source)
 {
-	const char *folder = salvage->config->meta_path;
-	struct meta_look_options options = {.dir = folder, .pool_uuid = salvage->config->uuid};
 	struct meta_look look = {.clean = false};
 	int rc;
 
-	if (snprintf(source->path, sizeof(source->path), "%s/metadata.mdb", folder) >= PATH_MAX)
+	if (snprintf(source->path, sizeof(source->path), "%s/metadata.mdb",
+		     salvage->config->meta_path) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	if (access(source->path, F_OK) < 0 && errno != EACCES)
-		return -ENOENT;
-	if (access(source->path, R_OK) < 0) {
-		rc = -errno;
-		log_error("%s: %s", source->path, strerror(-rc));
-		return rc;
-	}
-	rc = tree_walk(source->path, UINT64_MAX, NULL);
+	rc = live_there(source->path);
 	if (rc == 0)
-		rc = meta_open_look(&salvage->meta, &options, &look);
-	if (rc == -EUCLEAN) {
-		options.damaged = true;
-		source->damaged = true;
-		rc = meta_open_look(&salvage->meta, &options, &look);
-	}
+		rc = tree_walk(source->path, UINT64_MAX, NULL);
+	if (rc == 0)
+		rc = metadata_open(salvage, source, &look);
 	source->unclean = !look.clean;
+	source->ram_missing =
+		!look.clean && !(salvage->ram && ram_look_has_log(salvage->ram) && look.tail);
+	if (salvage->ram)
+		ram_look_count(salvage->ram, &source->ram_writes, &source->ram_bytes);
 	source->info.seq = look.seq;
 	return rc;
 }
@@ -190,7 +241,7 @@ static int copy_open(struct salvage *salvage, const char *work, struct salvage_s
 		return 0;
 	meta_abandon(salvage->meta);
 	salvage->meta = NULL;
-	source->unclean = source->damaged = false;
+	source->unclean = source->ram_missing = source->damaged = false;
 	rc = store_make(salvage, work);
 	if (rc == 0)
 		rc = copy_load(source->path, salvage->config->uuid, salvage->meta, &info);
@@ -227,6 +278,7 @@ int salvage_open(struct salvage **out, const struct pool_config *config, const c
 void salvage_close(struct salvage *salvage)
 {
 	meta_abandon(salvage->meta);
+	ram_look_close(salvage->ram);
 	finder_free(salvage->finder);
 	if (salvage->lock_fd >= 0)
 		io_close(salvage->lock_fd);
@@ -344,29 +396,62 @@ static const struct kept_frame *frame_get(struct salvage *salvage, uint64_t id)
 
 /* Objects. ------------------------------------------------------------------------------------- */
 
+/* What the RAM tier has of it, or NULL. */
+static const struct ram_object *ram_object(struct salvage *salvage, uint64_t object)
+{
+	return salvage->ram ? ram_look_object(salvage->ram, object) : NULL;
+}
+
 int salvage_record(struct salvage *salvage, uint64_t object, struct object_record *out)
 {
 	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
 	size_t len;
+	const struct ram_object *newer = ram_object(salvage, object);
 	int rc = meta_get(salvage->meta, key, key_1(key, KEY_OBJECT, object), value, sizeof(value),
 			  &len);
 
-	return rc < 0 ? rc : object_record_decode(value, len, out);
+	if (rc == 0)
+		rc = object_record_decode(value, len, out);
+	if (rc == 0 && newer) {
+		out->size = newer->size;
+		out->write_time = newer->write_time;
+	}
+	return rc;
 }
 
-static int extent_put(struct salvage *salvage, const struct extent *extent,
-		      const struct salvage_sink *sink)
+/* Of an extent, [off, end), which the RAM tier has nothing of. */
+static int piece_put(struct salvage *salvage, const struct extent *extent, uint64_t off,
+		     uint64_t end, const struct salvage_sink *sink)
 {
 	const struct kept_frame *kept = frame_get(salvage, extent->frame);
+	uint64_t frame_off = extent->frame_off + (off - extent->off);
 
-	if (!kept->error && (uint64_t)extent->frame_off + extent->len <= kept->raw_len)
-		return sink->put(sink->arg, extent->off, kept->raw + extent->frame_off,
-				 extent->len);
-	sink->lost(sink->arg, extent->off, extent->len);
+	if (!kept->error && frame_off + (end - off) <= kept->raw_len)
+		return sink->put(sink->arg, off, kept->raw + frame_off, end - off);
+	sink->lost(sink->arg, off, end - off);
 	return kept->error == -ENOMEM ? -ENOMEM : 0;
 }
 
-static int extents_put(struct salvage *salvage, uint64_t object, const struct salvage_sink *sink)
+static int extent_put(struct salvage *salvage, const struct extent *extent,
+		      const struct ram_object *newer, const struct salvage_sink *sink)
+{
+	struct dirty_range *range = newer ? dirty_find(&newer->ranges, extent->off) : NULL;
+	uint64_t off = extent->off, end = off + extent->len;
+	int rc = 0;
+
+	while (rc == 0 && off < end) {
+		uint64_t stop = range && range->off < end ? range->off : end;
+
+		if (off < stop)
+			rc = piece_put(salvage, extent, off, stop, sink);
+		off = range ? range->off + range->len : end;
+		range = range ? dirty_next(range) : NULL;
+	}
+	return rc;
+}
+
+static int extents_put(struct salvage *salvage, uint64_t object, const struct ram_object *newer,
+		       const struct salvage_sink *sink)
 {
 	uint8_t prefix[KEY_LEN_1];
 	struct meta_cursor *cursor;
@@ -383,7 +468,7 @@ static int extents_put(struct salvage *salvage, uint64_t object, const struct sa
 							       item.value, item.len, &extent)
 					       : -EUCLEAN;
 		if (rc == 0)
-			rc = extent_put(salvage, &extent, sink);
+			rc = extent_put(salvage, &extent, newer, sink);
 		if (rc < 0)
 			break;
 	}
@@ -391,28 +476,17 @@ static int extents_put(struct salvage *salvage, uint64_t object, const struct sa
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* Synchronous writes that are not in frames yet (terrace-format(5)): 1 write, 2 hole, 3 size. */
-static int synced_put(const struct meta_item *item, const struct salvage_sink *sink, uint64_t *size)
+static int frames_put(struct salvage *salvage, uint64_t object, const struct object_record *record,
+		      const struct salvage_sink *sink)
 {
-	uint64_t kind, off, len;
+	const struct ram_object *newer = ram_object(salvage, object);
+	int rc = 0;
 
-	if (item->len < 17)
-		return -EUCLEAN;
-	kind = get_le64(item->value);
-	off = get_le64(item->value + 8);
-	len = item->len - 16;
-	if (kind == 1) {
-		*size = off + len > *size ? off + len : *size;
-		return sink->put(sink->arg, off, item->value + 16, len);
-	}
-	if ((kind != 2 && kind != 3) || len != 8)
-		return -EUCLEAN;
-	if (kind == 2)
-		return sink->put(sink->arg, off, NULL, get_le64(item->value + 16));
-	if (off < *size) /* what comes back by growing again reads as zeros */
-		sink->put(sink->arg, off, NULL, *size - off);
-	*size = off;
-	return 0;
+	for (unsigned i = 0; i < record->nextents && rc == 0; i++)
+		rc = extent_put(salvage, &record->extents[i], newer, sink);
+	if (rc == 0 && record->has_keys)
+		rc = extents_put(salvage, object, newer, sink);
+	return rc;
 }
 
 static int plain_run(int fd, const struct salvage_sink *sink, uint8_t *buf, uint64_t off,
@@ -462,27 +536,52 @@ out:
 	return rc;
 }
 
-int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_sink *sink,
-		 uint64_t *size)
+/* Holes are where nothing was put. */
+static int ram_put(const struct ram_object *newer, const struct salvage_sink *sink)
 {
-	struct object_record record;
-	uint8_t prefix[KEY_LEN_1];
-	struct meta_cursor *cursor;
-	struct meta_item item;
-	int rc = salvage_record(salvage, object, &record);
+	int rc = 0;
+
+	for (struct dirty_range *range = dirty_find(&newer->ranges, 0); range && rc == 0;
+	     range = dirty_next(range))
+		if (range->data)
+			rc = sink->put(sink->arg, range->off, range->data, range->len);
+	return rc;
+}
+
+/* As replay_record() of a mount: a cut never grows. */
+static int synced_put(const struct meta_item *item, const struct salvage_sink *sink, uint64_t *size)
+{
+	struct synced_record record;
+	uint64_t end;
+	int rc = synced_record_decode(item->value, item->len, &record);
 
 	if (rc < 0)
 		return rc;
-	*size = record.size;
-	if (record.plain.set)
-		return plain_put(salvage, object, &record.plain, sink, size);
-	for (unsigned i = 0; i < record.nextents && rc == 0; i++)
-		rc = extent_put(salvage, &record.extents[i], sink);
-	if (rc == 0 && record.has_keys)
-		rc = extents_put(salvage, object, sink);
-	if (rc == 0)
-		rc = meta_cursor_open(salvage->meta, prefix, key_1(prefix, KEY_SYNCED, object),
-				      NULL, 0, &cursor);
+	end = record.off + record.len;
+	if (record.kind == SYNCED_WRITE) {
+		*size = end > *size ? end : *size;
+		return sink->put(sink->arg, record.off, record.bytes, record.len);
+	}
+	if (record.kind == SYNCED_HOLE)
+		return sink->put(sink->arg, record.off, NULL, record.len);
+	if (record.off >= *size)
+		return 0;
+	end = *size;
+	*size = record.off;
+	/* What comes back by growing again reads as zeros. */
+	return sink->put(sink->arg, record.off, NULL, end - record.off);
+}
+
+/* Synchronous writes that are not in frames yet. */
+static int synced_put_all(struct salvage *salvage, uint64_t object, const struct salvage_sink *sink,
+			  uint64_t *size)
+{
+	uint8_t prefix[KEY_LEN_1];
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	int rc = meta_cursor_open(salvage->meta, prefix, key_1(prefix, KEY_SYNCED, object), NULL, 0,
+				  &cursor);
+
 	if (rc < 0)
 		return rc;
 	while ((rc = meta_cursor_next(cursor, &item)) == 0 &&
@@ -490,6 +589,27 @@ int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_
 		;
 	meta_cursor_close(cursor);
 	return rc == -ENOENT ? 0 : rc;
+}
+
+int salvage_data(struct salvage *salvage, uint64_t object, const struct salvage_sink *sink,
+		 uint64_t *size)
+{
+	const struct ram_object *newer = ram_object(salvage, object);
+	struct object_record record;
+	int rc = salvage_record(salvage, object, &record);
+
+	if (rc < 0)
+		return rc;
+	*size = record.size;
+	if (record.plain.set)
+		return plain_put(salvage, object, &record.plain, sink, size);
+	rc = frames_put(salvage, object, &record, sink);
+	if (rc == 0 && newer)
+		rc = ram_put(newer, sink);
+	/* A log has all of them, and maybe newer ones. */
+	if (rc == 0 && !(salvage->ram && ram_look_has_log(salvage->ram)))
+		rc = synced_put_all(salvage, object, sink, size);
+	return rc;
 }
 
 /* Without metadata. ---------------------------------------------------------------------------- */

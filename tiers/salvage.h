@@ -5,8 +5,9 @@
  * that were written after it say, else by what all frames say. Nothing of the pool is changed; a
  * copy is read from a store that is made in a folder of the caller's.
  *
- * What only the RAM tier had of a daemon that died is not in it. One thread. Errors: negative
- * errno, logged here.
+ * With the live metadata, and of a daemon that died, what it left in the RAM tier is in it, as the
+ * next mount would show it (tiers/ram_look.h), while the machine still runs. One thread. Errors:
+ * negative errno, logged here.
  */
 #ifndef TERRACE_TIERS_SALVAGE_H
 #define TERRACE_TIERS_SALVAGE_H
@@ -30,8 +31,10 @@ struct salvage_source {
 	uint64_t newer_bytes;  /* that are not those of the copy: written or moved after it */
 	struct copy_info info; /* of the copy */
 	bool damaged;	       /* of the live metadata: its journal, from some place on */
-	bool unclean;	/* the live metadata was not closed in order: the RAM tier may have more */
-	size_t missing; /* directories that are not there */
+	bool unclean;	       /* the live metadata was not closed in order ... */
+	bool ram_missing;      /* ... and the RAM tier's files are not there, or cannot be used */
+	uint64_t ram_writes, ram_bytes; /* taken from there */
+	size_t missing;			/* directories that are not there */
 };
 
 /* work: an empty folder; its contents are the caller's to remove. -EBUSY the pool is

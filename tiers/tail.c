@@ -529,13 +529,15 @@ int tail_replay(struct tail *tail, uint64_t after,
 }
 
 int tail_look(const struct tail_options *options, uint64_t after,
-	      int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg)
+	      int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
+	      bool *found)
 {
 	struct tail *tail;
 	uint64_t next_seq;
 	uint8_t boot[16];
 	int rc = tail_new(&tail, options);
 
+	*found = false;
 	if (rc)
 		return rc;
 	tail->look = true;
@@ -553,6 +555,7 @@ int tail_look(const struct tail_options *options, uint64_t after,
 	if (!rc)
 		rc = slots_replay(tail, after, &next_seq, each, arg);
 	tail_close(tail, false);
+	*found = !rc;
 	return rc == -ENOENT || rc == -ESTALE ? 0 : rc;
 }
 

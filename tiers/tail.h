@@ -41,9 +41,10 @@ struct tail_options {
  */
 int tail_open(struct tail **out, const struct tail_options *options, bool *found);
 /* Calls each() for what tail_replay() would after an opening, and changes nothing. No tail of this
- * boot is none. */
+ * boot is none: *found = false. */
 int tail_look(const struct tail_options *options, uint64_t after,
-	      int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg);
+	      int (*each)(void *arg, uint64_t seq, const void *ops, size_t len), void *arg,
+	      bool *found);
 /* remove: everything in it is on the medium (clean close). */
 void tail_close(struct tail *tail, bool remove);
 

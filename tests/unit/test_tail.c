@@ -110,7 +110,7 @@ static void expect_records(struct fixture *fix, uint64_t after, uint64_t first, 
 	uint64_t count = first ? last - first + 1 : 0;
 	bool found;
 
-	assert_int_equal(tail_look(&fix->options, after, each, &looked), 0);
+	assert_int_equal(tail_look(&fix->options, after, each, &looked, &found), 0);
 	assert_int_equal(looked.count, count);
 	assert_int_equal(open_tail(fix, &found), 0);
 	assert_int_equal(tail_replay(fix->tail, after, each, &seen), 0);
@@ -169,7 +169,7 @@ static void test_of_another_boot_is_discarded(void **state)
 
 	leave(fix, 3, 100);
 	edit(fix, 56, "another boot....", 16, true);
-	assert_int_equal(tail_look(&fix->options, 0, each, &seen), 0);
+	assert_int_equal(tail_look(&fix->options, 0, each, &seen, &found), 0);
 	assert_int_equal(seen.count, 0);
 	assert_int_equal(open_tail(fix, &found), 0);
 	assert_false(found);
@@ -185,7 +185,7 @@ static void expect_refused(struct fixture *fix, int rc)
 	struct seen seen = {0};
 	bool found;
 
-	assert_int_equal(tail_look(&fix->options, 0, each, &seen), rc);
+	assert_int_equal(tail_look(&fix->options, 0, each, &seen, &found), rc);
 	assert_int_equal(open_tail(fix, &found), rc);
 	assert_null(fix->tail);
 	assert_int_equal(seen.count, 0);
@@ -234,7 +234,7 @@ static void test_a_record_that_is_not_whole(void **state)
 
 	leave(fix, 5, BIG);
 	edit(fix, SLOT_AT(0) + 32 + 24 + BIG + 100, "?", 1, false); /* in the second */
-	assert_int_equal(tail_look(&fix->options, 0, each, &seen), -EUCLEAN);
+	assert_int_equal(tail_look(&fix->options, 0, each, &seen, &found), -EUCLEAN);
 	assert_int_equal(open_tail(fix, &found), 0);
 	assert_true(found);
 	assert_int_equal(tail_replay(fix->tail, 0, each, &seen), -EUCLEAN);

@@ -44,9 +44,11 @@ static bool report_json(const struct export_result *result, struct output *outpu
 	const struct salvage_source *source = &result->source;
 
 	return json_print(json_pack(
-		"{s:s,s:b,s:b,s:f,s:b,s:b,s:I,s:I,s:I,s:I,s:o}", "metadata", source->path, "copy",
-		source->copy, "by_number", source->none, "time", (double)source->info.time_ns / 1e9,
-		"unclean", source->unclean, "journal_damaged", source->damaged,
+		"{s:s,s:b,s:b,s:f,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "metadata",
+		source->path, "copy", source->copy, "by_number", source->none, "time",
+		(double)source->info.time_ns / 1e9, "unclean", source->unclean, "ram_missing",
+		source->ram_missing, "journal_damaged", source->damaged, "ram_writes",
+		(json_int_t)source->ram_writes, "ram_bytes", (json_int_t)source->ram_bytes,
 		"directories_missing", (json_int_t)source->missing, "newer_bytes",
 		(json_int_t)source->newer_bytes, "names", (json_int_t)result->names, "bytes",
 		(json_int_t)result->bytes, "missing", output->missing));
@@ -65,9 +67,14 @@ static void report_source(const struct salvage_source *source)
 		       (unsigned long long)source->newer_bytes);
 	if (source->damaged)
 		printf("missing: all changes behind the damage in the metadata's journal\n");
-	if (source->unclean && !source->none)
-		printf("missing: what only the RAM tier had: the pool was not closed in order; if "
-		       "it can be mounted, do so and unmount it first\n");
+	if (source->ram_writes)
+		printf("the last daemon ended without unmounting: %llu writes (%llu bytes) taken "
+		       "from the RAM tier\n",
+		       (unsigned long long)source->ram_writes,
+		       (unsigned long long)source->ram_bytes);
+	if (source->ram_missing && !source->none)
+		printf("missing: what only the RAM tier had: the pool was not closed in order, and "
+		       "its files there are gone, or of another session, or damaged (see above)\n");
 	if (source->missing)
 		printf("missing: %llu directories of tiers, see above\n",
 		       (unsigned long long)source->missing);
@@ -96,7 +103,7 @@ static bool is_whole(const struct export_result *result)
 	const struct salvage_source *source = &result->source;
 
 	return !result->missing && !source->none && !source->copy && !source->damaged &&
-	       !source->unclean;
+	       !source->ram_missing;
 }
 
 static enum exit_code rebuild(const struct options *options, const struct pool_config *config)
