@@ -403,21 +403,36 @@ static bool wait_for_start(struct uring *uring)
 	return started;
 }
 
+/* By the thread that the ring is for. io_uring_enable_rings() is not exported by Debian 12's
+ * library.
+ */
+static int enable(struct server *server)
+{
+	return io_uring_register((unsigned)server->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+				 0);
+}
+
 static void *server_main(void *arg)
 {
 	struct server *server = arg;
 	bool go = wait_for_start(server->uring);
+	int r;
 
 	if (!go)
 		return NULL;
+	r = enable(server);
+	if (r) {
+		log_error("FUSE over io_uring, queue %u: %s", server->queue, strerror(-r));
+		return NULL;
+	}
 	for (unsigned i = 0; i < server->uring->nentries; i++)
 		if (server->uring->entries[i]->server == server)
 			submit_entry(server->uring->entries[i]);
 	submit_wake(server);
 	while (go) {
 		struct io_uring_cqe *cqe;
-		int r = io_uring_submit_and_wait(&server->ring, 1);
 
+		r = io_uring_submit_and_wait(&server->ring, 1);
 		if (r < 0 && r != -EINTR && r != -EBUSY) {
 			log_error("FUSE over io_uring, queue %u: %s", server->queue, strerror(-r));
 			break;
@@ -437,7 +452,10 @@ static void *server_main(void *arg)
 
 static int server_open(struct server *server, struct uring *uring, unsigned queue)
 {
-	struct io_uring_params params = {.flags = IORING_SETUP_SQE128 | IORING_SETUP_COOP_TASKRUN};
+	/* Requests are taken over when the thread waits for them, not in the middle of others. */
+	struct io_uring_params params = {.flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
+						  IORING_SETUP_DEFER_TASKRUN |
+						  IORING_SETUP_R_DISABLED};
 	int r;
 
 	server->uring = uring;
