@@ -93,7 +93,7 @@ void meta_batch_reset(struct meta_batch *batch)
 
 bool meta_batch_empty(const struct meta_batch *batch)
 {
-	return batch->count == 0;
+	return batch->count == 0 && !batch->error;
 }
 
 void meta_batch_frees(struct meta_batch *batch)

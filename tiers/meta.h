@@ -84,6 +84,7 @@ struct meta_batch;
 int meta_batch_new(struct meta_batch **out);
 void meta_batch_free(struct meta_batch *batch);
 void meta_batch_reset(struct meta_batch *batch);
+/* No: an error sticks to it. */
 bool meta_batch_empty(const struct meta_batch *batch);
 /* -ENOMEM, -EINVAL (limits above), -E2BIG (META_BATCH_MAX). An error sticks: meta_apply() of that
  * batch fails with it. */

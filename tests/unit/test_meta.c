@@ -185,6 +185,7 @@ static void test_batches(void **state)
 	assert_true(meta_batch_empty(batch));
 	assert_int_equal(meta_batch_put(batch, big, 0, "v", 1), -EINVAL);
 	assert_int_equal(meta_batch_put(batch, "z", 1, "v", 1), -EINVAL);
+	assert_false(meta_batch_empty(batch)); /* so nobody passes over the error */
 	assert_int_equal(meta_apply(meta, batch, NULL), -EINVAL);
 	meta_batch_reset(batch);
 	assert_int_equal(meta_batch_put(batch, big, META_KEY_MAX + 1, "v", 1), -EINVAL);

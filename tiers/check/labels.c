@@ -95,25 +95,29 @@ static int proof_add(void *arg, uint64_t id, int folder, const char *name)
 	return 0;
 }
 
-/* What cannot be listed might contradict. */
-static bool place_known(struct check *check, uint32_t tier, const char *path, uint16_t *place)
+/* What cannot be listed might contradict. -ENOMEM: nothing can be said. */
+static int place_find(struct check *check, uint32_t tier, const char *path, uint16_t *place,
+		      bool *known)
 {
 	struct proof proof = {.check = check, .tier = tier, .path = path};
+	int rc = segment_files_each(path, proof_add, &proof);
 
-	if (segment_files_each(path, proof_add, &proof) != 0 || !proof.segments ||
-	    proof.place >= TIER_PLACES_MAX)
-		return false;
 	*place = proof.place;
-	return true;
+	*known = rc == 0 && proof.segments && proof.place < TIER_PLACES_MAX &&
+		 !check->places[tier][proof.place];
+	return rc == -ENOMEM ? rc : 0;
 }
 
 static int label_lost(struct check *check, uint32_t tier, const char *path, int error)
 {
 	const struct config_tier *config = &check->config->tiers[tier];
 	struct label_fix *fix;
-	uint16_t place = 0;
-	bool known = place_known(check, tier, path, &place) && !check->places[tier][place];
+	uint16_t place;
+	bool known;
+	int rc = place_find(check, tier, path, &place, &known);
 
+	if (rc < 0)
+		return rc;
 	if (!known)
 		check->places_unsure = true;
 	else
