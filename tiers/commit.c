@@ -37,6 +37,7 @@
 #define PENDING_LOOK                                                                \
 	4096u /* freed frames not yet durable that one freed frame is compared with \
 	       */
+#define FREED_A_GO	   128u
 #define EMPTY_ROLL_BYTES   (1u << 20) /* an open segment this long, with nothing alive, is sealed */
 #define HEAT_A_TICK	   512u
 #define CLOSED_TICKS	   5u /* plain files that were closed are synced so often */
@@ -333,12 +334,13 @@ int freed_push(struct freed_queue *queue, const struct freed *item)
 	return 0;
 }
 
-/* Where the dead bytes around [off, end) of a segment begin and end: between the frames that live.
- */
-static int dead_bounds(struct pool *pool, uint64_t segment, uint64_t *off, uint64_t *end)
+/* Where the dead bytes around [off, end) of a segment begin and end: between the frames that live,
+ * or at `reach` where none follows. */
+static int dead_bounds(struct pool *pool, uint64_t segment, uint64_t reach, uint64_t *off,
+		       uint64_t *end)
 {
 	uint64_t from = *off > FRAME_STORED_MAX ? *off - FRAME_STORED_MAX : 0;
-	uint64_t low = SEGMENT_HEADER_LEN, high = *end;
+	uint64_t low = SEGMENT_HEADER_LEN, high = reach;
 	uint8_t prefix[KEY_LEN_1], start[KEY_LEN_2];
 	struct meta_cursor *cursor;
 	struct meta_item item;
@@ -429,22 +431,55 @@ bool freed_in_place(struct pool *pool, const struct freed *item, uint32_t tier, 
 	return item->tier == tier && places >> place & 1;
 }
 
-static void give_frame(struct pool *pool, const struct freed *item)
+/* The dead bytes around a frame. Returns where they end; up to there, nothing is left to be given
+ * back. */
+static uint64_t give_around(struct pool *pool, const struct freed *item, uint64_t reach)
 {
-	uint64_t off = item->off, end = item->off + item->len, low, high;
+	uint64_t off = item->off, end = item->off + item->len, low, high, done;
 
-	blockcache_drop(pool->cache, item->frame, item->nblocks);
-	heat_forget(pool->heat, item->frame);
 	clear_bounds(pool, item, &low, &high);
-	if (dead_bounds(pool, item->segment.id, &off, &end) < 0)
-		return;
+	if (dead_bounds(pool, item->segment.id, reach, &off, &end) < 0)
+		return 0;
 	clip_pending(pool, item, &off, &end);
 	off = off > low ? off : low;
-	end = end < high ? end : high;
+	end = done = end < high ? end : high;
 	off = (off + PUNCH_ALIGN - 1) / PUNCH_ALIGN * PUNCH_ALIGN;
 	end = end / PUNCH_ALIGN * PUNCH_ALIGN;
 	if (off < end)
 		segment_punch(pool, item->tier, item->segment, end - off, off);
+	return done;
+}
+
+static int by_range(const void *a, const void *b)
+{
+	const struct freed *x = a, *y = b;
+
+	if (x->segment.id != y->segment.id)
+		return x->segment.id < y->segment.id ? -1 : 1;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Frames with nothing alive between them go in one punch: each is a change of the file system's
+ * journal and, where that is mounted with `discard`, a request to the disk that is waited for. */
+static void give_frames(struct pool *pool, struct freed *items, size_t n)
+{
+	uint64_t reach = 0, done = 0;
+
+	qsort(items, n, sizeof(*items), by_range);
+	for (size_t i = 0; i < n; i++) {
+		blockcache_drop(pool->cache, items[i].frame, items[i].nblocks);
+		heat_forget(pool->heat, items[i].frame);
+	}
+	for (size_t i = 0, k = 0; i < n; i++) {
+		if (i == k) { /* another segment */
+			while (k < n && items[k].segment.id == items[i].segment.id)
+				k++;
+			reach = items[k - 1].off + items[k - 1].len;
+			done = 0;
+		}
+		if (items[i].off + items[i].len > done)
+			done = give_around(pool, &items[i], reach);
+	}
 }
 
 static void give_segment(struct pool *pool, const struct freed *item)
@@ -519,29 +554,38 @@ static void drop_empty(struct pool *pool)
 	txn_commit(txn);
 }
 
-void pool_reclaim(struct pool *pool)
+static bool is_frame(const struct freed *item)
+{
+	return item->len && !item->plain.set;
+}
+
+/* The next ones that are durable: several frames, or something else. */
+static size_t take_freed(struct pool *pool, struct freed *items, size_t max)
 {
 	uint64_t durable = meta_durable_seq(pool->meta);
+	struct freed_queue *queue = &pool->freed;
+	size_t n = 0;
 
-	for (;;) {
-		struct freed item;
-		bool any = false;
+	pthread_mutex_lock(&pool->commit_lock);
+	while (n < max && queue->head < queue->count && queue->items[queue->head].seq <= durable &&
+	       (n == 0 || (is_frame(items) && is_frame(&queue->items[queue->head]))))
+		items[n++] = queue->items[queue->head++];
+	pthread_mutex_unlock(&pool->commit_lock);
+	return n;
+}
 
-		pthread_mutex_lock(&pool->commit_lock);
-		if (pool->freed.head < pool->freed.count &&
-		    pool->freed.items[pool->freed.head].seq <= durable) {
-			item = pool->freed.items[pool->freed.head++];
-			any = true;
-		}
-		pthread_mutex_unlock(&pool->commit_lock);
-		if (!any)
-			break;
-		if (item.plain.set)
-			give_plain(pool, &item);
-		else if (item.len)
-			give_frame(pool, &item);
+void pool_reclaim(struct pool *pool)
+{
+	struct freed items[FREED_A_GO];
+	size_t n;
+
+	while ((n = take_freed(pool, items, FREED_A_GO))) {
+		if (items->plain.set)
+			give_plain(pool, items);
+		else if (items->len)
+			give_frames(pool, items, n);
 		else
-			give_segment(pool, &item);
+			give_segment(pool, items);
 	}
 	drop_empty(pool);
 }

@@ -95,6 +95,52 @@ static void test_neighbour_dies(void **state)
 	fix_pool_free(&fix);
 }
 
+static const struct tier_ops *real;
+static unsigned punches;
+
+static int counted_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off)
+{
+	punches++;
+	return real->punch(tier, seg, len, off);
+}
+
+/* What lies side by side goes in one punch, up to what lives, and what is not durably gone. */
+static void test_side_by_side(void **state)
+{
+	struct object *objects[12];
+	struct tier_ops counted;
+	struct fix_pool fix;
+	struct tier *tier;
+	uint8_t buf[PIECE], want[PIECE];
+	size_t got;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	for (unsigned i = 0; i < 12; i++)
+		objects[i] = object_make(&fix, i);
+	tier = fix.pool->tiers[1].tier;
+	real = tier->ops;
+	counted = *real;
+	counted.punch = counted_punch;
+	tier->ops = &counted;
+	punches = 0;
+	for (unsigned i = 11; i > 0; i--) /* out of order */
+		if (i != 4 && i != 8)
+			object_unmake(&fix, objects[i]);
+	assert_int_equal(pool_cut(fix.pool), 0);
+	pool_reclaim(fix.pool);
+	tier->ops = real;
+	assert_int_equal(punches, 3);
+	for (unsigned i = 0; i < 12; i += 4) {
+		noise(want, i);
+		assert_int_equal(object_read(objects[i], buf, PIECE, 0, &got), 0);
+		assert_memory_equal(buf, want, PIECE);
+		object_put(objects[i]);
+	}
+	fix_pool_verify_media(&fix, true);
+	fix_pool_free(&fix);
+}
+
 static void test_segment_empties(void **state)
 {
 	struct frame_build *build;
@@ -186,9 +232,8 @@ static void test_read_of_deleted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_neighbour_dies),
-		cmocka_unit_test(test_segment_empties),
-		cmocka_unit_test(test_killed_before),
+		cmocka_unit_test(test_neighbour_dies),	cmocka_unit_test(test_side_by_side),
+		cmocka_unit_test(test_segment_empties), cmocka_unit_test(test_killed_before),
 		cmocka_unit_test(test_read_of_deleted),
 	};
 
