@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Worker threads: one ring of waiting jobs per class, one lock for all. Idle jobs have threads of
- * their own, as many as the others, which have stepped back for good.
+ * Worker threads: one ring of waiting jobs per class, one lock for all. There are three kinds of
+ * threads, as many of each; those for long and for idle jobs have stepped back for good: an
+ * ordinary user's thread could not come forward again.
  *
  * Invariants:
  *  1. A job that was accepted runs exactly once, also while the pool is being freed.
@@ -33,6 +34,9 @@
 #define QUEUE_LEN   128u
 #define THREADS_MAX 256u
 #define IDLE_NICE   15 /* a thirtieth of the time of whoever else wants the processor */
+#define LONG_NICE   5  /* a third of it */
+
+enum { KIND_PROMPT, KIND_LONG, KIND_IDLE, KINDS };
 
 struct queued_job {
 	int (*fn)(void *job, struct codec_scratch *scratch);
@@ -46,18 +50,26 @@ struct job_queue {
 	pthread_cond_t room;
 };
 
+/* Each kind takes the jobs of its classes only, and no other kind does. */
+struct kind {
+	enum job_class first, last;
+	unsigned share;		 /* threads for each that was asked for */
+	void (*step_back)(void); /* of a thread, once; NULL: it does not */
+	pthread_cond_t work;
+	unsigned resting; /* threads that wait for work */
+};
+
 struct worker {
 	struct workers *pool;
 	struct codec_scratch *scratch;
 	pthread_t thread;
-	bool idle; /* takes idle jobs only, and nobody else does */
+	struct kind *kind;
 };
 
 struct workers {
 	pthread_mutex_t lock; /* guards everything below but the constant fields at the end */
-	pthread_cond_t work, idle_work;
+	struct kind kinds[KINDS];
 	struct job_queue queues[JOB_CLASSES];
-	unsigned resting; /* workers, not idle ones, that wait for work */
 	bool stopping;
 
 	unsigned nthreads;
@@ -177,12 +189,10 @@ static void job_run(const struct queued_job *job, struct codec_scratch *scratch)
 	group_done(group, job->fn(job->job, scratch));
 }
 
-static bool queue_take_locked(struct workers *workers, bool idle, struct queued_job *out)
+static bool queue_take_locked(struct workers *workers, const struct kind *kind,
+			      struct queued_job *out)
 {
-	enum job_class first = idle ? JOB_IDLE : JOB_FOREGROUND;
-	enum job_class last = idle ? JOB_IDLE : JOB_BACKGROUND;
-
-	for (enum job_class i = first; i <= last; i++) {
+	for (enum job_class i = kind->first; i <= kind->last; i++) {
 		struct job_queue *queue = &workers->queues[i];
 
 		if (queue->count == 0)
@@ -204,6 +214,12 @@ void thread_step_back(void)
 	(void)thread_io_idle();
 }
 
+/* From where the process is. */
+static void step_back_a_little(void)
+{
+	setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + LONG_NICE);
+}
+
 int thread_io_idle(void)
 {
 	int before = (int)syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
@@ -222,29 +238,45 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 	struct workers *workers = worker->pool;
+	struct kind *kind = worker->kind;
 	struct queued_job job;
 
 	self = worker;
-	if (worker->idle)
-		thread_step_back();
+	if (kind->step_back)
+		kind->step_back();
 	pthread_mutex_lock(&workers->lock);
 	for (;;) {
-		if (queue_take_locked(workers, worker->idle, &job)) {
+		if (queue_take_locked(workers, kind, &job)) {
 			pthread_mutex_unlock(&workers->lock);
 			job_run(&job, worker->scratch);
 			pthread_mutex_lock(&workers->lock);
 		} else if (workers->stopping) {
 			break;
-		} else if (worker->idle) {
-			pthread_cond_wait(&workers->idle_work, &workers->lock);
 		} else {
-			workers->resting++;
-			pthread_cond_wait(&workers->work, &workers->lock);
-			workers->resting--;
+			kind->resting++;
+			pthread_cond_wait(&kind->work, &workers->lock);
+			kind->resting--;
 		}
 	}
 	pthread_mutex_unlock(&workers->lock);
 	return NULL;
+}
+
+static int worker_start(struct workers *workers, struct kind *kind)
+{
+	struct worker *worker = &workers->threads[workers->nthreads];
+	int err = codec_scratch_new(&worker->scratch);
+
+	if (err < 0)
+		return err;
+	worker->pool = workers;
+	worker->kind = kind;
+	err = -pthread_create(&worker->thread, NULL, worker_main, worker);
+	if (err < 0)
+		codec_scratch_free(worker->scratch);
+	else
+		workers->nthreads++;
+	return err;
 }
 
 /* Starts the threads with every signal blocked: signals are for the thread that serves the mount.
@@ -256,31 +288,33 @@ static int workers_start(struct workers *workers, unsigned nthreads)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (workers->nthreads < nthreads) {
-		struct worker *worker = &workers->threads[workers->nthreads];
-
-		worker->pool = workers;
-		worker->idle = workers->nthreads >= nthreads / 2;
-		err = codec_scratch_new(&worker->scratch);
-		if (err < 0)
-			break;
-		err = -pthread_create(&worker->thread, NULL, worker_main, worker);
-		if (err < 0) {
-			codec_scratch_free(worker->scratch);
-			break;
-		}
-		workers->nthreads++;
-	}
+	for (unsigned k = 0; k < KINDS && !err; k++)
+		for (unsigned i = 0; i < workers->kinds[k].share * nthreads && !err; i++)
+			err = worker_start(workers, &workers->kinds[k]);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err < 0)
-		log_error("worker thread %u of %u did not start: error %d", workers->nthreads + 1,
-			  nthreads, -err);
+		log_error("worker thread %u did not start: error %d", workers->nthreads + 1, -err);
 	return err;
 }
+
+/* Long jobs wait for media half of the time: with as many threads as processors these were idle
+ * for a third of a move. */
+static const struct kind kinds[KINDS] = {
+	[KIND_PROMPT] = {.first = JOB_FOREGROUND, .last = JOB_BACKGROUND, .share = 1},
+	[KIND_LONG] = {.first = JOB_LONG_READ,
+		       .last = JOB_LONG,
+		       .share = 2,
+		       .step_back = step_back_a_little},
+	[KIND_IDLE] = {.first = JOB_IDLE,
+		       .last = JOB_IDLE,
+		       .share = 1,
+		       .step_back = thread_step_back},
+};
 
 int workers_new(struct workers **out, unsigned nthreads)
 {
 	struct workers *workers;
+	unsigned all = 0;
 	long online;
 	int err;
 
@@ -295,12 +329,15 @@ int workers_new(struct workers **out, unsigned nthreads)
 	if (!workers)
 		return -ENOMEM;
 	pthread_mutex_init(&workers->lock, NULL);
-	pthread_cond_init(&workers->work, NULL);
 	for (unsigned i = 0; i < JOB_CLASSES; i++)
 		pthread_cond_init(&workers->queues[i].room, NULL);
-	pthread_cond_init(&workers->idle_work, NULL);
-	workers->threads = calloc(2 * (size_t)nthreads, sizeof(*workers->threads));
-	err = workers->threads ? workers_start(workers, 2 * nthreads) : -ENOMEM;
+	for (unsigned i = 0; i < KINDS; i++) {
+		workers->kinds[i] = kinds[i];
+		pthread_cond_init(&workers->kinds[i].work, NULL);
+		all += kinds[i].share * nthreads;
+	}
+	workers->threads = calloc(all, sizeof(*workers->threads));
+	err = workers->threads ? workers_start(workers, nthreads) : -ENOMEM;
 	if (err < 0) {
 		workers_free(workers);
 		return err;
@@ -315,8 +352,8 @@ void workers_free(struct workers *workers)
 		return;
 	pthread_mutex_lock(&workers->lock);
 	workers->stopping = true;
-	pthread_cond_broadcast(&workers->work);
-	pthread_cond_broadcast(&workers->idle_work);
+	for (unsigned i = 0; i < KINDS; i++)
+		pthread_cond_broadcast(&workers->kinds[i].work);
 	pthread_mutex_unlock(&workers->lock);
 	for (unsigned i = 0; i < workers->nthreads; i++) {
 		pthread_join(workers->threads[i].thread, NULL);
@@ -325,8 +362,8 @@ void workers_free(struct workers *workers)
 	free(workers->threads);
 	for (unsigned i = 0; i < JOB_CLASSES; i++)
 		pthread_cond_destroy(&workers->queues[i].room);
-	pthread_cond_destroy(&workers->work);
-	pthread_cond_destroy(&workers->idle_work);
+	for (unsigned i = 0; i < KINDS; i++)
+		pthread_cond_destroy(&workers->kinds[i].work);
 	pthread_mutex_destroy(&workers->lock);
 	free(workers);
 }
@@ -338,7 +375,9 @@ static void queue_add_locked(struct workers *workers, enum job_class class,
 
 	queue->ring[(queue->first + queue->count) % QUEUE_LEN] = *job;
 	queue->count++;
-	pthread_cond_signal(class == JOB_IDLE ? &workers->idle_work : &workers->work);
+	for (unsigned i = 0; i < KINDS; i++)
+		if (class >= workers->kinds[i].first && class <= workers->kinds[i].last)
+			pthread_cond_signal(&workers->kinds[i].work);
 }
 
 bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_scratch *scratch),
@@ -349,7 +388,7 @@ bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_sc
 
 	pthread_mutex_lock(&workers->lock);
 	/* One that has been woken still counts as resting. */
-	taken = workers->resting >
+	taken = workers->kinds[KIND_PROMPT].resting >
 		workers->queues[JOB_FOREGROUND].count + workers->queues[JOB_BACKGROUND].count;
 	if (taken)
 		queue_add_locked(workers, JOB_FOREGROUND, &queued);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A bounded pool of threads for encoding and decoding. Each worker owns a codec scratch. Foreground
- * jobs go before background ones; idle ones run beside them on as many threads that have stepped
- * back. The queue has a limit: submitting to a full one blocks; a job that submits to a full one
- * runs the new job itself instead. A job must not wait for a group: all workers could be waiting,
- * and none left to run what they wait for.
+ * jobs go before background ones; long and idle ones run beside them on threads of their own, which
+ * have stepped back, these far, those a little. The queue has a limit: submitting to a full one
+ * blocks; a job that submits to a full one runs the new job itself instead. A job must not wait for
+ * a group: all workers could be waiting, and none left to run what they wait for.
  */
 #ifndef TERRACE_TIERS_WORKERS_H
 #define TERRACE_TIERS_WORKERS_H
@@ -20,11 +20,13 @@ struct job_group; /* jobs somebody waits for together */
 enum job_class {
 	JOB_FOREGROUND, /* somebody waits */
 	JOB_BACKGROUND,
+	JOB_LONG_READ, /* somebody waits for very many: on threads of their own, a little nice */
+	JOB_LONG,      /* ... the same threads, when they have nothing to read */
 	JOB_IDLE, /* on threads of their own, nice and with idle I/O priority (ioprio_set(2)) */
 	JOB_CLASSES
 };
 
-int workers_new(struct workers **out, unsigned nthreads); /* of both kinds; 0: one per online
+int workers_new(struct workers **out, unsigned nthreads); /* of each kind; 0: one per online
 							     processor; -ENOMEM, -EAGAIN */
 void workers_free(struct workers *workers);		  /* runs what is queued, joins */
 

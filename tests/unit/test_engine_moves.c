@@ -234,6 +234,103 @@ static void test_copy_that_lies(void **state)
 	fix_pool_verify(&fix);
 }
 
+static uint64_t many[36];
+
+/* When as many batches have begun as may: of one of them an object is written to, one cut, one
+ * deleted. */
+static void change_ahead(void)
+{
+	struct object *object;
+	uint8_t buf[5000];
+
+	if (fix.pool->moves_ahead < MOVES_AHEAD) {
+		at_sync = change_ahead;
+		return;
+	}
+	noise(buf, sizeof(buf), many[20]); /* what its beginning is */
+	assert_int_equal(object_get(fix.pool, many[20], &object), 0);
+	assert_int_equal(object_write(object, buf, sizeof(buf), (1 << 20) - 100), 0);
+	object_put(object);
+	assert_int_equal(object_get(fix.pool, many[21], &object), 0);
+	assert_int_equal(object_truncate(object, 1000), 0);
+	object_put(object);
+	delete_object(many[22]);
+}
+
+/* The first batch goes alone; then others begin before one has ended, and what has changed
+ * meanwhile stays as it is. */
+static void test_batches_side_by_side(void **state)
+{
+	uint8_t buf[5000], want[5000];
+	struct object *object;
+	size_t got;
+
+	(void)state;
+	begin();
+	fix_pool_close(&fix);
+	fix.config.tiers[1].size_bytes = fix.config.tiers[2].size_bytes = 128 << 20;
+	fix_pool_open(&fix);
+	for (unsigned i = 0; i < 36; i++) {
+		many[i] = make(1 << 20);
+		assert_int_equal(pool_sync(fix.pool), 0);
+	}
+	wrap(2);
+	at_sync = change_ahead;
+	assert_int_equal(pool_move(fix.pool, many, 36, 2, NULL), 0);
+	assert_null(at_sync);
+	assert_int_equal(fix.pool->moves_ahead, 0);
+	for (unsigned i = 0; i < 36; i++)
+		if (i != 21 && i != 22)
+			check(many[i], i == 20 ? (1 << 20) - 100 : 1 << 20);
+	check(many[21], 1000);
+	noise(want, sizeof(want), many[20]);
+	assert_int_equal(object_get(fix.pool, many[20], &object), 0);
+	assert_int_equal(object_read(object, buf, sizeof(buf), (1 << 20) - 100, &got), 0);
+	assert_memory_equal(buf, want, sizeof(want));
+	object_put(object);
+	assert_int_equal(object_get(fix.pool, many[22], &object), -ENOENT);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_crash(&fix);
+	fix_pool_verify(&fix);
+}
+
+static struct move_progress told;
+
+static void cancel_ahead(void)
+{
+	at_sync = fix.pool->moves_ahead < MOVES_AHEAD ? cancel_ahead : NULL;
+	told.cancel = !at_sync;
+}
+
+/* What has begun is brought to its end. */
+static void test_cancelled_with_batches_ahead(void **state)
+{
+	uint64_t there = 0;
+
+	(void)state;
+	begin();
+	fix_pool_close(&fix);
+	fix.config.tiers[1].size_bytes = fix.config.tiers[2].size_bytes = 128 << 20;
+	fix_pool_open(&fix);
+	for (unsigned i = 0; i < 36; i++) {
+		many[i] = make(1 << 20);
+		assert_int_equal(pool_sync(fix.pool), 0);
+	}
+	wrap(2);
+	told = (struct move_progress){0};
+	at_sync = cancel_ahead;
+	assert_int_equal(pool_move(fix.pool, many, 36, 2, &told), -ECANCELED);
+	assert_int_equal(fix.pool->moves_ahead, 0);
+	for (unsigned i = 0; i < 36; i++) {
+		there += bytes_in(many[i], 2);
+		check(many[i], 1 << 20);
+	}
+	assert_int_equal(told.bytes_done, there);
+	assert_in_range(there, (3 * MOVE_BATCH_BYTES) / 2, 35 << 20);
+	fix_pool_crash(&fix);
+	fix_pool_verify(&fix);
+}
+
 /* Work that nobody can do any more does not stand in the list for ever. */
 static void test_parked_and_gone(void **state)
 {
@@ -672,6 +769,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_copy_that_lies, end),
+		cmocka_unit_test_teardown(test_batches_side_by_side, end),
+		cmocka_unit_test_teardown(test_cancelled_with_batches_ahead, end),
 		cmocka_unit_test_teardown(test_parked_and_gone, end),
 		cmocka_unit_test_teardown(test_failing_again, end),
 		cmocka_unit_test_teardown(test_many_extents, end),

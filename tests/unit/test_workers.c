@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -195,6 +196,63 @@ static void test_foreground_first_and_in_order(void **state)
 	gate_release(&gate);
 }
 
+static int job_nice(void *job, struct codec_scratch *scratch)
+{
+	(void)scratch;
+	*(int *)job = getpriority(PRIO_PROCESS, 0);
+	return 0;
+}
+
+/* Long and idle jobs wait for no other kind; of the long ones, those that read go first. */
+static void test_kinds(void **state)
+{
+	int mine = getpriority(PRIO_PROCESS, 0), prompt, longer, idle;
+	struct gate gate, both[2];
+	struct ordered jobs[8];
+	struct job_group *group;
+	struct workers *workers;
+	unsigned next = 0;
+
+	(void)state;
+	gate_init(&gate);
+	assert_int_equal(workers_new(&workers, 1), 0);
+	assert_int_equal(job_group_new(&group), 0);
+	assert_int_equal(workers_submit(workers, JOB_BACKGROUND, NULL, job_gate, &gate), 0);
+	sem_wait(&gate.entered);
+	assert_int_equal(workers_submit(workers, JOB_LONG, group, job_nice, &longer), 0);
+	assert_int_equal(workers_submit(workers, JOB_IDLE, group, job_nice, &idle), 0);
+	assert_int_equal(job_group_wait(group), 0);
+	assert_true(longer > mine || mine >= 15);
+	assert_true(idle >= 15);
+	for (unsigned i = 0; i < 2; i++) { /* there are two for one processor */
+		gate_init(&both[i]);
+		assert_int_equal(workers_submit(workers, JOB_LONG, group, job_gate, &both[i]), 0);
+		sem_wait(&both[i].entered);
+	}
+	sem_post(&gate.open);
+	assert_int_equal(workers_submit(workers, JOB_FOREGROUND, group, job_nice, &prompt), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		jobs[i] = (struct ordered){.next = &next};
+		assert_int_equal(workers_submit(workers, i < 4 ? JOB_LONG : JOB_LONG_READ, group,
+						job_ordered, &jobs[i]),
+				 0);
+	}
+	sem_post(&both[0].open); /* one goes on: no two at once */
+	assert_int_equal(workers_submit(workers, JOB_LONG, group, job_gate, &gate), 0);
+	sem_wait(&gate.entered); /* behind them all */
+	sem_post(&gate.open);
+	sem_post(&both[1].open);
+	assert_int_equal(job_group_wait(group), 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(jobs[i].was, (i + 4) % 8);
+	job_group_free(group);
+	workers_free(workers);
+	assert_int_equal(prompt, mine);
+	gate_release(&gate);
+	gate_release(&both[0]);
+	gate_release(&both[1]);
+}
+
 static void test_first_error_is_kept_and_reset(void **state)
 {
 	int errors[] = {0, -EBADMSG, -EIO, 7};
@@ -320,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_free_runs_what_is_queued),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_foreground_first_and_in_order),
+		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_first_error_is_kept_and_reset),
 		cmocka_unit_test(test_full_queue_blocks_the_submitter),
 		cmocka_unit_test(test_submit_from_a_worker_never_blocks),

@@ -4,7 +4,7 @@
  * (mover.h), cleans segments, and can say what it will do and why it has not.
  *
  * One thread per pool makes background moves, a pass every run_interval. Calls on request come from
- * any thread; batches take turns (pool.move_lock).
+ * any thread; halves of batches take turns (pool.move_lock).
  */
 #ifndef TERRACE_ENGINE_ENGINE_H
 #define TERRACE_ENGINE_ENGINE_H

@@ -145,6 +145,18 @@ int segment_each(struct pool *pool, uint64_t segment,
 
 /* Doing ---------------------------------------------------------------------------------------- */
 
+#define MOVES_AHEAD 2u
+
+/* A batch on its way. */
+struct batch {
+	struct executor *executor;
+	struct move_request request;
+	struct move_result result;
+	struct move *move;
+	int from;
+	uint64_t stored, began_ns;
+};
+
 /* Gathers frames into batches and moves them. */
 struct executor {
 	struct pool *pool;
@@ -162,6 +174,8 @@ struct executor {
 	struct idmap batch_only;   /* of choices that name an object */
 	struct idmap batch_frames; /* those in frames */
 	bool by_object;
+	struct batch *ahead[MOVES_AHEAD]; /* begun, not finished; the oldest first */
+	size_t nahead;
 	uint64_t began_cpu_ns; /* of this thread */
 	/* results */
 	uint64_t moved; /* raw bytes */

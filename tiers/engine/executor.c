@@ -112,39 +112,39 @@ static void note_breaker(struct pool *pool, int tier, int error, uint64_t bytes)
 }
 
 /* It was counted as gone when it was chosen. */
-static void facts_stayed(struct engine_facts *facts, const struct executor *executor,
-			 uint64_t stored)
+static void facts_stayed(struct engine_facts *facts, int from, int target, uint64_t stored)
 {
-	struct tier_facts *to = &facts->tiers[executor->to];
+	struct tier_facts *to = &facts->tiers[target];
 
-	if (executor->from == executor->to)
+	if (from == target)
 		return;
-	facts->tiers[executor->from].used += stored;
+	facts->tiers[from].used += stored;
 	to->used -= stored < to->used ? stored : to->used;
 }
 
 static void park(void *arg, const struct move_left *left)
 {
-	struct executor *executor = arg;
+	struct batch *batch = arg;
+	struct executor *executor = batch->executor;
 	struct pool *pool = executor->pool;
 	struct engine *engine = pool->engine;
 	struct parked work = {.frame = left->frame,
-			      .from = executor->from,
-			      .to = executor->to,
+			      .from = batch->from,
+			      .to = batch->request.to,
 			      .bytes = left->raw_len,
-			      .reason = executor->reason,
+			      .reason = batch->request.reason,
 			      .error = left->error};
 	struct event event = {.kind = EVENT_PARKED,
 			      .object = left->object,
 			      .len = left->raw_len,
-			      .from = executor->from,
-			      .to = executor->to,
-			      .reason = executor->reason,
+			      .from = batch->from,
+			      .to = batch->request.to,
+			      .reason = batch->request.reason,
 			      .error = left->error};
 	bool fresh;
 
 	if (executor->facts)
-		facts_stayed(executor->facts, executor, left->stored_len);
+		facts_stayed(executor->facts, batch->from, batch->request.to, left->stored_len);
 	if (left->error == -ENOMEM)
 		return;
 	if (!left->error) { /* nothing in it may move: no failure, and nothing to show */
@@ -163,27 +163,31 @@ static void park(void *arg, const struct move_left *left)
 	events_add(pool->events, &event);
 }
 
-static void note_result(struct executor *executor, const struct move_result *result)
+static void note_result(const struct batch *batch)
 {
+	const struct executor *executor = batch->executor;
+	const struct move_result *result = &batch->result;
+	enum move_reason reason = batch->request.reason;
 	struct pool *pool = executor->pool;
+	int from = batch->from, to = batch->request.to;
 	struct engine *engine = pool->engine;
 	/* A full tier is no fault of it. */
 	int write_error = result->write_error == -ENOSPC ? 0 : result->write_error;
 
 	pthread_mutex_lock(&engine->lock);
-	engine->stats.moves[executor->reason] += result->frames - result->held;
-	engine->stats.bytes[executor->reason] += result->moved;
-	engine->stats.tiers[executor->to].moved_in += result->written;
-	engine->stats.tiers[executor->from].moved_out += result->moved ? executor->stored : 0;
-	if (executor->reason == REASON_CLEAN)
+	engine->stats.moves[reason] += result->frames - result->held;
+	engine->stats.bytes[reason] += result->moved;
+	engine->stats.tiers[to].moved_in += result->written;
+	engine->stats.tiers[from].moved_out += result->moved ? batch->stored : 0;
+	if (reason == REASON_CLEAN)
 		engine->stats.cleaned += result->frames;
-	budget_spend(&engine->budgets[executor->to], result->written, clock_wall_s());
+	budget_spend(&engine->budgets[to], result->written, clock_wall_s());
 	engine->budgets_changed |= result->written > 0;
 	pthread_mutex_unlock(&engine->lock);
-	if (result->read_error || executor->from != executor->to)
-		note_breaker(pool, executor->from, result->read_error, 0);
+	if (result->read_error || from != to)
+		note_breaker(pool, from, result->read_error, 0);
 	/* What people ask for is no storm. */
-	note_breaker(pool, executor->to, write_error, executor->background ? result->written : 0);
+	note_breaker(pool, to, write_error, executor->background ? result->written : 0);
 }
 
 static void keep_pace(struct executor *executor, uint64_t bytes, uint64_t frames, uint64_t took_ns)
@@ -222,45 +226,123 @@ static void batch_clear(struct executor *executor)
 	idmap_clear(&executor->batch_frames);
 }
 
-static int executor_run(struct executor *executor)
+static struct batch *batch_new(struct executor *executor)
 {
-	struct pool *pool = executor->pool;
-	struct move_result result = {0};
-	struct move_request request = {.frames = executor->frames,
-				       .n = executor->count,
-				       .to = executor->to,
-				       .reason = executor->reason,
-				       .only = executor->by_object ? &executor->batch_only : NULL,
-				       .rewrite = executor->rewrite,
-				       .own_codec = executor->own_codec,
-				       .codec = executor->codec,
-				       .left = park,
-				       .arg = executor};
-	uint64_t began = clock_mono_ns();
+	struct batch *batch = malloc(sizeof(*batch));
 
-	if (!executor->count)
-		return cancelled(executor) ? -ECANCELED : 0;
-	if (!may_go(executor)) {
-		if (executor->facts)
-			facts_stayed(executor->facts, executor, executor->stored);
-		batch_clear(executor);
-		return cancelled(executor) ? -ECANCELED : 0;
-	}
-	move_frames(pool, &request, executor->progress, &result);
-	if (result.error && !executor->error)
-		executor->error = result.error;
-	executor->full |= result.write_error == -ENOSPC;
-	executor->moved += result.moved;
+	if (!batch)
+		return NULL;
+	*batch = (struct batch){
+		.executor = executor,
+		.from = executor->from,
+		.stored = executor->stored,
+		.request = {.frames = executor->frames,
+			    .n = executor->count,
+			    .to = executor->to,
+			    .reason = executor->reason,
+			    .reads = executor->background ? JOB_IDLE : JOB_LONG_READ,
+			    .codes = executor->background ? JOB_IDLE : JOB_LONG,
+			    .only = executor->by_object ? &executor->batch_only : NULL,
+			    .rewrite = executor->rewrite,
+			    .own_codec = executor->own_codec,
+			    .codec = executor->codec,
+			    .left = park,
+			    .arg = batch}};
+	return batch;
+}
+
+/* To its end; what the metadata store says when it takes no move. */
+static int batch_finish(struct batch *batch)
+{
+	struct executor *executor = batch->executor;
+	const struct move_result *result = &batch->result;
+	struct pool *pool = executor->pool;
+	int rc;
+
+	if (batch->move)
+		move_finish(batch->move);
+	if (result->error && !executor->error)
+		executor->error = result->error;
+	executor->full |= result->write_error == -ENOSPC;
+	executor->moved += result->moved;
 	if (executor->progress)
-		executor->progress->bytes_done += result.moved;
-	note_result(executor, &result);
-	batch_clear(executor);
+		executor->progress->bytes_done += result->moved;
+	note_result(batch);
 	/* Long moves give space back as they go, and do not let the journal's tail grow. A cut that
 	 * fails is tried again, and told, at the end. */
 	if (++executor->runs % CUT_EVERY == 0 && pool_cut(pool) == 0)
 		pool_reclaim(pool);
-	keep_pace(executor, result.moved, result.frames, clock_mono_ns() - began);
-	return cancelled(executor) ? -ECANCELED : result.commit_error;
+	keep_pace(executor, result->moved, result->frames, clock_mono_ns() - batch->began_ns);
+	rc = result->commit_error;
+	free(batch);
+	return rc;
+}
+
+/* Only after a batch that has come through: what fails is not tried with three at once. */
+static bool ahead_take(const struct executor *executor)
+{
+	struct pool *pool = executor->pool;
+
+	if (executor->background || !executor->moved || executor->error)
+		return false;
+	if (atomic_fetch_add(&pool->moves_ahead, 1) < MOVES_AHEAD)
+		return true;
+	atomic_fetch_sub(&pool->moves_ahead, 1);
+	return false;
+}
+
+/* Finishes those that were begun, in their order; the first error. */
+static int ahead_finish(struct executor *executor)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < executor->nahead; i++) {
+		int rc = batch_finish(executor->ahead[i]);
+
+		first = first ? first : rc;
+		atomic_fetch_sub(&executor->pool->moves_ahead, 1);
+	}
+	executor->nahead = 0;
+	return first;
+}
+
+/*
+ * What was asked for goes in two halves: while one batch waits for its medium and is read back, the
+ * next ones are read and coded. There are so many at most in the whole pool: each takes memory.
+ */
+static int batch_go(struct executor *executor, struct batch *batch)
+{
+	struct batch *oldest = batch;
+
+	batch->began_ns = clock_mono_ns();
+	move_begin(executor->pool, &batch->request, executor->progress, &batch->result,
+		   &batch->move);
+	if (ahead_take(executor)) {
+		executor->ahead[executor->nahead++] = batch;
+		return 0;
+	}
+	if (executor->nahead) {
+		oldest = executor->ahead[0];
+		memmove(executor->ahead, executor->ahead + 1, --executor->nahead * sizeof(oldest));
+		executor->ahead[executor->nahead++] = batch;
+	}
+	return batch_finish(oldest);
+}
+
+/* What is gathered, if it may go. */
+static int executor_run(struct executor *executor)
+{
+	struct batch *batch;
+	int rc = 0;
+
+	if (executor->count && may_go(executor)) {
+		batch = batch_new(executor);
+		rc = batch ? batch_go(executor, batch) : -ENOMEM;
+	} else if (executor->count && executor->facts) {
+		facts_stayed(executor->facts, executor->from, executor->to, executor->stored);
+	}
+	batch_clear(executor);
+	return cancelled(executor) ? -ECANCELED : rc;
 }
 
 static bool same_kind(const struct executor *executor, const struct choice *choice)
@@ -323,8 +405,9 @@ int executor_add(struct executor *executor, const struct choice *choice)
 int executor_settle(struct executor *executor)
 {
 	struct pool *pool = executor->pool;
-	int rc = executor_run(executor), cut;
+	int rc = executor_run(executor), ended = ahead_finish(executor), cut;
 
+	rc = rc < 0 ? rc : ended;
 	if (rc < 0 || !executor->moved)
 		return rc;
 	/* Segments that emptied go with the second cut. */

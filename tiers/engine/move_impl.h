@@ -83,7 +83,8 @@ struct move {
 	struct list redirects;
 	struct frame_build *pack, *bulk; /* being filled */
 	uint64_t bulk_object;
-	uint64_t mark; /* of the appender, before the first append */
+	uint64_t mark;	/* of the appender, before the first append */
+	int unprepared; /* why it will not be committed */
 	int error;
 };
 
@@ -91,7 +92,8 @@ struct move {
 void *move_list_add(struct list *list, const void *item);
 void move_fail(struct move *move, int error);
 
-/* Pieces into builds, sorted by folder, object and offset; runs and redirects come of it. */
+/* Pieces into builds, sorted by folder, object and offset; runs and redirects come of it. Builds
+ * are on their way when it returns. */
 int move_pack(struct move *move);
 /* Builds written, synced, read back. One that failed keeps its error; what it holds stays where it
  * is. */

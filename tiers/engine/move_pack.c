@@ -21,8 +21,8 @@
 static void close_build(struct move *move, struct frame_build **slot)
 {
 	if (*slot)
-		workers_submit(move->pool->workers, JOB_IDLE, move->group, frame_build_write,
-			       *slot);
+		workers_submit(move->pool->workers, move->request->codes, move->group,
+			       frame_build_write, *slot);
 	*slot = NULL;
 }
 
@@ -226,6 +226,8 @@ int move_pack(struct move *move)
 		qsort(move->runs.items, move->runs.count, sizeof(struct run), by_run);
 	for (size_t i = 0; i < move->users.count && rc == 0; i++)
 		rc = redirect_user(move, &users[i]);
+	close_build(move, &move->pack);
+	close_build(move, &move->bulk);
 	return rc;
 }
 
@@ -253,8 +255,6 @@ void move_make_durable(struct move *move)
 	struct frame_build **builds = move->builds.items;
 	int rc;
 
-	close_build(move, &move->pack);
-	close_build(move, &move->bulk);
 	job_group_wait(move->group);
 	rc = move->builds.count ? appender_sync_since(move->pool->tiers[move->request->to].appender,
 						      move->mark)
@@ -263,8 +263,8 @@ void move_make_durable(struct move *move)
 		if (rc < 0 && !builds[i]->error)
 			builds[i]->error = rc;
 		if (!builds[i]->error)
-			workers_submit(move->pool->workers, JOB_IDLE, move->group, verify_job,
-				       builds[i]);
+			workers_submit(move->pool->workers, move->request->reads, move->group,
+				       verify_job, builds[i]);
 	}
 	job_group_wait(move->group);
 	for (size_t i = 0; i < move->builds.count; i++) {

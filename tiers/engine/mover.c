@@ -62,7 +62,8 @@ static int load_sources(struct move *move)
 			continue; /* freed meanwhile, or there already */
 		source->heat = heat_of(pool->heat, source->id, frame_record_heat(&source->record));
 		move->nsources++;
-		workers_submit(pool->workers, JOB_IDLE, move->group, source_load, source);
+		workers_submit(pool->workers, move->request->reads, move->group, source_load,
+			       source);
 	}
 	return job_group_wait(move->group);
 }
@@ -286,24 +287,34 @@ static void tell_left(struct move *move)
 /* The move ---------------------------------------------------------------------------------------
  */
 
-static int move_init(struct move *move, struct pool *pool, const struct move_request *request,
-		     struct move_progress *progress, struct move_result *result)
+static int move_new(struct pool *pool, const struct move_request *request,
+		    struct move_progress *progress, struct move_result *result, struct move **out)
 {
-	*move = (struct move){.pool = pool,
-			      .request = request,
-			      .progress = progress,
-			      .result = result,
-			      .mark = appender_mark(pool->tiers[request->to].appender),
-			      .users.size = sizeof(struct user),
-			      .pieces.size = sizeof(struct piece),
-			      .runs.size = sizeof(struct run),
-			      .builds.size = sizeof(struct frame_build *),
-			      .redirects.size = sizeof(struct redirect)};
+	struct move *move = calloc(1, sizeof(*move));
+	int rc = -ENOMEM;
+
+	if (move)
+		rc = job_group_new(&move->group);
+	if (rc < 0) {
+		free(move);
+		return rc;
+	}
+	move->pool = pool;
+	move->request = request;
+	move->progress = progress;
+	move->result = result;
+	move->mark = appender_mark(pool->tiers[request->to].appender);
+	move->users.size = sizeof(struct user);
+	move->pieces.size = sizeof(struct piece);
+	move->runs.size = sizeof(struct run);
+	move->builds.size = sizeof(struct frame_build *);
+	move->redirects.size = sizeof(struct redirect);
 	idmap_init(&move->objects);
-	return job_group_new(&move->group);
+	*out = move;
+	return 0;
 }
 
-static void move_release(struct move *move)
+static void move_free(struct move *move)
 {
 	struct frame_build **builds = move->builds.items;
 	struct move_object *object;
@@ -330,46 +341,72 @@ static void move_release(struct move *move)
 	free(move->builds.items);
 	free(move->redirects.items);
 	job_group_free(move->group);
+	free(move);
+}
+
+static int move_prepare(struct move *move)
+{
+	int rc = load_sources(move);
+
+	for (size_t i = 0; i < move->nsources && rc == 0; i++) {
+		struct source *source = &move->sources[i];
+
+		if (source->error && source_gone(move, source))
+			continue;
+		if (source->error)
+			source_failed(move, source);
+		else
+			rc = find_users(move, source);
+	}
+	return rc == 0 ? move_pack(move) : rc;
+}
+
+int move_begin(struct pool *pool, const struct move_request *request,
+	       struct move_progress *progress, struct move_result *result, struct move **out)
+{
+	int rc = move_new(pool, request, progress, result, out);
+
+	if (rc < 0) {
+		*out = NULL;
+		result->error = result->error ? result->error : rc;
+		return rc;
+	}
+	pthread_mutex_lock(&pool->move_lock);
+	(*out)->unprepared = move_prepare(*out);
+	pthread_mutex_unlock(&pool->move_lock);
+	return 0;
+}
+
+int move_finish(struct move *move)
+{
+	struct move_result *result = move->result;
+	struct pool *pool = move->pool;
+	int rc;
+
+	pthread_mutex_lock(&pool->move_lock);
+	/* Builds that are under way read from the sources: they are waited for whatever happened.
+	 */
+	move_make_durable(move);
+	if (move->unprepared)
+		move_fail(move, move->unprepared);
+	else
+		move_commit(move);
+	if (!move->unprepared)
+		tell_left(move);
+	result->frames += move->nsources;
+	pthread_mutex_unlock(&pool->move_lock);
+	rc = move->error;
+	if (!result->error)
+		result->error = rc;
+	move_free(move);
+	return rc;
 }
 
 int move_frames(struct pool *pool, const struct move_request *request,
 		struct move_progress *progress, struct move_result *result)
 {
-	struct move move;
-	int rc = move_init(&move, pool, request, progress, result);
+	struct move *move;
+	int rc = move_begin(pool, request, progress, result, &move);
 
-	if (rc < 0) {
-		result->error = result->error ? result->error : rc;
-		return rc;
-	}
-	pthread_mutex_lock(&pool->move_lock);
-	rc = load_sources(&move);
-	for (size_t i = 0; i < move.nsources && rc == 0; i++) {
-		struct source *source = &move.sources[i];
-
-		if (source->error && source_gone(&move, source))
-			continue;
-		if (source->error)
-			source_failed(&move, source);
-		else
-			rc = find_users(&move, source);
-	}
-	if (rc == 0)
-		rc = move_pack(&move);
-	/* Builds that are under way read from the sources: they are waited for whatever happened.
-	 */
-	move_make_durable(&move);
-	if (rc == 0)
-		move_commit(&move);
-	else
-		move_fail(&move, rc);
-	if (rc == 0)
-		tell_left(&move);
-	result->frames += move.nsources;
-	pthread_mutex_unlock(&pool->move_lock);
-	rc = move.error;
-	if (!result->error)
-		result->error = rc;
-	move_release(&move);
-	return rc;
+	return rc < 0 ? rc : move_finish(move);
 }

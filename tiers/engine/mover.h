@@ -18,6 +18,7 @@
 #include "tiers/engine/decide.h"
 #include "tiers/idmap.h"
 #include "tiers/pool.h"
+#include "tiers/workers.h"
 
 #define MOVE_BATCH_BYTES \
 	(8u << 20) /* raw bytes of source frames in one batch: bounds the memory of a move */
@@ -35,10 +36,11 @@ struct move_request {
 	size_t n;
 	int to; /* a directory tier */
 	enum move_reason reason;
-	const struct idmap *only; /* objects whose bytes are to move; NULL: all whose policy lets
-				     them (move_allowed()) */
-	bool rewrite;		  /* also what is in that tier already */
-	bool own_codec;		  /* code what moves with this one, whatever else is set */
+	enum job_class reads, codes; /* classes of the jobs */
+	const struct idmap *only;    /* objects whose bytes are to move; NULL: all whose policy lets
+					them (move_allowed()) */
+	bool rewrite;		     /* also what is in that tier already */
+	bool own_codec;		     /* code what moves with this one, whatever else is set */
 	struct codec_spec codec;
 	void (*left)(void *arg, const struct move_left *left); /* may be NULL */
 	void *arg;
@@ -54,8 +56,19 @@ struct move_result {
 	int error;	  /* the first of all */
 };
 
-/* Adds to *result. Returns result->error of this call. Frames that cannot be read are logged with
- * the path and left. */
+/*
+ * The first half: sources are read, and what is to move is being coded and written when it returns.
+ * Other moves may begin, and end, before move_finish(): what the one waits for, the other uses. The
+ * request's arrays and maps are not looked at after it; all else stays the caller's until
+ * move_finish(). -ENOMEM: nothing has begun, and move_finish() must not be called.
+ */
+struct move;
+int move_begin(struct pool *pool, const struct move_request *request,
+	       struct move_progress *progress, struct move_result *result, struct move **out);
+/* The second half. Adds to *result. Returns result->error of this move. Frames that cannot be read
+ * are logged with the path and left. */
+int move_finish(struct move *move);
+/* Both. */
 int move_frames(struct pool *pool, const struct move_request *request,
 		struct move_progress *progress, struct move_result *result);
 
