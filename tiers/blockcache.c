@@ -78,7 +78,7 @@ static struct entry *entry_new(struct shard *shard)
 		shard->stock_entries = entry->next;
 		shard->stock_nentries--;
 	} else {
-		entry = malloc(sizeof(*entry));
+		entry = aligned_alloc(CACHE_LINE, sizeof(*entry));
 		if (!entry)
 			return NULL;
 		shard->bytes += sizeof(*entry);

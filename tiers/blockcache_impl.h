@@ -29,6 +29,8 @@ struct entry {
 	bool from_small : 1; /* packed: becomes a ghost */
 	uint16_t mark;	     /* pinned: by whom last, see blockcache_pin() */
 };
+/* Each lies in a line of its own: a hit waits for memory once for the entry, not twice. */
+_Static_assert(sizeof(struct entry) == CACHE_LINE, "one line");
 
 struct shard {
 	_Alignas(CACHE_LINE) pthread_mutex_t lock; /* guards the rest */
