@@ -11,11 +11,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define WAYS	8u
-#define LEFT	256u
-#define AT_ONCE 4096u  /* slots that heat_take() looks at before it lets others have the lock */
-#define DAY_S	86400u /* times further ahead were written by a clock that was wrong */
-#define MEMORY	20     /* half lives, after which nothing is left of 16 bits */
+#define WAYS	   8u
+/* Frames written one after another are read one after another: their sets lie side by side, so that
+ * a reader touches few pages of the table. */
+#define NEIGHBOURS 64u
+#define LEFT	   256u
+#define AT_ONCE	   4096u  /* slots that heat_take() looks at before it lets others have the lock */
+#define DAY_S	   86400u /* times further ahead were written by a clock that was wrong */
+#define MEMORY	   20	  /* half lives, after which nothing is left of 16 bits */
 
 struct slot {
 	uint64_t frame; /* 0 = free */
@@ -127,9 +130,9 @@ void heat_rescale(struct heat *heat, struct heat_scale scale)
 
 static struct slot *set_of(struct heat *heat, uint64_t frame)
 {
-	uint64_t hash = frame * 0x9E3779B97F4A7C15u;
+	uint64_t hash = frame / NEIGHBOURS * 0x9E3779B97F4A7C15u;
 
-	return &heat->slots[((hash >> 32) & (heat->nsets - 1)) * WAYS];
+	return &heat->slots[(((hash >> 32) + frame % NEIGHBOURS) & (heat->nsets - 1)) * WAYS];
 }
 
 static struct slot *find(struct heat *heat, uint64_t frame)
