@@ -83,6 +83,12 @@ int tier_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len,
 	return suspect(tier, seg.place, rc);
 }
 
+void tier_ahead(struct tier *tier, struct tier_segment seg, size_t len, uint64_t off)
+{
+	if (tier_has_place(tier, seg.place) && len && off + len > off && off + len <= INT64_MAX)
+		tier->ops->ahead(tier, seg, len, off);
+}
+
 int tier_sync(struct tier *tier, struct tier_segment seg)
 {
 	uint64_t begin;

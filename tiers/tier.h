@@ -68,6 +68,7 @@ struct tier_ops {
 		     uint64_t off, enum tier_hint hint);
 	int (*read)(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
 		    enum tier_hint hint);
+	void (*ahead)(struct tier *tier, struct tier_segment seg, size_t len, uint64_t off);
 	int (*sync)(struct tier *tier, struct tier_segment seg);
 	int (*punch)(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off);
 	int (*list)(struct tier *tier, uint32_t place,
@@ -163,6 +164,8 @@ int tier_write(struct tier *tier, struct tier_segment seg, const void *buf, size
  */
 int tier_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
 	      enum tier_hint hint);
+/* These bytes will be read soon, TIER_FOREGROUND: the medium may begin. Does not wait for it. */
+void tier_ahead(struct tier *tier, struct tier_segment seg, size_t len, uint64_t off);
 /* Data and name are durable. A failure is final for what was written since the last success: the
  * caller writes it again, to another segment. This one takes no more writes and syncs (the same
  * error); it can be read and removed. */

@@ -226,6 +226,18 @@ static int dir_read(struct tier *tier, struct tier_segment seg, void *buf, size_
 	return error;
 }
 
+/* Whatever fails is told by the read that follows. */
+static void dir_ahead(struct tier *tier, struct tier_segment seg, size_t len, uint64_t off)
+{
+	struct dir_tier *dir = dir_of(tier);
+	struct segfile *file;
+
+	if (dir->places[seg.place].memory || filecache_open(dir->files, seg, &file))
+		return;
+	(void)posix_fadvise(segfile_fd(file), (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
+	filecache_close(dir->files, file);
+}
+
 static int dir_sync(struct tier *tier, struct tier_segment seg)
 {
 	struct dir_tier *dir = dir_of(tier);
@@ -492,6 +504,7 @@ static const struct tier_ops dir_ops = {
 	.segment_truncate = dir_truncate,
 	.write = dir_write,
 	.read = dir_read,
+	.ahead = dir_ahead,
 	.sync = dir_sync,
 	.punch = dir_punch,
 	.list = dir_list,

@@ -408,6 +408,14 @@ static const char *power_place_path(struct tier *tier, uint32_t place)
 	return "/power";
 }
 
+static void power_ahead(struct tier *tier, struct tier_segment seg, size_t len, uint64_t off)
+{
+	(void)tier;
+	(void)seg;
+	(void)len;
+	(void)off;
+}
+
 static const struct tier_ops power_ops = {
 	.close = power_close,
 	.segment_create = power_create,
@@ -415,6 +423,7 @@ static const struct tier_ops power_ops = {
 	.segment_truncate = power_truncate,
 	.write = power_write,
 	.read = power_read,
+	.ahead = power_ahead,
 	.sync = power_sync,
 	.punch = power_punch,
 	.list = power_list,
