@@ -172,6 +172,10 @@ sqlite_check() {
 	[ -e "$M/rows.db" ] || [ ! -s "$WORKS/sqlite-$1" ] || fail "the database is gone"
 	[ -e "$M/rows.db" ] || return 0
 	[ "$(sqlite3 "$M/rows.db" 'pragma integrity_check')" = ok ] || fail "integrity"
+	if [ -z "$(sqlite3 "$M/rows.db" "select 1 from sqlite_master where name = 't'")" ]; then
+		! grep -qs '^row|' "$WORKS"/sqlite-* || fail "the table is gone"
+		return 0 # killed before it was made
+	fi
 	for ((i = $1 > 4 ? $1 - 4 : 1; i <= $1; i++)); do
 		want=$(sed -n 's/^row|//p' "$WORKS/sqlite-$i" | tail -n 1)
 		[ "$(sqlite3 "$M/rows.db" "select count(*) >= ${want:-0} and count(*) = coalesce(max(i), 0)
