@@ -291,6 +291,117 @@ static void test_resume(void **state)
 	assert_int_equal(status.damaged, 1);
 }
 
+/* One that is given up is not resumed, also by the next daemon: a new one begins. */
+static void test_given_up(void **state)
+{
+	struct move_progress progress = {.cancel = true};
+	struct scrub_status status;
+
+	(void)state;
+	assert_int_equal(pool_scrub(fix.pool, false, &progress), -ECANCELED);
+	pool_scrub_give_up(fix.pool);
+	pool_scrub_status(fix.pool, &status);
+	assert_false(status.under_way);
+	scrub_settle(fix.pool);
+	fix_pool_crash(&fix);
+	pool_scrub_status(fix.pool, &status);
+	assert_false(status.under_way);
+	assert_true(status.began_s > 0 && status.ended_s == 0);
+	pool_scrub_count_from_now(fix.pool); /* one has begun: that counts */
+	pool_scrub_status(fix.pool, &status);
+	assert_int_equal(status.ended_s, 0);
+	assert_int_equal(pool_scrub(fix.pool, true, NULL), 0);
+	pool_scrub_status(fix.pool, &status);
+	assert_int_equal(status.frames, frames());
+}
+
+/* A pool that was never scrubbed counts from when somebody asked. */
+static void test_never(void **state)
+{
+	struct scrub_status status;
+
+	(void)state;
+	pool_scrub_status(fix.pool, &status);
+	assert_true(status.began_s == 0 && status.ended_s == 0);
+	pool_scrub_count_from_now(fix.pool);
+	scrub_settle(fix.pool);
+	fix_pool_crash(&fix);
+	pool_scrub_status(fix.pool, &status);
+	assert_true(status.began_s == 0 && status.ended_s > 0);
+	assert_false(status.under_way);
+}
+
+static int second = 1; /* what a second call said in the middle of the first */
+
+static ssize_t second_pread(int fd, void *buf, size_t len, off_t off)
+{
+	if (second > 0)
+		second = pool_scrub(fix.pool, false, NULL);
+	return io_ops_system.pread(fd, buf, len, off);
+}
+
+static void test_one_at_a_time(void **state)
+{
+	struct io_ops ops = io_ops_system;
+
+	(void)state;
+	ops.pread = second_pread;
+	io_ops_set(&ops);
+	assert_int_equal(scrub().frames, frames());
+	io_ops_set(NULL);
+	assert_int_equal(second, -EBUSY);
+}
+
+/* Who watches is told how much there is, how far it is, and what is damaged. */
+static void test_progress(void **state)
+{
+	struct move_progress progress = {.cancel = false};
+	struct frame_record record;
+
+	(void)state;
+	frame_of(ids[0], 0, &record);
+	flip(&record, record.off + record.stored_len - 1);
+	assert_int_equal(pool_scrub(fix.pool, false, &progress), 0);
+	assert_true(progress.bytes_total > 0);
+	assert_int_equal(progress.bytes_done, progress.bytes_total);
+	assert_int_equal(progress.frames_failed, 1);
+}
+
+/* A frame that one of two directories has damaged is no damage: it is made good. */
+static void test_mirrored(void **state)
+{
+	struct frame_record record;
+	struct scrub_status status;
+	uint64_t frame;
+
+	teardown(state);
+	log_capture();
+	fix_pool_small_mirrored(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	fix_pool_open(&fix);
+	{
+		struct txn *txn = txn_begin(fix.pool);
+		struct object *object;
+
+		assert_int_equal(object_create(txn, "a", 1, &object), 0);
+		assert_int_equal(txn_commit(txn), 0);
+		ids[0] = object_id(object);
+		object_put(object);
+	}
+	object_put_bytes(ids[0], 1);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	frame = frame_of(ids[0], 0, &record);
+	flip(&record, record.off + record.stored_len - 1);
+	status = scrub();
+	assert_int_equal(status.damaged, 0);
+	assert_true(status.mended >= 1);
+	assert_int_equal(damaged(), 0);
+	assert_true(frame_of(ids[0], 0, &record) != frame); /* written elsewhere */
+	fix_pool_verify_copies(&fix);
+	status = scrub();
+	assert_int_equal(status.mended + status.damaged, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +410,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_segment_header, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resume, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_never, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_progress, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mirrored, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
