@@ -172,7 +172,8 @@ static int open_log(struct pool *pool)
 {
 	struct ramlog_options options = {.dir = pool->ram_dir,
 					 .pool_uuid = pool->config.uuid,
-					 .max_bytes = ram_tier_size(pool) / 4 * 3};
+					 .max_bytes = ram_tier_size(pool) / 4 * 3,
+					 .hold = true};
 	bool recovered = false;
 	int rc = ramlog_open(&pool->log, &options, &recovered);
 	struct txn *txn;
@@ -468,6 +469,10 @@ static int pool_start(struct pool *pool, const struct pool_open_options *options
 		rc = recover_log(pool);
 	if (rc == 0)
 		rc = recover_synced(pool, pool->log_recovered);
+	/* Not before: who dies above has a part of the synced writes in a fresh log, and the next
+	 * opening would take it for all. */
+	if (rc == 0)
+		rc = ramlog_begin(pool->log);
 	if (rc == 0)
 		rc = recover_orphans(pool);
 	if (rc == 0)

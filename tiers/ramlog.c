@@ -83,6 +83,16 @@ int ramlog_open(struct ramlog **out, const struct ramlog_options *options, bool 
 	return 0;
 }
 
+int ramlog_begin(struct ramlog *log)
+{
+	int err;
+
+	pthread_mutex_lock(&log->lock);
+	err = ramlog_ring_begin(&log->ring);
+	pthread_mutex_unlock(&log->lock);
+	return err;
+}
+
 void ramlog_close(struct ramlog *log, bool empty)
 {
 	if (!log)

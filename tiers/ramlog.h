@@ -51,6 +51,7 @@ struct ramlog_options {
 	const uint8_t *pool_uuid;
 	uint64_t max_bytes; /* of all chunks */
 	bool create;	    /* discard what is there */
+	bool hold; /* a fresh one counts for the next opening from ramlog_begin() on only */
 	/* What is there is read and nothing changes: -ENOENT when there is no log of this boot;
 	 * then only ramlog_walk() and ramlog_close(log, false) may be called. */
 	bool look;
@@ -60,6 +61,8 @@ struct ramlog_options {
  * max_bytes below 8 MiB. -ENOSPC: tmpfs cannot hold the first two chunks (about 6 MiB). -EUCLEAN:
  * what is there is damaged; -ENOTSUP: of a newer version. Both are logged and change nothing. */
 int ramlog_open(struct ramlog **out, const struct ramlog_options *options, bool *recovered);
+/* A log opened with `hold` counts from here on. 0 also when it was recovered, or has begun. */
+int ramlog_begin(struct ramlog *log);
 /* Removes the files if `empty` (clean unmount, all flushed), keeps them otherwise. */
 void ramlog_close(struct ramlog *log, bool empty);
 

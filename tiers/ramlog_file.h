@@ -39,8 +39,9 @@ struct ramlog_chunk {
 	uint64_t live;		   /* payload bytes that are still needed */
 };
 
-/* The head. *log_id is the seed of every checksum in the chunks. */
-int ramlog_head_write(const char *dir, const uint8_t *pool_uuid, uint64_t *log_id);
+/* The head. log_id is the seed of every checksum in the chunks. */
+int ramlog_id_new(uint64_t *log_id);
+int ramlog_head_write(const char *dir, const uint8_t *pool_uuid, uint64_t log_id);
 /* -ENOENT: none. -ESTALE: of another boot. -ENOTUNIQ: another pool's. -ENOTSUP, -EUCLEAN; logged,
  * but for the first two. */
 int ramlog_head_read(const char *dir, const uint8_t *pool_uuid, uint64_t *log_id);

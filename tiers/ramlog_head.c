@@ -66,7 +66,12 @@ static int boot_id_read(uint8_t out[UUID_LEN])
 	return err;
 }
 
-int ramlog_head_write(const char *dir, const uint8_t *pool_uuid, uint64_t *log_id)
+int ramlog_id_new(uint64_t *log_id)
+{
+	return getrandom(log_id, sizeof(*log_id), 0) == (ssize_t)sizeof(*log_id) ? 0 : -EIO;
+}
+
+int ramlog_head_write(const char *dir, const uint8_t *pool_uuid, uint64_t log_id)
 {
 	uint8_t head[HEAD_LEN] = {0};
 	char *path = path_of(dir, "log.head");
@@ -78,16 +83,12 @@ int ramlog_head_write(const char *dir, const uint8_t *pool_uuid, uint64_t *log_i
 	err = boot_id_read(head + 48);
 	if (err)
 		goto out;
-	if (getrandom(log_id, sizeof(*log_id), 0) != (ssize_t)sizeof(*log_id)) {
-		err = -EIO;
-		goto out;
-	}
 	put_le64(head, HEAD_MAGIC);
 	put_le32(head + 8, HEAD_VERSION);
 	put_le32(head + 12, RAMLOG_CHUNK_BYTES);
 	put_le32(head + 16, HEAD_INCOMPAT);
 	memcpy(head + 32, pool_uuid, UUID_LEN);
-	put_le64(head + 64, *log_id);
+	put_le64(head + 64, log_id);
 	put_le64(head + HEAD_CHECKSUM, checksum64(head, HEAD_CHECKSUM));
 	fd = io_open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	err = fd < 0 ? fd : io_pwrite_all(fd, head, sizeof(head), 0);

@@ -296,6 +296,7 @@ int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *opti
 		*recovered = err == 0;
 		return err;
 	}
+	memcpy(ring->pool_uuid, options->pool_uuid, sizeof(ring->pool_uuid));
 	err = options->create ? -ENOENT
 			      : ramlog_head_read(ring->dir, options->pool_uuid, &ring->log_id);
 	*recovered = err == 0;
@@ -304,8 +305,11 @@ int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *opti
 	if (err == -ENOENT || err == -ESTALE) {
 		err = ramlog_ring_discard(ring);
 		fresh = !err;
+		ring->held = true;
 		if (!err)
-			err = ramlog_head_write(ring->dir, options->pool_uuid, &ring->log_id);
+			err = ramlog_id_new(&ring->log_id);
+		if (!err && !options->hold)
+			err = ramlog_ring_begin(ring);
 	} else if (!err) {
 		err = recover(ring);
 		if (!err)
@@ -320,6 +324,15 @@ int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *opti
 	/* A log that did not come to be leaves no memory taken. */
 	if (err && fresh)
 		ramlog_ring_discard(ring);
+	return err;
+}
+
+/* Chunks without a head are nobody's: until here the log is as if it had never been. */
+int ramlog_ring_begin(struct ramlog_ring *ring)
+{
+	int err = ring->held ? ramlog_head_write(ring->dir, ring->pool_uuid, ring->log_id) : 0;
+
+	ring->held = ring->held && err;
 	return err;
 }
 

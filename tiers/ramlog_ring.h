@@ -17,6 +17,8 @@
 struct ramlog_ring {
 	char *dir;
 	uint64_t log_id;
+	uint8_t pool_uuid[16];
+	bool held; /* there is no head yet */
 
 	/* The chunks in use: slots[(first + i) % cap] has sequence number oldest + i. */
 	struct ramlog_chunk **slots;
@@ -36,6 +38,7 @@ struct ramlog_ring {
 /* Options as ramlog_open(). After an error only ramlog_ring_close() is allowed. */
 int ramlog_ring_open(struct ramlog_ring *ring, const struct ramlog_options *options,
 		     bool *recovered);
+int ramlog_ring_begin(struct ramlog_ring *ring);
 void ramlog_ring_close(struct ramlog_ring *ring); /* the files stay */
 int ramlog_ring_discard(struct ramlog_ring *ring);
 

@@ -542,6 +542,31 @@ static void folder_sum(struct fixture *fix, char out[256])
 	assert_int_equal(pclose(p), 0);
 }
 
+/* A log that was opened to be begun later is none until then. */
+static void test_hold(void **state)
+{
+	struct fixture *fix = *state;
+	struct ramlog_options options = {
+		.dir = fix->dir, .pool_uuid = pool_a, .max_bytes = 8 * MIB, .hold = true};
+	struct ramlog *look;
+	bool recovered;
+
+	for (unsigned begun = 0; begun < 3; begun++) {
+		assert_int_equal(ramlog_open(&fix->log, &options, &recovered), 0);
+		assert_true(recovered == (begun == 2));
+		assert_int_equal(append(fix, 1 + begun, 100, NULL), 0);
+		if (begun)
+			assert_int_equal(ramlog_begin(fix->log), 0);
+		ramlog_close(fix->log, false);
+		fix->log = NULL;
+		assert_int_equal(log_look(fix, &look), begun ? 0 : -ENOENT);
+		if (begun)
+			ramlog_close(look, false);
+	}
+	log_reopen(fix, 8 * MIB);
+	check_walk(fix, 0, 2, 3);
+}
+
 /* What a mount would find, and not a byte is changed. */
 static void test_look(void **state)
 {
@@ -816,6 +841,7 @@ int main(void)
 		T(test_close_empty_leaves_others_alone),
 		T(test_damage),
 		T(test_look),
+		T(test_hold),
 		T(test_full_tmpfs),
 		T(test_faults),
 		T(test_threads),
