@@ -28,7 +28,7 @@ def main():
     median = {row["row"]: row["median"] for row in report}
     ratios = {}
     for row in ("read_moving", "read_limited"):
-        for which in ("p50", "p99"):
+        for which in ("rate", "p50", "p99"):
             if f"{row}.{which}" in median and f"read_quiet.{which}" in median:
                 ratios[f"{row}.{which}"] = round(
                     median[f"{row}.{which}"] / median[f"read_quiet.{which}"], 2)

@@ -14,7 +14,7 @@
 #       file_demote file_promote  s  a file of 100 MiB changes its tier
 #       file_medium             s      the same bytes copied and fsynced on the medium itself
 #       read_quiet              us     p50, p99 of 4 KiB reads at random places, one at a time, of a
-#                               file on the ssd that memory does not hold
+#                               file on the ssd that memory does not hold; and their rate
 #       read_moving             us     while --mb (512) MiB are demoted at full speed
 #       read_limited            us     while the tier engine demotes as much by itself, with
 #                               move_bandwidth = --limit (32M) and without waiting for pressure
@@ -169,6 +169,7 @@ read_while() { # ROW [COMMAND...]
 	sed -n '/^{/,$p' "$T/fio.out" >"$T/fio.json" # before it: that it was interrupted
 	jq -e '.jobs[0].read.total_ios > 100' "$T/fio.json" >/dev/null || fail "hardly any reads: $(cat "$T/fio.json")"
 	record "$row.p50" us "$(jq '.jobs[0].read.clat_ns.percentile["50.000000"] / 1000' "$T/fio.json")"
+	record "$row.rate" reads/s "$(jq '.jobs[0].read.iops' "$T/fio.json")"
 	record "$row.p99" us "$(jq '.jobs[0].read.clat_ns.percentile["99.000000"] / 1000' "$T/fio.json")"
 }
 
