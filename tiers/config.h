@@ -101,6 +101,7 @@ struct pool_config {
 				   d */
 	uint32_t promote_gain;	/* percent: time saved must be this part of the copy's cost;
 				   default 100 */
+	uint64_t batch_bytes;	/* of a flush; 0 = by the log's size; no key, tests set it */
 	unsigned threads;	/* encoding and decoding; 0 = one per processor */
 	struct config_tier tiers[CONFIG_TIERS_MAX]; /* fastest first; [0] is the RAM tier */
 	uint32_t ntiers;

@@ -8,6 +8,8 @@
  *  4. A frame shared by several objects is created by the first one's transaction. If that object
  * was deleted again before the next one's, the frame is gone: the rest stays in the log and is
  * flushed again (-ESTALE inside).
+ *  5. Batches are committed in the order in which they were gathered, one after the other. An
+ * object with parts in two of them stays marked as flushing until the later one is done.
  */
 #include "tiers/flush.h"
 
@@ -22,11 +24,12 @@
 #include "tiers/pool_impl.h"
 #include "tiers/resident.h"
 
-#define BATCH_BYTES  (32u << 20)
+#define BATCH_MAX    (32u << 20)
+#define BATCH_MIN    (1u << 20)
+#define BATCH_SHARE  8u /* of the log at most: the log's room comes back batch by batch */
+#define TURNS_MAX    4u /* batches between two ends of everything */
 #define CLASSES	     8u
 #define STALE_TRIES  8u
-#define RETRY_MAX_NS (60ull * 1000 * 1000 * 1000)
-#define ROOM_MORE    (1u << 20)
 #define COPY_WAIT_NS 50000
 #define COPY_WAITS   100000u /* five seconds */
 
@@ -48,19 +51,28 @@ struct build_class {
 	struct frame_build *pack, *bulk;
 };
 
+/* What is synced and committed together. */
+struct batch {
+	struct job_group *group;
+	struct idmap objects; /* referenced, and marked as flushing by us */
+	struct placed *placed;
+	size_t nplaced, placed_cap;
+	struct frame_build **builds;
+	size_t nbuilds, builds_cap;
+	uint64_t marks[CONFIG_TIERS_MAX]; /* of the appenders, before the first append */
+	uint64_t bytes;
+};
+
 struct flush {
 	struct pool *pool;
 	enum job_class job_class;
-	struct job_group *group;
-	struct idmap objects; /* of this batch: referenced, and marked as flushing by us */
-	struct placed *placed;
-	size_t nplaced, placed_cap;
-	struct frame_build **builds; /* all of this batch */
-	size_t nbuilds, builds_cap;
-	struct build_class classes[CLASSES];
+	struct batch batches[2];
+	struct batch *batch;  /* being filled */
+	struct batch *before; /* its frames are being written while the next are gathered */
+	uint64_t batch_bytes; /* when one is full */
+	unsigned turns;	      /* since both were empty */
+	struct build_class classes[CLASSES]; /* of the batch being filled */
 	size_t nclasses;
-	uint64_t marks[CONFIG_TIERS_MAX]; /* of the appenders, before this batch's first append */
-	uint64_t bytes;
 	uint64_t failed_bytes;
 	bool hopeless; /* of a whole batch not one frame could be written */
 	int error;
@@ -72,26 +84,52 @@ static void flush_fail(struct flush *flush, int error)
 		flush->error = error;
 }
 
-static void take_marks(struct flush *flush)
+static void take_marks(struct pool *pool, struct batch *batch)
 {
-	for (uint32_t t = 1; t < flush->pool->config.ntiers; t++)
-		flush->marks[t] = appender_mark(flush->pool->tiers[t].appender);
-}
-
-static int flush_init(struct flush *flush, struct pool *pool, enum job_class job_class)
-{
-	*flush = (struct flush){.pool = pool, .job_class = job_class};
-	idmap_init(&flush->objects);
-	take_marks(flush);
-	return job_group_new(&flush->group);
+	for (uint32_t t = 1; t < pool->config.ntiers; t++)
+		batch->marks[t] = appender_mark(pool->tiers[t].appender);
 }
 
 static void flush_release(struct flush *flush)
 {
-	job_group_free(flush->group);
-	idmap_release(&flush->objects);
-	free(flush->placed);
-	free(flush->builds);
+	for (unsigned i = 0; i < 2; i++) {
+		struct batch *batch = &flush->batches[i];
+
+		job_group_free(batch->group);
+		idmap_release(&batch->objects);
+		free(batch->placed);
+		free(batch->builds);
+	}
+}
+
+static uint64_t batch_bytes(struct pool *pool)
+{
+	struct ramlog_usage log;
+	uint64_t share;
+
+	if (pool->config.batch_bytes)
+		return pool->config.batch_bytes;
+	ramlog_usage(pool->log, &log);
+	share = log.max / BATCH_SHARE;
+	return share > BATCH_MAX ? BATCH_MAX : share < BATCH_MIN ? BATCH_MIN : share;
+}
+
+static int flush_init(struct flush *flush, struct pool *pool, enum job_class job_class)
+{
+	int rc = 0;
+
+	*flush = (struct flush){.pool = pool, .job_class = job_class};
+	flush->batch_bytes = batch_bytes(pool);
+	flush->batch = &flush->batches[0];
+	flush->before = &flush->batches[1];
+	for (unsigned i = 0; i < 2; i++)
+		idmap_init(&flush->batches[i].objects);
+	take_marks(pool, flush->batch);
+	for (unsigned i = 0; i < 2 && rc == 0; i++)
+		rc = job_group_new(&flush->batches[i].group);
+	if (rc < 0)
+		flush_release(flush);
+	return rc;
 }
 
 /* Filling builds ---------------------------------------------------------------------------------
@@ -113,14 +151,14 @@ static struct build_class *class_of(struct flush *flush, const struct object_pol
 			return class;
 	}
 	if (flush->nclasses == CLASSES)
-		return NULL; /* the caller runs the batch first */
+		return NULL; /* the caller submits what is open first */
 	flush->classes[flush->nclasses] = want;
 	return &flush->classes[flush->nclasses++];
 }
 
-static void submit(struct flush *flush, struct frame_build *build)
+static void submit(struct flush *flush, struct batch *batch, struct frame_build *build)
 {
-	int rc = workers_submit(flush->pool->workers, flush->job_class, flush->group,
+	int rc = workers_submit(flush->pool->workers, flush->job_class, batch->group,
 				frame_build_write, build);
 
 	if (rc < 0)
@@ -129,16 +167,17 @@ static void submit(struct flush *flush, struct frame_build *build)
 
 static struct frame_build *build_open(struct flush *flush, const struct build_class *class)
 {
+	struct batch *batch = flush->batch;
 	struct frame_build *build;
 
-	if (flush->nbuilds == flush->builds_cap) {
-		size_t cap = flush->builds_cap ? flush->builds_cap * 2 : 64;
-		void *p = realloc(flush->builds, cap * sizeof(struct frame_build *));
+	if (batch->nbuilds == batch->builds_cap) {
+		size_t cap = batch->builds_cap ? batch->builds_cap * 2 : 64;
+		void *p = realloc(batch->builds, cap * sizeof(struct frame_build *));
 
 		if (!p)
 			return NULL;
-		flush->builds = p;
-		flush->builds_cap = cap;
+		batch->builds = p;
+		batch->builds_cap = cap;
 	}
 	if (frame_build_new(&build, flush->pool, class->tier) < 0)
 		return NULL;
@@ -146,22 +185,22 @@ static struct frame_build *build_open(struct flush *flush, const struct build_cl
 	build->own_codec = class->own_codec;
 	build->codec = class->codec;
 	build->replicas = class->replicas;
-	flush->builds[flush->nbuilds++] = build;
+	batch->builds[batch->nbuilds++] = build;
 	return build;
 }
 
-static int placed_add(struct flush *flush, const struct placed *placed)
+static int placed_add(struct batch *batch, const struct placed *placed)
 {
-	if (flush->nplaced == flush->placed_cap) {
-		size_t cap = flush->placed_cap ? flush->placed_cap * 2 : 256;
-		void *p = realloc(flush->placed, cap * sizeof(*flush->placed));
+	if (batch->nplaced == batch->placed_cap) {
+		size_t cap = batch->placed_cap ? batch->placed_cap * 2 : 256;
+		void *p = realloc(batch->placed, cap * sizeof(*batch->placed));
 
 		if (!p)
 			return -ENOMEM;
-		flush->placed = p;
-		flush->placed_cap = cap;
+		batch->placed = p;
+		batch->placed_cap = cap;
 	}
-	flush->placed[flush->nplaced++] = *placed;
+	batch->placed[batch->nplaced++] = *placed;
 	return 0;
 }
 
@@ -184,15 +223,15 @@ static int fill(struct flush *flush, const struct build_class *class, struct fra
 		placed.frame_off = (*slot)->raw_len;
 		rc = frame_build_add(*slot, object->id, off, want, data, &placed.len);
 		if (rc == 0 && placed.len)
-			rc = placed_add(flush, &placed);
+			rc = placed_add(flush->batch, &placed);
 		if (rc < 0)
 			return rc;
 		off += placed.len;
 		len -= placed.len;
 		data += placed.len;
-		flush->bytes += placed.len;
+		flush->batch->bytes += placed.len;
 		if (frame_build_full(*slot)) {
-			submit(flush, *slot);
+			submit(flush, flush->batch, *slot);
 			*slot = NULL;
 		}
 	}
@@ -213,7 +252,8 @@ static int gather(struct flush *flush, struct build_class *class, struct object 
 		       ? &class->bulk
 		       : &class->pack;
 	range = object->deleted ? NULL : dirty_find(&object->dirty, *from);
-	while (rc == 0 && range && (flush->bytes < BATCH_BYTES || synced_any(object))) {
+	while (rc == 0 && range &&
+	       (flush->batch->bytes < flush->batch_bytes || synced_any(object))) {
 		uint64_t off = range->off > *from ? range->off : *from;
 
 		rc = fill(flush, class, slot, object, range, off, range->off + range->len - off);
@@ -225,7 +265,7 @@ static int gather(struct flush *flush, struct build_class *class, struct object 
 	pthread_rwlock_unlock(&object->data_lock);
 	/* A large object's end becomes a frame of its own: the mover folds what is small. */
 	if (class->bulk && *from == UINT64_MAX) {
-		submit(flush, class->bulk);
+		submit(flush, flush->batch, class->bulk);
 		class->bulk = NULL;
 	}
 	return rc;
@@ -423,9 +463,8 @@ static void commit_object(struct flush *flush, struct placed *placed, size_t n)
 	resident_seen(flush->pool, object->id);
 }
 
-static int sync_tiers(struct flush *flush, bool *failed)
+static int sync_tiers(struct pool *pool, const struct batch *batch, bool *failed)
 {
-	struct pool *pool = flush->pool;
 	int first = 0;
 
 	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
@@ -433,9 +472,9 @@ static int sync_tiers(struct flush *flush, bool *failed)
 		int rc;
 
 		failed[t] = false;
-		for (size_t i = 0; i < flush->nbuilds && !used; i++)
-			used = !flush->builds[i]->error && flush->builds[i]->record.tier == t;
-		rc = used ? appender_sync_since(pool->tiers[t].appender, flush->marks[t]) : 0;
+		for (size_t i = 0; i < batch->nbuilds && !used; i++)
+			used = !batch->builds[i]->error && batch->builds[i]->record.tier == t;
+		rc = used ? appender_sync_since(pool->tiers[t].appender, batch->marks[t]) : 0;
 		if (rc < 0) {
 			failed[t] = true;
 			first = first ? first : rc;
@@ -445,67 +484,120 @@ static int sync_tiers(struct flush *flush, bool *failed)
 }
 
 /* What a failed sync left in doubt is written again, elsewhere, once. */
-static void make_durable(struct flush *flush)
+static void make_durable(struct flush *flush, struct batch *batch)
 {
 	bool failed[CONFIG_TIERS_MAX];
-	int rc = sync_tiers(flush, failed);
+	int rc = sync_tiers(flush->pool, batch, failed);
 
 	if (rc == 0)
 		return;
-	take_marks(flush);
-	for (size_t i = 0; i < flush->nbuilds; i++) {
-		struct frame_build *build = flush->builds[i];
+	take_marks(flush->pool, batch);
+	for (size_t i = 0; i < batch->nbuilds; i++) {
+		struct frame_build *build = batch->builds[i];
 
 		if (!build->error && failed[build->record.tier])
-			submit(flush, build);
+			submit(flush, batch, build);
 	}
-	job_group_wait(flush->group);
-	rc = sync_tiers(flush, failed);
-	for (size_t i = 0; rc < 0 && i < flush->nbuilds; i++)
-		if (!flush->builds[i]->error && failed[flush->builds[i]->record.tier])
-			flush->builds[i]->error = rc;
+	job_group_wait(batch->group);
+	rc = sync_tiers(flush->pool, batch, failed);
+	for (size_t i = 0; rc < 0 && i < batch->nbuilds; i++)
+		if (!batch->builds[i]->error && failed[batch->builds[i]->record.tier])
+			batch->builds[i]->error = rc;
 }
 
-/* Writes, syncs and commits what has been gathered; the batch is empty afterwards. */
-static void run(struct flush *flush)
+/* An object that is in the other batch too stays marked. */
+static void objects_done(struct flush *flush, struct batch *batch)
 {
+	struct batch *other = batch == flush->batch ? flush->before : flush->batch;
 	struct object *object;
 	size_t at = 0;
 
+	while ((object = idmap_each(&batch->objects, &at))) {
+		if (!idmap_get(&other->objects, object->id))
+			object_flushing_clear(object);
+		object_put(object);
+	}
+	idmap_clear(&batch->objects);
+}
+
+/* Waits for the frames of a batch, syncs and commits them; it is empty afterwards. */
+static void finish(struct flush *flush, struct batch *batch)
+{
+	bool hopeless = batch->nbuilds > 0;
+
+	job_group_wait(batch->group);
+	make_durable(flush, batch);
+	for (size_t i = 0; i < batch->nbuilds; i++)
+		hopeless = hopeless && batch->builds[i]->error;
+	flush->hopeless = flush->hopeless || hopeless;
+	if (batch->nplaced)
+		qsort(batch->placed, batch->nplaced, sizeof(*batch->placed), by_object);
+	for (size_t i = 0, n; i < batch->nplaced; i += n) {
+		for (n = 1; i + n < batch->nplaced &&
+			    batch->placed[i + n].object == batch->placed[i].object;)
+			n++;
+		commit_object(flush, &batch->placed[i], n);
+	}
+	for (size_t i = 0; i < batch->nbuilds; i++) {
+		if (!batch->builds[i]->created && batch->builds[i]->error != -ESTALE)
+			frame_build_discard(batch->builds[i]);
+		frame_build_free(batch->builds[i]);
+	}
+	objects_done(flush, batch);
+	batch->nplaced = batch->nbuilds = 0;
+	batch->bytes = 0;
+}
+
+static void submit_open(struct flush *flush)
+{
 	for (size_t i = 0; i < flush->nclasses; i++)
 		for (unsigned k = 0; k < 2; k++) {
 			struct frame_build *open =
 				k ? flush->classes[i].bulk : flush->classes[i].pack;
 
 			if (open)
-				submit(flush, open);
+				submit(flush, flush->batch, open);
 		}
-	job_group_wait(flush->group);
-	make_durable(flush);
-	flush->hopeless = flush->nbuilds > 0;
-	for (size_t i = 0; i < flush->nbuilds; i++)
-		flush->hopeless = flush->hopeless && flush->builds[i]->error;
-	if (flush->nplaced)
-		qsort(flush->placed, flush->nplaced, sizeof(*flush->placed), by_object);
-	for (size_t i = 0, n; i < flush->nplaced; i += n) {
-		for (n = 1; i + n < flush->nplaced &&
-			    flush->placed[i + n].object == flush->placed[i].object;)
-			n++;
-		commit_object(flush, &flush->placed[i], n);
+	flush->nclasses = 0;
+}
+
+/* Writes, syncs and commits all that has been gathered. */
+static void run(struct flush *flush)
+{
+	submit_open(flush);
+	finish(flush, flush->before);
+	finish(flush, flush->batch);
+	take_marks(flush->pool, flush->batch);
+	flush->turns = 0;
+}
+
+/*
+ * The batch is full: the one before it is synced and committed while this one's frames are being
+ * coded, so that neither the processors wait for the medium nor it for them. Every so often all is
+ * finished, for those who wait for an object that is written to without end.
+ */
+static void turn(struct flush *flush)
+{
+	struct batch *full = flush->batch;
+
+	if (flush->turns++ == TURNS_MAX) {
+		run(flush);
+		return;
 	}
-	for (size_t i = 0; i < flush->nbuilds; i++) {
-		if (!flush->builds[i]->created && flush->builds[i]->error != -ESTALE)
-			frame_build_discard(flush->builds[i]);
-		frame_build_free(flush->builds[i]);
+	submit_open(flush);
+	finish(flush, flush->before);
+	flush->batch = flush->before;
+	flush->before = full;
+	take_marks(flush->pool, flush->batch);
+}
+
+/* Marks the object as being flushed by us. It may be so already: the batch before has a part. */
+static void mark(struct flush *flush, struct object *object)
+{
+	while (!idmap_get(&flush->before->objects, object->id) && !object_flushing_try(object)) {
+		run(flush); /* invariant 3 */
+		object_flushing_wait(object);
 	}
-	while ((object = idmap_each(&flush->objects, &at))) {
-		object_flushing_clear(object);
-		object_put(object);
-	}
-	idmap_clear(&flush->objects);
-	flush->nclasses = flush->nplaced = flush->nbuilds = 0;
-	take_marks(flush);
-	flush->bytes = 0;
 }
 
 static void add_object(struct flush *flush, struct object *object)
@@ -515,25 +607,24 @@ static void add_object(struct flush *flush, struct object *object)
 
 	if (!object->dirty_bytes && !object->flushing)
 		return;
-	if (idmap_get(&flush->objects, object->id))
-		return; /* its ranges of now are in this batch */
+	if (idmap_get(&flush->batch->objects, object->id) ||
+	    idmap_get(&flush->before->objects, object->id))
+		return; /* its ranges of now are in these batches */
 	pool_policy(flush->pool, object->id, 0, &policy);
 	while (from != UINT64_MAX && !flush->hopeless) {
-		struct build_class *class = class_of(flush, &policy);
+		struct build_class *class;
 		int rc;
 
-		if (!class) {
-			run(flush);
-			continue;
-		}
-		while (!object_flushing_try(object)) {
-			run(flush); /* invariant 3; it also takes the class away */
-			object_flushing_wait(object);
-		}
+		mark(flush, object);
 		class = class_of(flush, &policy);
-		rc = class ? idmap_put(&flush->objects, object->id, object) : -ENOMEM;
+		if (!class) {
+			submit_open(flush);
+			class = class_of(flush, &policy);
+		}
+		rc = idmap_put(&flush->batch->objects, object->id, object);
 		if (rc < 0) {
-			object_flushing_clear(object);
+			if (!idmap_get(&flush->before->objects, object->id))
+				object_flushing_clear(object);
 			flush_fail(flush, rc);
 			return;
 		}
@@ -541,8 +632,8 @@ static void add_object(struct flush *flush, struct object *object)
 		rc = gather(flush, class, object, &from);
 		if (rc < 0)
 			flush_fail(flush, rc);
-		if (flush->bytes >= BATCH_BYTES)
-			run(flush);
+		if (flush->batch->bytes >= flush->batch_bytes)
+			turn(flush);
 	}
 }
 
@@ -668,93 +759,4 @@ int flush_upto(struct pool *pool, uint64_t upto)
 	pthread_mutex_unlock(&pool->cursor_lock);
 	flush_release(&flush);
 	return rc;
-}
-
-void flush_kick(struct pool *pool)
-{
-	if (pool->flush_urgent)
-		return;
-	pthread_mutex_lock(&pool->thread_lock);
-	pool->flush_urgent = true;
-	pthread_cond_broadcast(&pool->thread_wake);
-	pthread_mutex_unlock(&pool->thread_lock);
-}
-
-/* As it is now: it may change while the thread waits, which wakes it. */
-static uint64_t flush_period(struct pool *pool)
-{
-	struct tunables now;
-
-	pool_tunables(pool, &now);
-	return now.commit_interval_ns / 2;
-}
-
-uint64_t flush_room(struct pool *pool)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
-		struct tier_space room;
-
-		if (tier_room(pool->tiers[t].tier, &room) == 0)
-			bytes += room.free;
-	}
-	return bytes;
-}
-
-/* What could not be flushed is tried again after twice the time, up to RETRY_MAX_NS, and at the
- * next period when there is more room than there was: coding it all in vain takes a processor. */
-struct retry {
-	uint64_t at_ns, wait_ns;
-	uint64_t room; /* when it failed */
-};
-
-static bool retry_due(struct pool *pool, const struct retry *retry)
-{
-	return !retry->wait_ns || clock_mono_ns() >= retry->at_ns ||
-	       flush_room(pool) >= retry->room + ROOM_MORE;
-}
-
-static void retry_later(struct pool *pool, struct retry *retry, uint64_t period)
-{
-	retry->wait_ns = retry->wait_ns ? retry->wait_ns * 2 : period;
-	if (retry->wait_ns > RETRY_MAX_NS)
-		retry->wait_ns = RETRY_MAX_NS;
-	retry->at_ns = clock_mono_ns() + retry->wait_ns;
-	retry->room = flush_room(pool);
-}
-
-void *flush_thread(void *arg)
-{
-	struct pool *pool = arg;
-	uint64_t began = clock_mono_ns();
-	struct retry retry = {0};
-
-	for (;;) {
-		uint64_t due;
-		bool stop, timed;
-
-		pthread_mutex_lock(&pool->thread_lock);
-		while (due = began + flush_period(pool),
-		       !pool->stopping && !(pool->flush_urgent && !retry.wait_ns) &&
-			       clock_mono_ns() < due)
-			thread_wait(pool, due);
-		stop = pool->stopping;
-		pool->flush_urgent = false;
-		pthread_mutex_unlock(&pool->thread_lock);
-		if (stop)
-			return NULL;
-		timed = clock_mono_ns() >= due;
-		if (retry_due(pool, &retry)) {
-			if (flush_upto(pool, ramlog_head(pool->log)) < 0)
-				retry_later(pool, &retry, flush_period(pool));
-			else
-				retry.wait_ns = 0;
-		}
-		if (timed) {
-			pool_cut(pool);
-			pool_reclaim(pool);
-			began = clock_mono_ns();
-		}
-	}
 }
