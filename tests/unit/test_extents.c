@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_pool.h"
@@ -142,9 +143,65 @@ static void test_clone_twice(void **state)
 	free(buf);
 }
 
+static long peak_kib(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return usage.ru_maxrss;
+}
+
+/* A clone over most of the one before, again and again: so many extents of one byte in one frame,
+ * each within the reach of all records before it. A move finds each once. */
+static void test_clone_shifted(void **state)
+{
+	const uint32_t n = 3000, len = 100u << 10;
+	struct fix_pool fix;
+	struct object *from, *to, *other;
+	uint8_t *buf = malloc(len), *got = malloc(len + n);
+	struct pool_usage usage;
+	uint64_t ids[3], done;
+	size_t size;
+	long before;
+
+	(void)state;
+	for (uint32_t i = 0; i < len; i++)
+		buf[i] = (uint8_t)(i * 7 + i / 251);
+	fix_pool_new(&fix, RAM, false);
+	from = object_make(&fix);
+	to = object_make(&fix);
+	ids[0] = object_id(from);
+	ids[1] = object_id(to);
+	other = object_make(&fix);
+	ids[2] = object_id(other);
+	assert_int_equal(object_write(from, buf, len, 0), 0);
+	assert_int_equal(object_clone(from, 0, other, 0, 4096, &done), 0);
+	assert_int_equal(object_clone(from, 0, other, 1 << 20, 4096, &done), 0);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(object_clone(from, 0, to, i, len, &done), 0);
+	before = peak_kib();
+	assert_int_equal(pool_move(fix.pool, ids, 3, 2, NULL), 0);
+	assert_true(peak_kib() - before < 64 << 10);
+	pool_usage(fix.pool, &usage);
+	assert_int_equal(usage.tiers[1].logical, 0);
+	fix_pool_verify(&fix);
+	assert_int_equal(object_read(to, got, len + n, 0, &size), 0);
+	assert_int_equal(size, len + n - 1);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(got[i], buf[0]);
+	assert_memory_equal(got + n - 1, buf, len);
+	object_put(from);
+	object_put(to);
+	object_put(other);
+	fix_pool_free(&fix);
+	free(buf);
+	free(got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_clone_shifted), /* first: its memory is seen as a peak */
 		cmocka_unit_test(test_scattered),
 		cmocka_unit_test(test_clone_over),
 		cmocka_unit_test(test_clone_twice),

@@ -177,9 +177,12 @@ static int users_in(struct move *move, struct source *source, uint64_t id, uint6
 	return rc;
 }
 
+/* Records come by object and offset. Their ranges may overlap (clones laid over clones): each part
+ * of an object is looked at once, or the users found would be their number squared. */
 static int users_shared(struct move *move, struct source *source)
 {
 	uint8_t prefix[KEY_LEN_1];
+	uint64_t object = 0, seen = 0; /* all of object below it has been looked at */
 	struct meta_cursor *cursor;
 	struct meta_item item;
 	int rc = meta_cursor_open(move->pool->meta, prefix, key_1(prefix, KEY_SHARED, source->id),
@@ -187,10 +190,23 @@ static int users_shared(struct move *move, struct source *source)
 
 	if (rc < 0)
 		return rc;
-	while (rc == 0 && (rc = meta_cursor_next(cursor, &item)) == 0)
-		if (item.key_len == KEY_LEN_3 && item.len == 8)
-			rc = users_in(move, source, get_be64(item.key + KEY_LEN_1),
-				      get_be64(item.key + KEY_LEN_2), get_le64(item.value));
+	while (rc == 0 && (rc = meta_cursor_next(cursor, &item)) == 0) {
+		uint64_t off, end;
+
+		if (item.key_len != KEY_LEN_3 || item.len != 8)
+			continue;
+		off = get_be64(item.key + KEY_LEN_2);
+		end = get_le64(item.value);
+		end = end > UINT64_MAX - off ? UINT64_MAX : off + end;
+		if (get_be64(item.key + KEY_LEN_1) != object)
+			seen = 0;
+		object = get_be64(item.key + KEY_LEN_1);
+		off = off > seen ? off : seen;
+		if (off >= end)
+			continue;
+		rc = users_in(move, source, object, off, end - off);
+		seen = end;
+	}
 	meta_cursor_close(cursor);
 	return rc == -ENOENT ? 0 : rc;
 }
