@@ -112,7 +112,7 @@ static void delete_orphan(struct fs *fs, struct object *object)
 	/* The unlink may have failed after it had marked the inode: then it is not gone any more.
 	 */
 	if (inode_last(fs->inodes, id, &attr))
-		r = fs_stage_delete(fs, txn, object, &attr);
+		r = fs_stage_delete(fs, txn, object, &attr, true);
 	else
 		r = -ECANCELED;
 	if (r)

@@ -202,8 +202,10 @@ bool fs_stamp_times(struct fs *fs, struct object *object, struct attr *attr);
 /* Takes suid, sgid (when `kill`) and security.capability (always) away, in a transaction, if there
  * are any. */
 int fs_strip_privileges(struct fs *fs, struct object *object, bool kill);
-/* Stages the deletion of an inode's object and all records of fs/. */
-int fs_stage_delete(struct fs *fs, struct txn *txn, struct object *object, const struct attr *attr);
+/* Stages the deletion of an inode's object and all records of fs/. orphan: it had been unlinked
+ * while it was open. */
+int fs_stage_delete(struct fs *fs, struct txn *txn, struct object *object, const struct attr *attr,
+		    bool orphan);
 /* After the commit of that. */
 void fs_deleted(struct fs *fs, uint64_t id, const struct attr *attr);
 /* The last name of an inode with these attributes: -ENOENT when its folder is not known or has no

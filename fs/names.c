@@ -244,7 +244,8 @@ out:
 
 /* Removing. ------------------------------------------------------------------------------------ */
 
-int fs_stage_delete(struct fs *fs, struct txn *txn, struct object *object, const struct attr *attr)
+int fs_stage_delete(struct fs *fs, struct txn *txn, struct object *object, const struct attr *attr,
+		    bool orphan)
 {
 	uint64_t id = object_id(object);
 	uint8_t key[9] = {KEY_SYMLINK};
@@ -259,7 +260,7 @@ int fs_stage_delete(struct fs *fs, struct txn *txn, struct object *object, const
 		put_be64(key + 1, id);
 		r = txn_del(txn, key, sizeof(key));
 	}
-	return r ? r : object_delete(txn, object);
+	return r ? r : object_delete_bare(txn, object, orphan);
 }
 
 void fs_deleted(struct fs *fs, uint64_t id, const struct attr *attr)
@@ -300,7 +301,7 @@ int victim_drop_name(struct fs *fs, struct txn *txn, struct victim *victim, uint
 		return r ? r : object_orphan(txn, victim->object);
 	}
 	victim->deleted = true;
-	return fs_stage_delete(fs, txn, victim->object, attr);
+	return fs_stage_delete(fs, txn, victim->object, attr, false);
 }
 
 void victim_end(struct fs *fs, struct victim *victim, bool committed)

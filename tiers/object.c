@@ -341,7 +341,7 @@ int pool_reap_add(struct pool *pool, uint64_t id)
 	return 0;
 }
 
-int object_delete(struct txn *txn, struct object *object)
+int object_delete_bare(struct txn *txn, struct object *object, bool orphan)
 {
 	struct object_record *record = txn_object(txn, object, false, true);
 	struct txn_object *staged = txn_object_find(txn, object);
@@ -381,12 +381,8 @@ int object_delete(struct txn *txn, struct object *object)
 					key_2(key, KEY_EXTENT, object->id,
 					      extent->off + extent->len));
 		}
-		rc = object_unorphan(txn, object);
+		rc = orphan ? object_unorphan(txn, object) : 0;
 	}
-	if (rc == 0)
-		rc = delete_keys(txn, KEY_XATTR, object->id);
-	if (rc == 0)
-		rc = delete_keys(txn, KEY_SYMLINK, object->id);
 	synced_delete(txn, object);
 	resident_changed(txn->pool, object->id);
 	staged->deleted = true;
@@ -394,6 +390,15 @@ int object_delete(struct txn *txn, struct object *object)
 out:
 	extent_list_release(&extents);
 	return rc < 0 ? txn_fail(txn, rc) : 0;
+}
+
+int object_delete(struct txn *txn, struct object *object)
+{
+	int rc = delete_keys(txn, KEY_XATTR, object->id);
+
+	if (rc == 0)
+		rc = delete_keys(txn, KEY_SYMLINK, object->id);
+	return rc == 0 ? object_delete_bare(txn, object, true) : rc;
 }
 
 /* Flushing ---------------------------------------------------------------------------------------

@@ -65,6 +65,9 @@ int object_unorphan(struct txn *txn, struct object *object);
 /* Deletes data and record. Large ones are cut down in the background; the id answers -ENOENT from
  * the commit on. */
 int object_delete(struct txn *txn, struct object *object);
+/* The same for a layer that has deleted its own records of it in this transaction, and knows
+ * whether it is an orphan: looking for what is not there takes as long as all the rest. */
+int object_delete_bare(struct txn *txn, struct object *object, bool orphan);
 
 /* Copies up to len bytes; *got < len only at the end of the object. Holes read as zeros. -EIO, and
  * one log line, where it is damaged; -ENOENT it has been deleted, and its bytes are gone. */

@@ -13,6 +13,7 @@
 
 #include "compress/bytes.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/meta.h"
 
 static struct stat set(struct fix_fs *fix, uint64_t id, unsigned what, struct stat values)
 {
@@ -305,6 +306,62 @@ static void acls(void **state)
 	assert_int_equal(fix_stat(fix, fix_file(fix, ROOT, "g", "")).st_mode, S_IFREG | 0644);
 }
 
+static unsigned keys(struct fix_fs *fix, const char *prefix)
+{
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	unsigned n = 0;
+
+	assert_int_equal(meta_cursor_open(fix->fs->meta, prefix, strlen(prefix), NULL, 0, &cursor),
+			 0);
+	while (meta_cursor_next(cursor, &item) == 0)
+		n++;
+	meta_cursor_close(cursor);
+	return n;
+}
+
+/* All records that an inode has, here and in the tiers, go with it: at once, when it is closed,
+ * when it is replaced, and at the next opening when the daemon dies before. */
+static void nothing_is_left_of_what_is_deleted(void **state)
+{
+	static const char *const names[] = {"gone", "open", "died", "replaced", "new"};
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_folder(fix, ROOT, "f");
+	struct inode *open, *died;
+	struct stat st;
+
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t id = fix_file(fix, f, names[i], "data");
+
+		assert_int_equal(fs_setxattr(fix->fs, id, "user.one", "1", 1, 0, &fix->cred), 0);
+		assert_int_equal(
+			fs_setxattr(fix->fs, id, "user.terrace.pin", "ssd", 3, 0, &fix->cred), 0);
+	}
+	assert_int_equal(fs_symlink(fix->fs, f, "link", "target", &fix->cred, &st), 0);
+	assert_int_equal(fs_fsync_all(fix->fs), 0);
+	assert_int_equal(fs_file_open(fix->fs, fix_id(fix, f, "open"), O_RDONLY, false, &open), 0);
+	assert_int_equal(fs_file_open(fix->fs, fix_id(fix, f, "died"), O_RDONLY, false, &died), 0);
+	assert_int_equal(keys(fix, "X"), 5);
+	assert_int_equal(keys(fix, "Pfs.policy."), 5);
+	assert_int_equal(keys(fix, "L"), 1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(fs_unlink(fix->fs, f, names[i]), 0);
+	assert_int_equal(fs_unlink(fix->fs, f, "link"), 0);
+	assert_int_equal(keys(fix, "O"), 2);
+	fs_file_close(fix->fs, open, O_RDONLY);
+	assert_int_equal(keys(fix, "O"), 1);
+	assert_int_equal(keys(fix, "X"), 3);
+	assert_int_equal(keys(fix, "Pfs.policy."), 3);
+	assert_int_equal(keys(fix, "L"), 0);
+	assert_int_equal(fs_rename(fix->fs, f, "new", f, "replaced", 0), 0);
+	fix_fs_crash(fix);
+	assert_int_equal(fs_unlink(fix->fs, f, "replaced"), 0);
+	assert_int_equal(fs_rmdir(fix->fs, ROOT, "f"), 0);
+	assert_int_equal(keys(fix, "I"), 1);
+	for (const char *type = "DXLOEW"; *type; type++)
+		assert_int_equal(keys(fix, (const char[]){*type, '\0'}), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
 
 int main(void)
@@ -322,6 +379,7 @@ int main(void)
 		TEST(attributes),
 		TEST(many_attributes),
 		TEST(acls),
+		TEST(nothing_is_left_of_what_is_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
