@@ -21,6 +21,7 @@
 #include "fs/dir.h"
 #include "tiers/config.h"
 #include "tiers/idmap.h"
+#include "tiers/io.h"
 #include "tiers/keys.h"
 #include "tiers/log.h"
 #include "tiers/meta.h"
@@ -111,7 +112,6 @@ static void attributes_set(struct exporter *exporter, uint64_t id, const struct 
 static int put(void *arg, uint64_t off, const void *data, size_t len)
 {
 	struct exporter *exporter = arg;
-	const uint8_t *p = data;
 
 	if (!data)
 		return fallocate(exporter->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -119,18 +119,7 @@ static int put(void *arg, uint64_t off, const void *data, size_t len)
 			       ? -errno
 			       : 0;
 	exporter->out->bytes += len;
-	while (len) {
-		ssize_t n = pwrite(exporter->fd, p, len, (off_t)off);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			p += n;
-			off += (uint64_t)n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
+	return io_pwrite_all(exporter->fd, data, len, off);
 }
 
 static void lost_tell(struct exporter *exporter)

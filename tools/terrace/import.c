@@ -425,6 +425,8 @@ static int run(const struct import *import, struct import_counts *out, bool scan
 	fd = openat(import->from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (!walk.path || fd < 0 || fstat(import->from, &st)) {
 		r = walk.path ? -errno : -ENOMEM;
+		if (fd >= 0)
+			close(fd);
 		goto out;
 	}
 	r = walk_folder(&walk, fd, import->to);
