@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tiers/io.h"
 #include "tiers/log.h"
 
 /* Who may write to a folder may rename what is in it, but for the sticky bit. */
@@ -80,8 +81,11 @@ int folder_claim(const char *path, const char *trusted, bool *made)
 	if (rc)
 		return rc;
 	*made = mkdir(path, 0700) == 0;
-	if (*made)
+	if (*made) {
+		if (trusted)
+			io_give_folder(path, trusted);
 		return 0;
+	}
 	if (errno == EEXIST)
 		return folder_check(path, trusted);
 	rc = -errno;

@@ -14,7 +14,8 @@
 /*
  * Makes the folder (0700), or takes one that is there: no link, of this user or of the user that
  * `trusted` (a path, may be NULL) belongs to, and written to by nobody else. Nobody else may rename
- * it, either. -EPERM otherwise; -ENOTDIR; what mkdir(2) says.
+ * it, either. One that root makes belongs to the owner of `trusted`. -EPERM otherwise; -ENOTDIR;
+ * what mkdir(2) says.
  */
 int folder_claim(const char *path, const char *trusted, bool *made);
 

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libaio.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static int system_open(const char *path, int flags, mode_t mode)
@@ -48,6 +50,44 @@ const struct io_ops *io_ops_set(const struct io_ops *ops)
 	return atomic_exchange(&current, ops ? ops : &io_ops_system);
 }
 
+/* What was there before is left alone: the file may be another name of one that is root's. */
+static void give(int fd, const char *like)
+{
+	struct stat owner, st;
+
+	if (geteuid() || stat(like, &owner) || !owner.st_uid || fstat(fd, &st) || st.st_uid)
+		return;
+	if (!S_ISDIR(st.st_mode) && (st.st_nlink != 1 || st.st_size))
+		return;
+	if (fchown(fd, owner.st_uid, owner.st_gid))
+		return; /* then it is root's; whom it keeps out is told */
+}
+
+static void give_to_parent(int fd, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX];
+
+	if (slash && slash != path && (size_t)(slash - path) < sizeof(folder)) {
+		memcpy(folder, path, (size_t)(slash - path));
+		folder[slash - path] = '\0';
+		give(fd, folder);
+	}
+}
+
+void io_give_folder(const char *path, const char *like)
+{
+	int fd = geteuid() ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (like)
+		give(fd, like);
+	else
+		give_to_parent(fd, path);
+	close(fd);
+}
+
 int io_open(const char *path, int flags, mode_t mode)
 {
 	int fd;
@@ -56,7 +96,16 @@ int io_open(const char *path, int flags, mode_t mode)
 	do {
 		fd = io_ops_get()->open(path, flags, mode);
 	} while (fd < 0 && errno == EINTR);
+	if (fd >= 0 && flags & O_CREAT && !geteuid())
+		give_to_parent(fd, path);
 	return fd < 0 ? -errno : fd;
+}
+
+int io_touch(const char *path, bool create)
+{
+	int fd = io_open(path, O_RDWR | (create ? O_CREAT : 0), 0600);
+
+	return fd < 0 ? fd : io_close(fd);
 }
 
 int io_close(int fd)
@@ -168,7 +217,10 @@ int io_stat(int fd, struct stat *out)
 
 int io_make_folder(const char *path, mode_t mode)
 {
-	return io_ops_get()->mkdir(path, mode) ? -errno : 0;
+	if (io_ops_get()->mkdir(path, mode))
+		return -errno;
+	io_give_folder(path, NULL);
+	return 0;
 }
 
 int io_rename(const char *from, const char *to)

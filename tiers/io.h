@@ -13,6 +13,7 @@
 #ifndef TERRACE_TIERS_IO_H
 #define TERRACE_TIERS_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -47,9 +48,12 @@ extern const struct io_ops io_ops_system;
 const struct io_ops *io_ops_set(const struct io_ops *ops);
 const struct io_ops *io_ops_get(void);
 
-/* Returns a descriptor. O_CLOEXEC is added, and O_NOFOLLOW but for folders: no file of a pool is a
- * link, and one that somebody put there may lead anywhere. -ELOOP. */
+/* Returns a descriptor. With O_CREAT, a file that root makes in a folder of somebody else is that
+ * one's, so that he can use his pool again. O_CLOEXEC is added, and O_NOFOLLOW but for folders: no
+ * file of a pool is a link, and one that somebody put there may lead anywhere. -ELOOP. */
 int io_open(const char *path, int flags, mode_t mode);
+/* Can it be opened for reading and writing? `create`: made where it is missing. */
+int io_touch(const char *path, bool create);
 /* The result counts: a deferred write error may come out here. fd is gone either way; EINTR is 0.
  */
 int io_close(int fd);
@@ -68,7 +72,9 @@ int io_sync_folder(const char *path);
 int io_truncate(int fd, uint64_t len);
 int io_allocate(int fd, int mode, uint64_t len, uint64_t off);
 int io_stat(int fd, struct stat *out);
-int io_make_folder(const char *path, mode_t mode);
+int io_make_folder(const char *path, mode_t mode); /* whose: as with io_open() */
+/* The same for a folder that was just made in one of another owner: it goes to who owns `like`. */
+void io_give_folder(const char *path, const char *like);
 int io_rename(const char *from, const char *to);
 int io_remove(const char *path);
 

@@ -167,7 +167,7 @@ out:
 	else if (rc == -ENOTSUP)
 		log_error("%s: written by a newer version of Terrace", path);
 	else if (rc)
-		log_error("%s: %s", path, strerror(-rc));
+		log_file_error(path, rc);
 	return rc;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
@@ -58,6 +59,17 @@ void log_sink_set(void (*sink)(void *arg, enum log_level level, const char *line
 	logger.sink = sink;
 	logger.arg = arg;
 	pthread_mutex_unlock(&logger.lock);
+}
+
+int log_file_error(const char *path, int error)
+{
+	bool forbidden = error == -EACCES || error == -EPERM;
+
+	log_error("%s: %s%s", path, error_text(error),
+		  forbidden
+			  ? ": be the pool's owner or root, or give its files to the owner (chown)"
+			  : "");
+	return error;
 }
 
 const char *error_text(int error)

@@ -20,6 +20,8 @@ void log_level_set(enum log_level most);
 void log_to_syslog(const char *ident);
 /* sink(arg, level, line); NULL puts the default back. */
 void log_sink_set(void (*sink)(void *arg, enum log_level level, const char *line), void *arg);
+/* "path: why", for a file of a pool that cannot be opened or read. Returns error. */
+int log_file_error(const char *path, int error);
 /* A negative errno in words, as strerror(), but for what damage is called here. A string that lasts
  * until the thread's next call. */
 const char *error_text(int error);

@@ -13,6 +13,7 @@
 #include "tiers/copies_impl.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/framestore.h"
+#include "tiers/io.h"
 #include "tiers/log.h"
 #include "tiers/places.h"
 #include "tiers/tier_label.h"
@@ -411,8 +412,11 @@ static int remake(struct pool *pool, uint32_t t, uint32_t place)
 	char *path = strdup(tier_place_path(tier, place));
 	int rc = path ? 0 : -ENOMEM;
 
-	if (rc == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
-		rc = -errno;
+	if (rc == 0)
+		rc = io_make_folder(path, 0700);
+	if (rc == 0)
+		io_give_folder(path, pool->config.meta_path); /* a disk's root is root's */
+	rc = rc == -EEXIST ? 0 : rc;
 	if (rc == 0) {
 		tier_place_remove(tier, place);
 		lost->gone[t] &= ~bit;

@@ -564,7 +564,7 @@ static int folder_lock(struct store *store, const char *dir)
 		return -ENAMETOOLONG;
 	store->lock_fd = io_open(path, O_RDWR | O_CREAT, 0600);
 	if (store->lock_fd < 0) {
-		log_error("%s: %s", path, strerror(-store->lock_fd));
+		log_file_error(path, store->lock_fd);
 		return store->lock_fd;
 	}
 	if (!flock(store->lock_fd, LOCK_EX | LOCK_NB))

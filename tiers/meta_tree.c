@@ -222,8 +222,12 @@ static int state_get(struct tree *tree, MDB_txn *txn, struct tree_state *state)
 static int env_open(struct tree *tree, unsigned flags)
 {
 	size_t map = MAP_BYTES_MAX;
+	char lock[sizeof(tree->path) + 8];
 	int rc;
 
+	snprintf(lock, sizeof(lock), "%s-lock", tree->path);
+	if (!(flags & MDB_NOLOCK)) /* LMDB's own call may leave it to root */
+		(void)io_touch(lock, true);
 	for (;; map /= 2) {
 		rc = mdb_env_create(&tree->env);
 		if (rc)
@@ -290,11 +294,9 @@ static int value_passed(void *arg, const void *key, size_t key_len)
 	return 0;
 }
 
-int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool create,
-	      bool damaged_values, struct tree_state *state)
+static int tree_new(struct tree **out, const char *dir, const uint8_t *pool_uuid)
 {
 	struct tree *tree = calloc(1, sizeof(*tree));
-	int fd, rc;
 
 	if (!tree)
 		return -ENOMEM;
@@ -302,21 +304,29 @@ int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool
 	pthread_mutex_init(&tree->room_lock, NULL);
 	pthread_cond_init(&tree->returned, NULL);
 	memcpy(tree->uuid, pool_uuid, 16);
-	rc = -ENAMETOOLONG;
 	if ((size_t)snprintf(tree->path, sizeof(tree->path), "%s/metadata.mdb", dir) >=
-	    sizeof(tree->path) - 8)
-		goto out;
-	fd = create ? 0 : io_open(tree->path, O_RDWR, 0);
-	rc = fd < 0 ? fd : 0;
-	if (rc) {
-		log_error("%s: %s", tree->path, strerror(-rc));
-		goto out;
+	    sizeof(tree->path) - 8) {
+		tree_close(tree);
+		return -ENAMETOOLONG;
 	}
-	if (!create) {
-		io_close(fd);
+	*out = tree;
+	return 0;
+}
+
+int tree_open(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool create,
+	      bool damaged_values, struct tree_state *state)
+{
+	struct tree *tree;
+	int rc = tree_new(&tree, dir, pool_uuid);
+
+	if (rc)
+		return rc;
+	rc = io_touch(tree->path, create);
+	if (rc)
+		log_file_error(tree->path, rc);
+	if (!rc && !create)
 		rc = damaged_values ? tree_walk_values(tree->path, value_passed, NULL, NULL)
 				    : tree_walk(tree->path, TREE_WALK_ALWAYS_BYTES, NULL);
-	}
 	if (!rc)
 		rc = tree_error(tree, "open", env_open(tree, MDB_NORDAHEAD));
 	if (!rc)
@@ -487,19 +497,12 @@ static int look_begin(struct tree *tree)
 int tree_open_look(struct tree **out, const char *dir, const uint8_t *pool_uuid, bool live,
 		   struct tree_state *state)
 {
-	struct tree *tree = calloc(1, sizeof(*tree));
-	int rc = -ENAMETOOLONG;
+	struct tree *tree;
+	int rc = tree_new(&tree, dir, pool_uuid);
 
-	if (!tree)
-		return -ENOMEM;
-	pthread_mutex_init(&tree->lock, NULL);
-	pthread_mutex_init(&tree->room_lock, NULL);
-	pthread_cond_init(&tree->returned, NULL);
-	memcpy(tree->uuid, pool_uuid, 16);
-	if ((size_t)snprintf(tree->path, sizeof(tree->path), "%s/metadata.mdb", dir) <
-	    sizeof(tree->path) - 8)
-		rc = tree_error(tree, "open",
-				env_open(tree, MDB_RDONLY | (live ? 0u : MDB_NOLOCK)));
+	if (rc)
+		return rc;
+	rc = tree_error(tree, "open", env_open(tree, MDB_RDONLY | (live ? 0u : MDB_NOLOCK)));
 	if (!rc)
 		rc = look_begin(tree);
 	if (rc) {

@@ -498,7 +498,7 @@ static int walk_file(struct walk *walk, uint64_t always_bytes, struct tree_walk_
 
 	walk->fd = io_open(walk->path, O_RDONLY, 0);
 	if (walk->fd < 0) {
-		log_error("%s: %s", walk->path, strerror(-walk->fd));
+		log_file_error(walk->path, walk->fd);
 		return walk->fd;
 	}
 	rc = heads_read(walk);

@@ -145,7 +145,7 @@ static int existing_open(struct ramlog_chunk *chunk, const char *path, bool look
 	int err = fd < 0 ? fd : io_stat(fd, &st);
 
 	if (err) {
-		log_error("%s: %s", path, strerror(-err));
+		log_file_error(path, err);
 		goto out;
 	}
 	/* Killed between creating and reserving: nothing was ever in it. */

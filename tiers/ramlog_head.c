@@ -166,7 +166,7 @@ int ramlog_head_read(const char *dir, const uint8_t *pool_uuid, uint64_t *log_id
 		err = head_check(head, path, pool_uuid);
 		*log_id = get_le64(head + 64);
 	} else if (err != -ENOENT) {
-		log_error("%s: %s", path, strerror(-err));
+		log_file_error(path, err);
 	}
 	free(path);
 	return err;

@@ -118,7 +118,7 @@ static int live_there(const char *path)
 	if (errno == ENOENT)
 		return -ENOENT;
 	rc = -errno;
-	log_error("%s: %s", path, strerror(-rc));
+	log_file_error(path, rc);
 	return rc;
 }
 

@@ -64,7 +64,7 @@ static int tokens_read(const struct session *session, int fd, const char *path, 
 	if (rc == -ENODATA)
 		return 0;
 	if (rc < 0) {
-		log_error("%s: %s", path, strerror(-rc));
+		log_file_error(path, rc);
 		return rc;
 	}
 	if (memcmp(p, magic, sizeof(magic)) != 0 ||
@@ -154,6 +154,8 @@ static int move_aside(const struct session *session)
 	if (rc == 0)
 		rc = io_make_folder(session->ram_dir, 0700);
 	if (rc == 0)
+		io_give_folder(session->ram_dir, session->meta_path);
+	if (rc == 0)
 		log_warning(
 			"%s: is of an earlier mount than the last one, and older than the pool: "
 			"not used, and moved to %s; remove that when you do not need it",
@@ -173,7 +175,7 @@ static int meta_open_file(struct session *session)
 	int fd = io_open(session->meta_path, O_RDWR, 0);
 
 	if (fd < 0 && fd != -ENOENT) {
-		log_error("%s: %s", session->meta_path, strerror(-fd));
+		log_file_error(session->meta_path, fd);
 		return fd;
 	}
 	if (fd < 0)
@@ -186,7 +188,7 @@ static int meta_open_file(struct session *session)
 		return 0;
 	}
 	if (fd < 0) {
-		log_error("%s: %s", session->meta_path, strerror(-fd));
+		log_file_error(session->meta_path, fd);
 		return fd;
 	}
 	session->fd = fd;

@@ -300,7 +300,7 @@ static int file_open(struct tail *tail, const struct tail_options *options, bool
 	}
 	tail->fd = io_open(tail->path, O_RDWR, 0);
 	if (tail->fd < 0 && tail->fd != -ENOENT) {
-		log_error("%s: %s", tail->path, strerror(-tail->fd));
+		log_file_error(tail->path, tail->fd);
 		return tail->fd;
 	}
 	if (tail->fd >= 0) {

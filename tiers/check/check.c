@@ -161,7 +161,7 @@ static int lock_shared(struct check *check)
 	if (check->lock_fd == -ENOENT)
 		return 0;
 	if (check->lock_fd < 0) {
-		log_error("%s: %s", path, strerror(-check->lock_fd));
+		log_file_error(path, check->lock_fd);
 		return check->lock_fd;
 	}
 	if (flock(check->lock_fd, LOCK_SH | LOCK_NB) == 0)
@@ -176,9 +176,12 @@ static int lock_alone(struct check *check)
 {
 	int rc;
 
-	check->ram_made = mkdir(check->ram_dir, 0700) == 0;
-	if (!check->ram_made && errno != EEXIST)
-		return -errno;
+	rc = io_make_folder(check->ram_dir, 0700);
+	check->ram_made = rc == 0;
+	if (rc < 0 && rc != -EEXIST)
+		return rc;
+	if (check->ram_made)
+		io_give_folder(check->ram_dir, check->config->meta_path);
 	rc = session_begin(&check->session, check->config->meta_path, check->ram_dir,
 			   check->config->uuid);
 	if (rc < 0)
