@@ -388,6 +388,10 @@ static int run_evacuate(struct fs *fs, struct job *job)
 	move_begins(job);
 	r = pool_evacuate(fs->pool, job->tier, place, &job->progress);
 	move_ended(job);
+	if (r == -ENOSPC)
+		snprintf(job->why, sizeof(job->why),
+			 "no other directory or tier has room for what is left: delete something, "
+			 "or add a directory (`terrace config add`)");
 	return r;
 }
 
@@ -507,6 +511,11 @@ static int move_to(struct fs *fs, struct job *job, const struct list *files, con
 		move_begins(job);
 		r = pool_move(fs->pool, some.ids, some.len, to, &job->progress);
 		move_ended(job);
+		if (r == -ENOSPC)
+			snprintf(job->why, sizeof(job->why),
+				 "tier %s has no room for all of it: make some (`terrace status`), "
+				 "or it is being emptied (`terrace config`)",
+				 pool_config(fs->pool)->tiers[to].name);
 		job->files += some.len;
 	}
 	free(some.ids);

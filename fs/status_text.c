@@ -9,6 +9,8 @@
 
 #include "fs/text.h"
 
+#define FULL_BYTES (1u << 20) /* less is as good as nothing */
+
 struct cells {
 	char size[TEXT_CELL], used[TEXT_CELL], fill[TEXT_CELL], logical[TEXT_CELL],
 		ratio[TEXT_CELL], hits[TEXT_CELL];
@@ -128,6 +130,7 @@ static void print_copies(FILE *out, const json_t *stats)
 }
 
 /* What holds moves back, a line each; nothing when all goes well. */
+
 /* Directories that are not there, and what lies in too few. */
 static void print_replicas(FILE *out, const json_t *replicas, bool plain)
 {
@@ -158,6 +161,19 @@ static void print_replicas(FILE *out, const json_t *replicas, bool plain)
 			text_size(missing - stuck, plain, text));
 }
 
+/* Not by Use%: other files on the media, and what is kept for metadata, count too. */
+static void print_full(FILE *out, const json_t *stats, bool plain)
+{
+	uint64_t left = number_of(json_object_get(stats, "space"), "free");
+	char text[TEXT_CELL];
+
+	if (left < FULL_BYTES)
+		fprintf(out,
+			"full: %s can still be written; delete something, or add a directory "
+			"(`terrace config add`)\n",
+			text_size(left, plain, text));
+}
+
 static void print_notes(FILE *out, const json_t *stats, bool plain)
 {
 	const json_t *engine = json_object_get(stats, "engine"), *tier;
@@ -178,6 +194,7 @@ static void print_notes(FILE *out, const json_t *stats, bool plain)
 			fprintf(out, "%s: the write budget of today is used up\n",
 				text_of(tier, "name"));
 	}
+	print_full(out, stats, plain);
 	print_replicas(out, json_object_get(stats, "replicas"), plain);
 	if (number_of(stats, "damaged"))
 		fprintf(out, "damaged: %llu frames; `terrace damaged` lists the files\n",

@@ -25,6 +25,8 @@ status=0
 timeout 30 sync "$M/waiting" 2>/dev/null || status=$?
 [ "$status" -eq 1 ] || fail "fsync of what has no place: $status"
 cmp "$T/piece" "$M/waiting"
+refused 75 'waits in RAM for room; delete something, or add a directory' terrace umount "$M"
+mountpoint -q "$M" || fail "unmounted with data that has no place"
 # a file that replaces another meanwhile: small enough for the journal, so others can be synced
 mv "$M/fresh" "$M/replaced"
 timeout 30 sync "$M/small" || fail "a small file cannot be synced"

@@ -22,7 +22,7 @@ fill_up "$T/slow" # hdd: demotion cannot, and says so
 status=0
 timeout 60 terrace demote --to hdd "$M/first" >"$T/said" 2>&1 || status=$?
 [ "$status" -eq 1 ] || fail "demoting to a full disk: $status: $(cat "$T/said")"
-grep -qi 'no space\|full' "$T/said" || fail "demoting to a full disk said: $(cat "$T/said")"
+grep -q "job [0-9]*: tier hdd has no room for all of it: make some" "$T/said" || fail "demoting to a full disk said: $(cat "$T/said")"
 cmp "$T/piece" "$M/first"
 rm "$T/slow/filler"
 for i in $(seq 1 30); do # a folder that failed is left alone for a while
@@ -43,6 +43,9 @@ for i in $(seq 1 20); do
 	fi
 done
 for i in first $(printf 'more-%s ' $written); do cmp "$T/piece" "$M/$i"; done
+fill_up "$T/slow"
+terrace status "$M" | grep -qE '^full: .* can still be written; delete' || fail "not said to be full: $(terrace status "$M")"
+rm "$T/slow/filler"
 timeout 20 ls -lR "$M" >/dev/null || fail "ls hangs or fails"
 pool_kill
 rm "$T/fast/filler"

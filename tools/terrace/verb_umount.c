@@ -32,7 +32,9 @@ static enum exit_code sync_root(const struct mount *mount)
 	if (fd < 0 || fsync(fd))
 		code = complain(errno == ENOSPC ? EXIT_BUSY : EXIT_FAILED, "%s: %s%s", mount->point,
 				strerror(errno),
-				errno == ENOSPC ? ": written data waits in RAM for room"
+				errno == ENOSPC ? ": written data waits in RAM for room; delete "
+						  "something, or add a directory (`terrace "
+						  "config add`), and try again"
 				: errno == ENOTCONN
 					? ": the daemon is gone; unmount and mount again"
 					: "");
@@ -111,6 +113,9 @@ static enum exit_code unmount(const struct mount *mount)
 	if (strstr(said, "busy"))
 		return complain(EXIT_BUSY, "%s is in use; `fuser -vm %s` says by whom",
 				mount->point, mount->point);
+	if (geteuid() && strstr(said, "not found in"))
+		return complain(EXIT_FAILED, "%s: only root, and who mounted it, may unmount it",
+				mount->point);
 	return complain(EXIT_FAILED, "%s", said[0] ? said : "umount failed");
 }
 
