@@ -13,6 +13,7 @@
 #include "tools/terrace/control.h"
 #include "tools/terrace/mounts.h"
 #include "tools/terrace/text.h"
+#include "tools/terrace/would.h"
 
 static void place_row(struct table *table, const json_t *tier, const json_t *place, bool plain)
 {
@@ -91,10 +92,15 @@ static enum exit_code check_folder(const char *path)
 	return S_ISDIR(st.st_mode) ? EXIT_DONE : complain(EXIT_FAILED, "%s: not a directory", path);
 }
 
-static enum exit_code dry_run(const struct options *options, json_t *request, bool add)
+static enum exit_code dry_run(const struct options *options, const struct mount *mount,
+			      json_t *request, bool add)
 {
 	const char *path = control_text(request, "path");
-	enum exit_code code = add ? check_folder(path) : EXIT_DONE;
+	enum exit_code code = control_check_tier(mount, control_text(request, "tier"));
+	uint64_t used = 0;
+
+	if (!code)
+		code = add ? check_folder(path) : would_empty(mount, path, &used);
 
 	if (!code && !has(options, OPTION_JSON))
 		printf("would %s %s %s tier %s\n", add ? "add" : "take", path,
@@ -124,7 +130,7 @@ static enum exit_code change(const struct options *options, const struct mount *
 		goto out;
 	}
 	if (has(options, OPTION_DRY_RUN)) {
-		code = dry_run(options, request, add);
+		code = dry_run(options, mount, request, add);
 		json_decref(request);
 		goto out;
 	}

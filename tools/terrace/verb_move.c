@@ -15,6 +15,7 @@
 #include "tools/terrace/control.h"
 #include "tools/terrace/mounts.h"
 #include "tools/terrace/text.h"
+#include "tools/terrace/would.h"
 
 /* The paths as the daemon knows them; *mount is the one they are all on. */
 static enum exit_code take_paths(const struct options *options, struct mount *mount, json_t *paths)
@@ -81,27 +82,40 @@ static enum exit_code submit(const struct options *options, const struct mount *
 	return code;
 }
 
-/* What would be asked, and where the paths are now. Takes the reference. */
-static enum exit_code print_plan(const struct options *options, json_t *request)
+/* What would be asked, where the paths are now, and how much would go. Takes the reference. */
+static enum exit_code print_plan(const struct options *options, const struct mount *mount,
+				 json_t *request)
 {
-	int i;
+	const char *verb = control_text(request, "verb");
+	enum exit_code code = EXIT_DONE;
+	struct would all = {0, 0};
 
-	if (has(options, OPTION_JSON)) {
-		json_object_set_new(request, "dry_run", json_true());
-		return json_print(request) ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
-	}
-	for (i = 0; i < options->nargs; i++) {
-		char *tiers = attribute_get(options->args[i], "tiers");
+	for (int i = 0; i < options->nargs; i++) {
+		char *tiers = attribute_get(options->args[i], "tiers"), size[TEXT_CELL];
+		struct would sum = {0, 0};
 
-		printf("would %s ", control_text(request, "verb"));
-		print_name(stdout, options->args[i]);
-		printf("%s%s%s%s%s\n", options->to ? " to " : "", options->to ? options->to : "",
-		       tiers && tiers[0] ? " (now " : "", tiers ? tiers : "",
-		       tiers && tiers[0] ? ")" : "");
+		if (would_move(mount, options->args[i], options->to,
+			       strcmp(verb, "promote") ? 1 : -1, &sum))
+			code = EXIT_FAILED;
+		all.files += sum.files;
+		all.bytes += sum.bytes;
+		if (!has(options, OPTION_JSON)) {
+			printf("would %s ", verb);
+			print_name(stdout, options->args[i]);
+			printf("%s%s%s%s%s: %" PRIu64 " files, %s\n", options->to ? " to " : "",
+			       options->to ? options->to : "", tiers && tiers[0] ? " (now " : "",
+			       tiers ? tiers : "", tiers && tiers[0] ? ")" : "", sum.files,
+			       text_size(sum.bytes, false, size));
+		}
 		free(tiers);
 	}
+	json_object_set_new(request, "dry_run", json_true());
+	json_object_set_new(request, "files", json_integer((json_int_t)all.files));
+	json_object_set_new(request, "bytes", json_integer((json_int_t)all.bytes));
+	if (has(options, OPTION_JSON) && !json_print(json_incref(request)))
+		code = complain(EXIT_FAILED, "out of memory");
 	json_decref(request);
-	return EXIT_DONE;
+	return code;
 }
 
 static enum exit_code move(const struct options *options, const char *verb)
@@ -121,7 +135,7 @@ static enum exit_code move(const struct options *options, const char *verb)
 	if (options->to)
 		json_object_set_new(request, "to", json_string(options->to));
 	if (has(options, OPTION_DRY_RUN))
-		code = print_plan(options, request);
+		code = print_plan(options, &mount, request);
 	else
 		code = submit(options, &mount, request);
 	mount_release(&mount);
@@ -138,6 +152,25 @@ enum exit_code verb_demote(const struct options *options)
 	return move(options, "demote");
 }
 
+static enum exit_code dry_run(const struct options *options, const struct mount *mount)
+{
+	struct would sum = {0, 0};
+	char size[TEXT_CELL];
+	enum exit_code code = would_run(mount, &sum);
+
+	if (code)
+		return code;
+	if (has(options, OPTION_JSON))
+		return json_print(json_pack("{ss ss sb sI sI}", "verb", "run", "mount",
+					    mount->point, "dry_run", 1, "files",
+					    (json_int_t)sum.files, "bytes", (json_int_t)sum.bytes))
+			       ? EXIT_DONE
+			       : complain(EXIT_FAILED, "out of memory");
+	printf("would run the tier engine of %s once: %" PRIu64 " files, %s (terrace plan)\n",
+	       mount->point, sum.files, text_size(sum.bytes, false, size));
+	return EXIT_DONE;
+}
+
 enum exit_code verb_run(const struct options *options)
 {
 	struct mount mount;
@@ -145,15 +178,9 @@ enum exit_code verb_run(const struct options *options)
 
 	if (code)
 		return code;
-	if (!has(options, OPTION_DRY_RUN))
-		code = submit(options, &mount, json_pack("{ss}", "verb", "run"));
-	else if (has(options, OPTION_JSON))
-		code = json_print(json_pack("{ss ss sb}", "verb", "run", "mount", mount.point,
-					    "dry_run", 1))
-			       ? EXIT_DONE
-			       : complain(EXIT_FAILED, "out of memory");
-	else
-		printf("would run the tier engine of %s once\n", mount.point);
+	code = has(options, OPTION_DRY_RUN)
+		       ? dry_run(options, &mount)
+		       : submit(options, &mount, json_pack("{ss}", "verb", "run"));
 	mount_release(&mount);
 	return code;
 }
@@ -169,6 +196,27 @@ static json_t *evacuate_request(const char *what)
 	return request;
 }
 
+/* Takes the reference. */
+static enum exit_code dry_evacuate(const struct options *options, const struct mount *mount,
+				   json_t *request)
+{
+	const char *path = control_text(request, "path");
+	const char *what = *path ? path : control_text(request, "tier");
+	uint64_t used = 0;
+	enum exit_code code = would_empty(mount, what, &used);
+	char size[TEXT_CELL];
+
+	if (!code && !has(options, OPTION_JSON))
+		printf("would empty %s, which takes %s, and keep it so until the next mount\n",
+		       what, text_size(used, false, size));
+	json_object_set_new(request, "dry_run", json_true());
+	json_object_set_new(request, "used", json_integer((json_int_t)used));
+	if (!code && has(options, OPTION_JSON) && !json_print(json_incref(request)))
+		code = complain(EXIT_FAILED, "out of memory");
+	json_decref(request);
+	return code;
+}
+
 enum exit_code verb_evacuate(const struct options *options)
 {
 	const char *what = options->args[0];
@@ -182,16 +230,8 @@ enum exit_code verb_evacuate(const struct options *options)
 		code = control_check_tier(&mount, what);
 	if (code)
 		goto out;
-	if (!has(options, OPTION_DRY_RUN)) {
-		code = submit(options, &mount, evacuate_request(what));
-	} else if (has(options, OPTION_JSON)) {
-		json_t *request = evacuate_request(what);
-
-		json_object_set_new(request, "dry_run", json_true());
-		code = json_print(request) ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
-	} else {
-		printf("would empty %s and keep it so until the next mount\n", what);
-	}
+	code = has(options, OPTION_DRY_RUN) ? dry_evacuate(options, &mount, evacuate_request(what))
+					    : submit(options, &mount, evacuate_request(what));
 out:
 	mount_release(&mount);
 	return code;

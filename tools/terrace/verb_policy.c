@@ -132,10 +132,12 @@ static enum exit_code set(const struct options *options, const struct mount *mou
 	json = json_pack("{so sb sb}", "set", keys, "runtime", has(options, OPTION_RUNTIME),
 			 "dry_run", dry);
 	code = request(options, mount, json);
-	if (!code && !has(options, OPTION_JSON))
-		printf("%s\n", dry			      ? "would be changed"
-			       : has(options, OPTION_RUNTIME) ? "changed until the next mount"
-							      : "changed, here and in the file");
+	for (int i = 1; i < end && !code && !has(options, OPTION_JSON); i++)
+		printf("%s = %s %s\n", options->args[i],
+		       options->args[i] + strlen(options->args[i]) + 1,
+		       dry			      ? "would be set"
+		       : has(options, OPTION_RUNTIME) ? "is set until the next mount"
+						      : "is set, here and in the file");
 	return code;
 }
 

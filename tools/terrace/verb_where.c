@@ -7,7 +7,6 @@
 #include "tools/terrace/terrace.h"
 
 #include <errno.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "tools/terrace/attributes.h"
+#include "tools/terrace/below.h"
 #include "tools/terrace/mounts.h"
 #include "tools/terrace/text.h"
 
@@ -256,31 +256,18 @@ static json_t *summary_json(const char *path, struct summary *sum)
 	return object;
 }
 
-/* Files below a folder, summed up; hard links count once each, as they are found. */
-static enum exit_code look_below(char *path, const struct options *options, struct summary *sum)
-{
-	char *roots[] = {path, NULL};
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
-	enum exit_code code = EXIT_DONE;
-	FTSENT *entry;
+struct look {
+	const struct options *options;
+	struct summary *sum;
+};
 
-	if (!tree)
-		return complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
-	while ((entry = fts_read(tree))) {
-		if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR ||
-		    entry->fts_info == FTS_NS) {
-			code = complain(EXIT_FAILED, "%s: %s", entry->fts_path,
-					strerror(entry->fts_errno));
-		} else if (entry->fts_info == FTS_F) {
-			if (has(options, OPTION_VERBOSE) && !sum->extents)
-				print_name_line(entry->fts_path);
-			if (look_at_file(entry->fts_path, (uint64_t)entry->fts_statp->st_size,
-					 options, sum))
-				code = EXIT_FAILED;
-		}
-	}
-	fts_close(tree);
-	return code;
+static enum exit_code look_below(void *arg, const char *file, const struct stat *st)
+{
+	struct look *look = arg;
+
+	if (has(look->options, OPTION_VERBOSE) && !look->sum->extents)
+		print_name_line(file);
+	return look_at_file(file, (uint64_t)st->st_size, look->options, look->sum);
 }
 
 static enum exit_code look_at(char *path, const struct options *options, json_t *all)
@@ -304,7 +291,7 @@ static enum exit_code look_at(char *path, const struct options *options, json_t 
 	if (folder && !has(options, OPTION_RECURSIVE))
 		code = complain(EXIT_USAGE, "%s is a folder; -r sums up what is below", path);
 	else if (folder)
-		code = look_below(path, options, sum);
+		code = each_file(path, look_below, &(struct look){options, sum});
 	else if (S_ISREG(stat_buf.st_mode))
 		code = look_at_file(path, (uint64_t)stat_buf.st_size, options, sum);
 	else

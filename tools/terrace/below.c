@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/terrace/below.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <string.h>
+
+enum exit_code each_file(char *path,
+			 enum exit_code (*each)(void *arg, const char *file, const struct stat *st),
+			 void *arg)
+{
+	char *roots[] = {path, NULL};
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
+	enum exit_code code = EXIT_DONE;
+	FTSENT *entry;
+
+	if (!tree)
+		return complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	while ((entry = fts_read(tree))) {
+		if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR ||
+		    entry->fts_info == FTS_NS)
+			code = complain(EXIT_FAILED, "%s: %s", entry->fts_path,
+					strerror(entry->fts_errno));
+		else if (entry->fts_info == FTS_F && each(arg, entry->fts_path, entry->fts_statp))
+			code = EXIT_FAILED;
+	}
+	fts_close(tree);
+	return code;
+}
