@@ -366,7 +366,8 @@ static int live_load(struct restore *restore)
 
 static int store_fill(struct restore *restore)
 {
-	struct copy_info info;
+	/* What is left of the old store has no time: what it does not know is put aside. */
+	struct copy_info info = {.time_ns = INT64_MAX};
 	int closed, rc;
 
 	rc = restore->out->live ? live_load(restore)
@@ -496,6 +497,7 @@ int meta_restore(const struct restore_options *options, struct restore_result *o
 	idmap_init(&restore.known);
 	idmap_init(&restore.gone);
 	idmap_init(&restore.plains);
+	idmap_init(&restore.plain_files);
 	rc = path_make(restore.store, options->config->meta_path, RESTORING);
 	if (rc == 0)
 		rc = path_make(restore.tail, options->config->meta_path, RESTORING ".tail");
@@ -515,6 +517,7 @@ int meta_restore(const struct restore_options *options, struct restore_result *o
 	idmap_release(&restore.known);
 	idmap_release(&restore.gone);
 	idmap_release(&restore.plains);
+	idmap_release(&restore.plain_files);
 	free(restore.dirs);
 	return rc;
 }

@@ -28,6 +28,7 @@ struct restore {
 	bool look;		  /* nothing of the pool changes but `meta` */
 	struct idmap known, gone; /* segments: by id */
 	struct idmap plains;	  /* plain files that stay: object -> generation */
+	struct idmap plain_files; /* objects of which there is some plain file */
 	struct found_top top;	  /* what has been given out at least */
 };
 
@@ -58,6 +59,11 @@ int restore_newer(struct restore *restore);
  * directory.
  */
 int restore_plain(struct restore *restore, int64_t time_ns);
+/* Before: fills plain_files. */
+int restore_plain_look(struct restore *restore);
+/* The record says that the object is plain, and there is no file of it. */
+bool restore_plain_gone(const struct restore *restore, uint64_t id,
+			const struct object_record *record);
 int restore_plain_aside(struct restore *restore, const struct directory *dir);
 
 /* A frame that the copy does not know. */
@@ -84,6 +90,8 @@ struct newer {
 	struct extent_list extents;
 	struct extent_list runs; /* of candidates, that may take the place of what is gone */
 	bool any;		 /* something of it is gone */
+	bool whole;		 /* it was plain, and its file is gone: it may be in frames now */
+	bool unsound;		 /* a frame that says it is the object's cannot be read */
 };
 
 /* books.c: records of the new store. Errors of puts stick until newer_apply(). */

@@ -8,7 +8,10 @@
  *  2. What takes a range's place is in a frame with a higher number than the one that is gone, was
  *     written to that very object at that very offset, and has been read and verified.
  *  3. Of several, the one with the highest number counts.
- *  4. The accounts of frames and segments hold after each step (tiers/check finds nothing).
+ *  4. An object that was plain and whose file is gone takes all that was written of it after the
+ *     copy. A range that nothing was written to is a hole: so only where no directory is missing
+ *     and nothing that names the object is damaged.
+ *  5. The accounts of frames and segments hold after each step (tiers/check finds nothing).
  *
  * The store is not the pool's yet, and is made anew when this dies: nothing here is atomic.
  */
@@ -205,6 +208,7 @@ static int candidate_sound(struct newer *newer, const struct found_piece *piece)
 	if (rc != -ENOENT) /* a copy of one that is known */
 		return rc < 0 ? rc : 0;
 	rc = candidate_read(newer, candidate);
+	newer->unsound |= rc < 0;
 	if (rc == 0)
 		rc = claim(newer, piece);
 	candidate->sound = rc == 0;
@@ -255,6 +259,8 @@ static int each_object(void *arg, uint64_t id, const struct meta_item *item)
 	for (size_t i = 0; i < newer->extents.count && rc == 0; i++)
 		if (idmap_get(&newer->lost, newer->extents.items[i].frame))
 			bytes += newer->extents.items[i].len;
+	if (restore_plain_gone(newer->restore, id, &newer->record))
+		bytes = newer->record.size;
 	if (rc < 0 || !bytes)
 		return rc;
 	newer->restore->out->lost_files++;

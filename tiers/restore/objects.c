@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiers/config.h"
 #include "tiers/keys.h"
 #include "tiers/restore/impl.h"
 
@@ -49,7 +50,7 @@ int newer_object_load(struct newer *newer, uint64_t id)
 			  sizeof(value), &len);
 
 	newer->object = id;
-	newer->any = false;
+	newer->any = newer->whole = newer->unsound = false;
 	newer->runs.count = 0;
 	newer->extents.count = 0;
 	if (rc == -ENOENT) {
@@ -63,6 +64,7 @@ int newer_object_load(struct newer *newer, uint64_t id)
 	for (size_t i = 0; i < newer->extents.count && rc == 0; i++)
 		if (idmap_get(&newer->lost, newer->extents.items[i].frame))
 			newer->any = true;
+	newer->whole = rc == 0 && restore_plain_gone(newer->restore, id, &newer->record);
 	return rc;
 }
 
@@ -86,8 +88,8 @@ bool newer_is_needed(const struct newer *newer, const struct found_piece *piece)
 {
 	const struct extent_list *list = &newer->extents;
 
-	if (!newer->any)
-		return false;
+	if (newer->whole || !newer->any)
+		return newer->whole;
 	for (size_t i = first_behind(list, piece->off);
 	     i < list->count && list->items[i].off < piece->off + piece->len; i++)
 		if (list->items[i].frame < piece->frame &&
@@ -138,7 +140,7 @@ static int keys_del(struct newer *newer, const struct extent_list *list)
 	return rc < 0 ? rc : newer_apply(newer);
 }
 
-/* A part of a gone extent points elsewhere from now on. */
+/* A part of a gone extent (NULL: of a plain file) is in another frame from now on. */
 static int extent_turn(struct newer *newer, const struct extent *was, const struct extent *is)
 {
 	struct candidate *candidate = idmap_get(&newer->candidates, is->frame);
@@ -147,7 +149,7 @@ static int extent_turn(struct newer *newer, const struct extent *was, const stru
 
 	if (rc == 0)
 		rc = newer_frame_use(newer, is->frame, is->len, true, &to);
-	if (rc == 0)
+	if (rc == 0 && was)
 		rc = newer_frame_use(newer, was->frame, is->len, false, &from);
 	if (rc < 0)
 		return rc;
@@ -210,9 +212,18 @@ static int stored_less(struct newer *newer, const struct extent *extent, bool mo
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int object_mend(struct newer *newer)
+static void tell_newer(struct newer *newer, uint64_t bytes)
 {
 	const struct restore_options *options = newer->restore->options;
+
+	newer->restore->out->newer_files++;
+	newer->restore->out->newer_bytes += bytes;
+	if (options->each)
+		options->each(options->arg, newer->restore->meta, newer->object, 0, bytes);
+}
+
+static int object_mend(struct newer *newer)
+{
 	struct extent_list out = {0}, was = newer->extents;
 	uint64_t bytes = 0;
 	int rc = 0;
@@ -238,18 +249,68 @@ static int object_mend(struct newer *newer)
 	if (rc == 0)
 		rc = object_store(newer);
 	extent_list_release(&was);
-	if (rc == 0 && bytes) {
-		newer->restore->out->newer_files++;
-		newer->restore->out->newer_bytes += bytes;
-		if (options->each)
-			options->each(options->arg, newer->restore->meta, newer->object, 0, bytes);
+	if (rc == 0 && bytes)
+		tell_newer(newer, bytes);
+	return rc;
+}
+
+static bool all_there(const struct restore *restore)
+{
+	const struct pool_config *config = restore->options->config;
+	size_t there = 0, wanted = 0;
+
+	for (size_t i = 0; i < restore->ndirs; i++)
+		there += !restore->dirs[i].lost;
+	for (uint32_t t = 1; t < config->ntiers; t++)
+		wanted += config->tiers[t].npaths;
+	return there >= wanted;
+}
+
+/* It was plain and went back into frames. Extents it may still have mean nothing. */
+static int whole_mend(struct newer *newer)
+{
+	struct object_record *record = &newer->record;
+	struct extent_list out = {0}, was = newer->extents;
+	struct frame_record frame;
+	uint64_t bytes = 0, at = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < was.count && rc == 0; i++)
+		rc = newer_frame_use(newer, was.items[i].frame, was.items[i].len, false, &frame);
+	if (rc == 0 && record->has_keys)
+		rc = keys_del(newer, &was);
+	record->plain.set = false;
+	record->stored = 0;
+	for (size_t i = 0; i < newer->runs.count && rc == 0; i++) {
+		const struct extent *run = &newer->runs.items[i];
+		uint64_t end = run->off + run->len;
+		struct extent part = part_of(run, run->off > at ? run->off : at, end);
+
+		if (end <= at)
+			continue;
+		rc = extent_list_add(&out, &part);
+		if (rc == 0)
+			rc = extent_turn(newer, NULL, &part);
+		bytes += part.len;
+		at = end;
 	}
+	record->size = at > record->size ? at : record->size;
+	newer->extents = out;
+	if (rc == 0)
+		rc = object_store(newer);
+	extent_list_release(&was);
+	if (rc == 0)
+		tell_newer(newer, bytes);
 	return rc;
 }
 
 int newer_object_end(struct newer *newer)
 {
-	return newer->runs.count ? object_mend(newer) : 0;
+	if (!newer->runs.count)
+		return 0;
+	if (!newer->whole)
+		return object_mend(newer);
+	return newer->unsound || !all_there(newer->restore) ? 0 : whole_mend(newer);
 }
 
 int newer_run_add(struct newer *newer, const struct found_piece *run)

@@ -2,12 +2,15 @@
 /*
  * Plain files of a restore. One that the copy names stays. One of an object that the copy has in
  * frames, and that was written to after the copy, is where the object's bytes have gone since: the
- * object is plain from now on. All others are put aside: what opens the pool would remove them.
+ * object is plain from now on; so is one whose file has another generation than the copy says. All
+ * others are put aside: what opens the pool would remove them. Where there is no file of an object
+ * that the copy has plain, its bytes may have gone back into frames (newer.c).
  */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tiers/io.h"
 #include "tiers/keys.h"
@@ -54,6 +57,45 @@ static bool is_named(const struct object_record *record, const struct plain_home
 	       record->plain.place == home->place && record->plain.generation == home->generation;
 }
 
+static bool is_there(const struct restore *restore, uint64_t id, const struct plain_home *home)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < restore->ndirs; i++) {
+		const struct directory *dir = &restore->dirs[i];
+
+		if (!dir->lost && dir->tier == home->tier && dir->place == home->place &&
+		    plain_path(dir->path, id, home->generation, path, sizeof(path)) == 0)
+			return access(path, F_OK) == 0;
+	}
+	return false;
+}
+
+static int each_file(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
+{
+	struct restore *restore = arg;
+
+	(void)generation;
+	(void)st;
+	return idmap_put(&restore->plain_files, id, restore);
+}
+
+int restore_plain_look(struct restore *restore)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < restore->ndirs && rc == 0; i++)
+		if (!restore->dirs[i].lost)
+			rc = plain_files_each(restore->dirs[i].path, each_file, restore);
+	return rc;
+}
+
+bool restore_plain_gone(const struct restore *restore, uint64_t id,
+			const struct object_record *record)
+{
+	return record->plain.set && !idmap_get(&restore->plain_files, id);
+}
+
 static int each_named(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
 {
 	const struct looking *looking = arg;
@@ -73,9 +115,10 @@ static int each_named(void *arg, uint64_t id, uint32_t generation, const struct 
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
 	if (!is_named(&record, &home)) {
-		if (record.plain.set ||
-		    (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec <=
-			    looking->time_ns)
+		if (record.plain.set
+			    ? is_there(restore, id, &record.plain)
+			    : (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec <=
+				      looking->time_ns)
 			return 0;
 		record.plain = home; /* its extents go when the pool is opened */
 		record.size = (uint64_t)st->st_size;

@@ -100,6 +100,8 @@ int restore_take_newer(struct restore *restore)
 {
 	int rc = restore_walk(restore, KEY_SEGMENT, segment_known, restore);
 
+	if (rc == 0)
+		rc = restore_plain_look(restore);
 	return rc < 0 ? rc : restore_newer(restore);
 }
 
@@ -122,9 +124,11 @@ int restore_newer_look(const struct pool_config *config, const struct finder_dir
 			.path = dirs[i].path, .tier = dirs[i].tier, .place = dirs[i].place};
 	idmap_init(&restore.known);
 	idmap_init(&restore.gone);
+	idmap_init(&restore.plain_files);
 	rc = restore_take_newer(&restore);
 	idmap_release(&restore.known);
 	idmap_release(&restore.gone);
+	idmap_release(&restore.plain_files);
 	free(restore.dirs);
 	return rc;
 }
