@@ -22,6 +22,7 @@
 #include "tiers/log.h"
 #include "tiers/lost.h"
 #include "tiers/meta_copy.h"
+#include "tiers/plain_places.h"
 #include "tiers/pool_impl.h"
 
 #define CLOSE_WAIT_NS (10ull * 1000 * 1000 * 1000)
@@ -381,7 +382,9 @@ static int empty_out(struct pool *pool, uint32_t t, uint32_t place, char *messag
 		return config_say(-EBUSY, message, cap,
 				  "%s: data is in it; `terrace evacuate %s` moves it elsewhere",
 				  path, path);
-	return 0;
+	/* The next mount must not look for the plain files that were in it. */
+	rc = plain_places_tidy(pool);
+	return rc < 0 ? rc : pool_cut(pool);
 }
 
 static bool lies_in(const char *path, const char *folder)

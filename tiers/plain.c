@@ -288,6 +288,18 @@ static int room_for(struct object *object, uint64_t more)
 	return rc == 0 && room.free < more ? -ENOSPC : rc;
 }
 
+/* Behind the end, or into a hole. */
+static bool takes_room(int fd, const struct stat *st, uint64_t off, size_t len)
+{
+	uint64_t end = off + len;
+	off_t hole;
+
+	if (end > (uint64_t)st->st_size || st->st_blocks >= st->st_size / 512)
+		return end > (uint64_t)st->st_size;
+	hole = lseek(fd, (off_t)off, SEEK_HOLE);
+	return hole < 0 || (uint64_t)hole < end;
+}
+
 static int write_locked(struct object *object, const void *buf, size_t len, uint64_t *off,
 			bool append)
 {
@@ -300,8 +312,7 @@ static int write_locked(struct object *object, const void *buf, size_t len, uint
 		*off = (uint64_t)st.st_size;
 	if (*off > OBJECT_SIZE_MAX || len > OBJECT_SIZE_MAX - *off)
 		return -EFBIG;
-	/* What is written into a hole, the medium itself refuses. */
-	if (*off + len > (uint64_t)st.st_size)
+	if (takes_room(fd, &st, *off, len))
 		rc = room_for(object, len);
 	object->plain_unsynced = true;
 	if (rc == 0)

@@ -17,6 +17,7 @@
 #include "tiers/log.h"
 #include "tiers/plain.h"
 #include "tiers/plain_files.h"
+#include "tiers/plain_places.h"
 #include "tiers/pool_impl.h"
 #include "tiers/resident.h"
 
@@ -121,14 +122,19 @@ static int commit_plain(struct turn *turn)
 	struct object *object = turn->object;
 	struct txn *txn = txn_begin(object->pool);
 	struct object_record *record = txn_object(txn, object, false, true);
+	int rc;
 
 	txn->counts.features |= POOL_FEATURE_PLAIN;
+	plain_places_note(object->pool, txn, &turn->home);
 	if (record) {
 		record->plain = turn->home;
 		record->size = turn->size;
 		object_show_notes(object, record);
 	}
-	return txn_commit(txn);
+	rc = txn_commit(txn);
+	if (rc == 0)
+		plain_places_noted(object->pool, &turn->home);
+	return rc;
 }
 
 /* Data lock held. Frames that are left are cut at the next open, if not here. */
@@ -429,7 +435,7 @@ static int each_found(void *arg, uint64_t id, uint32_t generation, const struct 
 
 int recover_plain(struct pool *pool)
 {
-	int rc = 0;
+	int rc = plain_places_check(pool);
 
 	for (uint32_t t = 1; t < pool->config.ntiers && rc == 0; t++) {
 		struct tier *tier = pool->tiers[t].tier;
@@ -445,6 +451,8 @@ int recover_plain(struct pool *pool)
 				atomic_fetch_or(&tier->plain_names, 1ull << place);
 		}
 	}
+	if (rc == 0)
+		(void)plain_places_tidy(pool); /* the next turn or mount does it otherwise */
 	return rc;
 }
 

@@ -24,6 +24,7 @@
 #include "tiers/folder.h"
 #include "tiers/log.h"
 #include "tiers/lost.h"
+#include "tiers/plain_places.h"
 #include "tiers/pool_impl.h"
 #include "tiers/readbuf.h"
 #include "tiers/session.h"
@@ -415,6 +416,8 @@ int pool_close(struct pool *pool)
 		rc = pool_cut(pool);
 	}
 	pool_reclaim(pool);
+	if (rc == 0)
+		rc = plain_places_tidy(pool);
 	if (rc == 0 && background)
 		copier_last(pool);
 	if (rc < 0)

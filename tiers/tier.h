@@ -95,7 +95,8 @@ struct tier { /* base of every implementation, first member there */
 	_Atomic uint64_t plain_used[TIER_PLACES_MAX];
 	_Atomic uint64_t plain_files[TIER_PLACES_MAX];
 	_Atomic uint64_t plain_names;
-	struct latency latency; /* counted by the wrappers below */
+	_Atomic uint64_t plain_noted; /* bit per place: plain_places.h */
+	struct latency latency;	      /* counted by the wrappers below */
 };
 
 void tier_close(struct tier *tier);

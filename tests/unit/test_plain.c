@@ -293,13 +293,98 @@ static void test_missing(void **state)
 	fix_pool_free(&fix);
 }
 
+/* The configuration without the line of hdd1, or with it again. */
+static void edit(bool without)
+{
+	char text[16384], line[128], *at;
+	FILE *file = fopen(fix.file, "r+");
+	size_t len;
+
+	assert_non_null(file);
+	len = fread(text, 1, sizeof(text) - 1, file);
+	text[len] = '\0';
+	snprintf(line, sizeof(line), "ath = %s/hdd1\n", fix.dir);
+	at = strstr(text, line);
+	assert_non_null(at);
+	at[-1] = without ? '#' : 'p';
+	rewind(file);
+	assert_int_equal(fwrite(text, 1, len, file), len);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* A directory with nothing but plain files in it is missed, and one that had some is not. */
+static void test_missing_directory(void **state)
+{
+	struct pool_open_options options = {.no_background = true};
+	struct object *object;
+	struct txn *txn;
+	struct work work;
+
+	(void)state;
+	fix_pool_small_file(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	fix_pool_open(&fix);
+	work_init(&work, &fix);
+	work_run(&work, "A-");
+	txn = txn_begin(fix.pool);
+	object_create(txn, "attr", 4, &object);
+	assert_int_equal(txn_commit(txn), 0);
+	assert_int_equal(object_make_plain(object, 2, NULL), 0);
+	assert_int_equal(object->record.plain.place, 1);
+	object_put(object);
+	for (unsigned i = 0; i < 2; i++) {
+		if (i)
+			fix_pool_crash(&fix);
+		fix_pool_close(&fix);
+		edit(true);
+		fix_pool_config(&fix);
+		assert_int_equal(pool_open(&fix.config, &options, &fix.pool), -ENOENT);
+		fix.pool = NULL;
+		edit(false);
+		fix_pool_open(&fix);
+	}
+	assert_int_equal(object_get(fix.pool, 2, &object), 0);
+	assert_int_equal(object_make_frames(object, NULL), 0);
+	object_put(object);
+	fix_pool_close(&fix);
+	edit(true);
+	fix_pool_open(&fix);
+	work_release(&work);
+	fix_pool_close(&fix);
+	fix_pool_free(&fix);
+}
+
+/* The tier's size holds for what is written through here, into holes too. */
+static void test_size(void **state)
+{
+	struct object *object = begin();
+	uint64_t off = sizeof(bytes), most = 9 << 20;
+	int rc = 0;
+
+	(void)state;
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(object_truncate(object, 2 * most), 0);
+	for (; rc == 0 && off < most; off += 65536)
+		rc = object_write(object, bytes, 65536, off);
+	assert_int_equal(rc, -ENOSPC);
+	assert_in_range(object_stored(object), 6 << 20, 8 << 20); /* of 8 MiB */
+	assert_int_equal(object_write(object, bytes, sizeof(bytes), 0),
+			 0); /* no more than there was */
+	assert_int_equal(object_write(object, bytes, 65536, 2 * most), -ENOSPC);
+	assert_int_equal(object_truncate(object, sizeof(bytes)), 0);
+	check_bytes(object);
+	end(object);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),	 cmocka_unit_test(test_written_past_us),
 		cmocka_unit_test(test_accounts), cmocka_unit_test(test_log_of_before),
 		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_faults),
-		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_missing),	 cmocka_unit_test(test_missing_directory),
+		cmocka_unit_test(test_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
