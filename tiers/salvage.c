@@ -511,7 +511,7 @@ static int plain_put(struct salvage *salvage, uint64_t object, const struct plai
 {
 	char path[PATH_MAX];
 	uint8_t *buf = malloc(COPY_BYTES);
-	off_t off, end = 0;
+	off_t off, end, done = 0;
 	struct stat st;
 	int fd = -ENOENT, rc = buf ? 0 : -ENOMEM;
 
@@ -526,9 +526,13 @@ static int plain_put(struct salvage *salvage, uint64_t object, const struct plai
 		goto out;
 	}
 	*size = (uint64_t)st.st_size;
-	while (rc == 0 && (off = lseek(fd, end, SEEK_DATA)) >= 0 &&
-	       (end = lseek(fd, off, SEEK_HOLE)) >= 0)
+	while (rc == 0 && (off = lseek(fd, done, SEEK_DATA)) >= 0 &&
+	       (end = lseek(fd, off, SEEK_HOLE)) >= 0) {
 		rc = plain_run(fd, sink, buf, (uint64_t)off, (uint64_t)end);
+		done = end;
+	}
+	if (rc == 0 && errno != ENXIO && (uint64_t)done < *size)
+		sink->lost(sink->arg, (uint64_t)done, *size - (uint64_t)done);
 out:
 	if (fd >= 0)
 		io_close(fd);
