@@ -364,8 +364,11 @@ static int dead_bounds(struct pool *pool, uint64_t segment, uint64_t reach, uint
 			high = at;
 			break;
 		}
-		if (frame_record_get(pool, get_le64(item.value), &record) == 0)
+		rc = frame_record_get(pool, get_le64(item.value), &record);
+		if (rc == 0)
 			low = (uint64_t)record.off + record.stored_len;
+		else if (rc != -ENOENT) /* it lives, and nobody knows how far it reaches */
+			break;
 	}
 	meta_cursor_close(cursor);
 	if (low < *off)
