@@ -183,8 +183,10 @@ void object_put(struct object *object)
 	pthread_mutex_lock(&pool->objects_lock);
 	assert(object->refs > 0);
 	last = --object->refs == 0;
-	if (last)
+	if (last) {
+		plain_leaving(object);
 		idmap_del(&pool->objects, object->id);
+	}
 	pthread_mutex_unlock(&pool->objects_lock);
 	if (last)
 		object_free(object);

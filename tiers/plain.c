@@ -112,13 +112,16 @@ void plain_close(struct object *object)
 	pthread_mutex_unlock(&object->attr_lock);
 	if (fd < 0)
 		return;
-	if (object->plain && !object->deleted) {
-		if (io_stat(fd, &st) == 0)
-			plain_count(object, &st);
-		if (object->plain_unsynced || object->plain_shared)
-			closed_add(object->pool, object->id);
-	}
+	if (object->plain && !object->deleted && io_stat(fd, &st) == 0)
+		plain_count(object, &st);
 	io_close(fd);
+}
+
+void plain_leaving(struct object *object)
+{
+	if (object->plain && !object->deleted && object->plain_fd >= 0 &&
+	    (object->plain_unsynced || object->plain_shared))
+		closed_add(object->pool, object->id);
 }
 
 int object_plain_fd(struct object *object, int *fd)
@@ -474,21 +477,24 @@ static int open_ones(struct pool *pool, uint64_t **ids, size_t *n, size_t *cap)
 	return rc;
 }
 
-int plain_sync_all(struct pool *pool, bool closed)
+static size_t closed_take(struct pool *pool, uint64_t **ids)
 {
-	uint64_t *ids;
-	size_t n, cap;
-	int first = 0;
+	size_t n;
 
 	pthread_mutex_lock(&pool->closed_lock);
-	ids = pool->closed;
+	*ids = pool->closed;
 	n = pool->nclosed;
-	cap = pool->closed_cap;
 	pool->closed = NULL;
 	pool->nclosed = pool->closed_cap = 0;
 	pthread_mutex_unlock(&pool->closed_lock);
-	if (!closed)
-		first = open_ones(pool, &ids, &n, &cap);
+	return n;
+}
+
+/* The first error. What could not even be looked at is tried again with the next ones. */
+static int sync_ids(struct pool *pool, const uint64_t *ids, size_t n)
+{
+	int first = 0;
+
 	for (size_t i = 0; i < n; i++) {
 		struct object *object;
 		int rc = object_get(pool, ids[i], &object);
@@ -496,10 +502,33 @@ int plain_sync_all(struct pool *pool, bool closed)
 		if (rc == 0) {
 			rc = plain_sync_each(&object, 1);
 			object_put(object);
+		} else if (rc != -ENOENT) {
+			closed_add(pool, ids[i]);
 		}
 		if (rc < 0 && rc != -ENOENT)
 			first = first ? first : rc;
 	}
+	return first;
+}
+
+/* Who finds nothing to do has waited for whoever does it. The open ones are asked for first: what
+ * is closed meanwhile is among the others by then. */
+int plain_sync_all(struct pool *pool, bool closed)
+{
+	uint64_t *open = NULL, *ids;
+	size_t nopen = 0, cap = 0, n;
+	int first = 0, rc;
+
+	pthread_mutex_lock(&pool->closing_lock);
+	if (!closed)
+		first = open_ones(pool, &open, &nopen, &cap);
+	n = closed_take(pool, &ids);
+	rc = sync_ids(pool, open, nopen);
+	first = first ? first : rc;
+	rc = sync_ids(pool, ids, n);
+	first = first ? first : rc;
+	pthread_mutex_unlock(&pool->closing_lock);
+	free(open);
 	free(ids);
 	return first;
 }

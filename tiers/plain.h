@@ -76,12 +76,16 @@ uint64_t plain_stored(struct object *object);
 int64_t plain_write_time(struct object *object);
 /* The bytes of those that are plain are durable. */
 int plain_sync_each(struct object *const *objects, size_t n);
-/* All that has been written to plain objects is durable; closed: only of those not in memory. */
+/* All that has been written to plain objects is durable; closed: only of those not in memory. Also
+ * what another call has begun to sync. The first error of all; no lock held. */
 int plain_sync_all(struct pool *pool, bool closed);
 /* Data lock held: the descriptor, opened if need be. */
 int plain_open(struct object *object, int *fd);
 /* What it takes on disk is counted as it is now. */
 void plain_count(struct object *object, const struct stat *st);
 void plain_close(struct object *object);
+/* It is about to leave memory, with the lock of the objects held: what was written to it is synced
+ * by plain_sync_all(), at any time from here on. */
+void plain_leaving(struct object *object);
 
 #endif

@@ -243,6 +243,7 @@ static void init_locks(struct pool *pool)
 	pthread_mutex_init(&pool->room_lock, NULL);
 	pthread_mutex_init(&pool->builds_lock, NULL);
 	pthread_mutex_init(&pool->names_lock, NULL);
+	pthread_mutex_init(&pool->closing_lock, NULL);
 	pthread_mutex_init(&pool->closed_lock, NULL);
 	pthread_condattr_destroy(&attr);
 }
@@ -266,6 +267,7 @@ static void destroy_locks(struct pool *pool)
 	pthread_mutex_destroy(&pool->room_lock);
 	pthread_mutex_destroy(&pool->builds_lock);
 	pthread_mutex_destroy(&pool->names_lock);
+	pthread_mutex_destroy(&pool->closing_lock);
 	pthread_mutex_destroy(&pool->closed_lock);
 }
 

@@ -5,10 +5,9 @@
  *
  * Locks, outermost first; all of them are in terrace(7), LOCKS:
  *   room_lock -> sync_lock -> cursor_lock -> resident's turn -> move_lock -> reap_lock ->
- *   object.data_lock -> commit_lock -> hooks_lock -> objects_lock -> object.attr_lock ->
- * leaf locks of the modules. flush_lock, thread_lock, gate_lock, builds_lock, names_lock and
- * closed_lock are leaves too.
- * object.flushing is only changed under flush_lock.
+ *   closing_lock -> object.data_lock -> commit_lock -> hooks_lock -> objects_lock ->
+ * object.attr_lock -> leaf locks of the modules. flush_lock, thread_lock, gate_lock, builds_lock,
+ * names_lock and closed_lock are leaves too. object.flushing is only changed under flush_lock.
  */
 #ifndef TERRACE_TIERS_POOL_IMPL_H
 #define TERRACE_TIERS_POOL_IMPL_H
@@ -251,10 +250,11 @@ struct pool {
 	_Atomic unsigned moves_ahead; /* batches between their halves */
 	_Atomic uint64_t moved_bytes; /* as stored, since the mount */
 
-	pthread_mutex_t reap_lock;   /* one reaper at a time; before the commit lock */
-	pthread_mutex_t names_lock;  /* plain_names_sync(): one at a time; a leaf */
-	pthread_mutex_t closed_lock; /* closed, closed_cap, nclosed; a leaf */
-	uint64_t *closed;	     /* plain objects that left memory and may need a sync */
+	pthread_mutex_t reap_lock;    /* one reaper at a time; before the commit lock */
+	pthread_mutex_t names_lock;   /* plain_names_sync(): one at a time; a leaf */
+	pthread_mutex_t closing_lock; /* plain_sync_all(): one at a time */
+	pthread_mutex_t closed_lock;  /* closed, closed_cap, nclosed; a leaf */
+	uint64_t *closed;	      /* plain objects that left memory and may need a sync */
 	size_t nclosed, closed_cap;
 
 	pthread_mutex_t builds_lock; /* a leaf */
@@ -364,7 +364,7 @@ char *pool_ram_dir(const struct pool_config *config); /* a new string, or NULL *
 int recover_segments(struct pool *pool);
 int recover_log(struct pool *pool);
 int recover_orphans(struct pool *pool);
-int recover_plain(struct pool *pool); /* plain.c */
+int recover_plain(struct pool *pool); /* plain_turn.c */
 
 /* engine/ */
 int engine_new(struct pool *pool);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "tests/unit/fix_fault.h"
 #include "tests/unit/fix_pool.h"
 #include "tests/unit/fix_work.h"
+#include "tiers/io.h"
 #include "tiers/object.h"
 #include "tiers/plain.h"
 #include "tiers/plain_files.h"
@@ -141,6 +143,54 @@ static void test_written_past_us(void **state)
 	assert_int_equal(object->record.size, sizeof(bytes));
 	assert_int_equal(object_sync_data(object), 0);
 	assert_int_equal(object_make_frames(object, NULL), 0);
+	check_bytes(object);
+	end(object);
+}
+
+static struct {
+	pthread_t thread;
+	_Atomic bool begun, done, early;
+} beside;
+
+static void *sync_beside(void *arg)
+{
+	(void)arg;
+	assert_int_equal(plain_sync_all(fix.pool, false), 0);
+	beside.done = true;
+	return NULL;
+}
+
+static int sync_slowly(int fd)
+{
+	if (!atomic_exchange(&beside.begun, true)) {
+		assert_int_equal(pthread_create(&beside.thread, NULL, sync_beside, NULL), 0);
+		usleep(50000);
+		beside.early = beside.done;
+	}
+	return fdatasync(fd);
+}
+
+/* What the background has begun to sync is not yet synced for who asks for all of it. */
+static void test_sync_waits(void **state)
+{
+	struct object *object = begin();
+	uint64_t id = object_id(object);
+	struct io_ops slow = io_ops_system;
+
+	(void)state;
+	slow.fdatasync = sync_slowly;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(object_write(object, bytes, 4096, 0), 0);
+	object_put(object);
+	assert_int_equal(fix.pool->nclosed, 1);
+	io_ops_set(&slow);
+	assert_int_equal(plain_sync_all(fix.pool, true), 0);
+	assert_true(beside.begun);
+	pthread_join(beside.thread, NULL);
+	io_ops_set(NULL);
+	assert_false(beside.early);
+	assert_int_equal(fix.pool->nclosed, 0);
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
 	check_bytes(object);
 	end(object);
 }
@@ -384,7 +434,7 @@ int main(void)
 		cmocka_unit_test(test_accounts), cmocka_unit_test(test_log_of_before),
 		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_missing),	 cmocka_unit_test(test_missing_directory),
-		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_size),	 cmocka_unit_test(test_sync_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
