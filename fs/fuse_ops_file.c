@@ -103,8 +103,8 @@ static int backing_of(fuse_req_t req, const struct inode *inode, int flags, int3
 	if (r)
 		return r;
 	*backing = passes_open(passes, object, uid, writes, st.st_mode & RAISED);
-	if (!*backing || !writes || !uid)
-		return 0;
+	if (*backing <= 0 || !writes || !uid)
+		return *backing < 0 ? *backing : 0;
 	r = fs_getattr(fs_of(req), object_id(object), &st);
 	if (!r && st.st_mode & RAISED && st.st_uid != uid) { /* see fuse_pass.h */
 		st.st_mode &= ~(mode_t)RAISED;

@@ -119,7 +119,7 @@ int32_t passes_open(struct passes *passes, struct object *object, uid_t uid, boo
 		    bool without)
 {
 	struct pass *pass;
-	int32_t backing = 0;
+	int32_t backing = -ENOMEM;
 
 	pthread_mutex_lock(&passes->lock);
 	pass = idmap_get(&passes->ids, object_id(object));

@@ -32,7 +32,8 @@ struct passes;
 int passes_new(struct passes **out, int device);
 void passes_free(struct passes *passes);
 /* One more open of a plain object, by `uid`. without: if it is the first one, it and those beside
- * it go without. Returns the number of its backing file, or 0: without. */
+ * it go without. Returns the number of its backing file, 0: without; -ENOMEM: not counted, it must
+ * fail. */
 int32_t passes_open(struct passes *passes, struct object *object, uid_t uid, bool writes,
 		    bool without);
 /* Whether an inode of this owner may have suid or sgid. Waits a moment for writers: the kernel

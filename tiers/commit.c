@@ -667,7 +667,7 @@ void *pool_committer(void *arg)
 		ramlog_trim(pool->log);
 		ram_tier_tick(pool);
 		if (++ticks % CLOSED_TICKS == 0)
-			plain_sync_all(pool, true); /* what fails is logged, and told to fsync */
+			plain_sync_all(pool, true); /* what fails is told by the next sync */
 		if (clock_mono_ns() >= heat_due) {
 			keep_heat(pool);
 			heat_due = clock_mono_ns() + 10 * (uint64_t)TICK_NS;

@@ -84,7 +84,6 @@ static int look(struct object *object, int *fd, struct stat *st)
 	return rc;
 }
 
-/* Without memory for it the kernel writes it back, later. */
 static void closed_add(struct pool *pool, uint64_t id)
 {
 	pthread_mutex_lock(&pool->closed_lock);
@@ -99,6 +98,8 @@ static void closed_add(struct pool *pool, uint64_t id)
 	}
 	if (pool->nclosed < pool->closed_cap)
 		pool->closed[pool->nclosed++] = id;
+	else
+		pool->closed_any = true;
 	pthread_mutex_unlock(&pool->closed_lock);
 }
 
@@ -477,14 +478,16 @@ static int open_ones(struct pool *pool, uint64_t **ids, size_t *n, size_t *cap)
 	return rc;
 }
 
-static size_t closed_take(struct pool *pool, uint64_t **ids)
+static size_t closed_take(struct pool *pool, uint64_t **ids, bool *any)
 {
 	size_t n;
 
 	pthread_mutex_lock(&pool->closed_lock);
 	*ids = pool->closed;
+	*any = pool->closed_any;
 	n = pool->nclosed;
 	pool->closed = NULL;
+	pool->closed_any = false;
 	pool->nclosed = pool->closed_cap = 0;
 	pthread_mutex_unlock(&pool->closed_lock);
 	return n;
@@ -511,6 +514,29 @@ static int sync_ids(struct pool *pool, const uint64_t *ids, size_t n)
 	return first;
 }
 
+struct syncing {
+	struct pool *pool;
+	int first;
+};
+
+static int sync_seen(void *arg, const struct plain_seen *seen)
+{
+	struct syncing *syncing = arg;
+	int rc = sync_ids(syncing->pool, &seen->object, 1);
+
+	syncing->first = syncing->first ? syncing->first : rc;
+	return 0;
+}
+
+/* Which of them were closed nobody could remember: all there are. */
+static int sync_every(struct pool *pool)
+{
+	struct syncing syncing = {.pool = pool};
+	int rc = pool_plain_each(pool, sync_seen, &syncing);
+
+	return syncing.first ? syncing.first : rc;
+}
+
 /* Who finds nothing to do has waited for whoever does it. The open ones are asked for first: what
  * is closed meanwhile is among the others by then. */
 int plain_sync_all(struct pool *pool, bool closed)
@@ -518,15 +544,23 @@ int plain_sync_all(struct pool *pool, bool closed)
 	uint64_t *open = NULL, *ids;
 	size_t nopen = 0, cap = 0, n;
 	int first = 0, rc;
+	bool any;
 
 	pthread_mutex_lock(&pool->closing_lock);
 	if (!closed)
 		first = open_ones(pool, &open, &nopen, &cap);
-	n = closed_take(pool, &ids);
+	n = closed_take(pool, &ids, &any);
 	rc = sync_ids(pool, open, nopen);
 	first = first ? first : rc;
-	rc = sync_ids(pool, ids, n);
+	rc = any ? sync_every(pool) : sync_ids(pool, ids, n);
 	first = first ? first : rc;
+	/* An object that is in memory no more cannot tell its next fsync. */
+	if (closed) {
+		pool->closed_error = pool->closed_error ? pool->closed_error : first;
+	} else {
+		first = first ? first : pool->closed_error;
+		pool->closed_error = 0;
+	}
 	pthread_mutex_unlock(&pool->closing_lock);
 	free(open);
 	free(ids);

@@ -77,7 +77,8 @@ int64_t plain_write_time(struct object *object);
 /* The bytes of those that are plain are durable. */
 int plain_sync_each(struct object *const *objects, size_t n);
 /* All that has been written to plain objects is durable; closed: only of those not in memory. Also
- * what another call has begun to sync. The first error of all; no lock held. */
+ * what another call has begun to sync. The first error of all, also those that calls with `closed`
+ * have met since; no lock held. */
 int plain_sync_all(struct pool *pool, bool closed);
 /* Data lock held: the descriptor, opened if need be. */
 int plain_open(struct object *object, int *fd);

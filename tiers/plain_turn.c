@@ -233,8 +233,9 @@ int object_make_plain(struct object *object, uint32_t tier, const _Atomic bool *
 	rc = begin(&turn);
 	if (rc == 0)
 		rc = -ENOSPC;
-	for (; rc == -ENOSPC && tier < pool->config.ntiers; tier++)
+	for (; (rc == -ENOSPC || rc == -ENODEV) && tier < pool->config.ntiers; tier++)
 		rc = turn_in_tier(&turn, tier);
+	rc = rc == -ENODEV ? -ENOSPC : rc;
 	free(turn.buf);
 	if (rc == 0)
 		resident_changed(pool, object->id);

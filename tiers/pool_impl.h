@@ -252,8 +252,10 @@ struct pool {
 
 	pthread_mutex_t reap_lock;    /* one reaper at a time; before the commit lock */
 	pthread_mutex_t names_lock;   /* plain_names_sync(): one at a time; a leaf */
-	pthread_mutex_t closing_lock; /* plain_sync_all(): one at a time */
-	pthread_mutex_t closed_lock;  /* closed, closed_cap, nclosed; a leaf */
+	pthread_mutex_t closing_lock; /* plain_sync_all(): one at a time; closed_error */
+	int closed_error;	      /* of the background, for the next pool_sync() */
+	pthread_mutex_t closed_lock;  /* closed, closed_cap, nclosed, closed_any; a leaf */
+	bool closed_any;	      /* there was no memory to remember one */
 	uint64_t *closed;	      /* plain objects that left memory and may need a sync */
 	size_t nclosed, closed_cap;
 

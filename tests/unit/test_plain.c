@@ -195,6 +195,67 @@ static void test_sync_waits(void **state)
 	end(object);
 }
 
+static int sync_fails(int fd)
+{
+	(void)fd;
+	errno = EIO;
+	return -1;
+}
+
+/* What the background could not sync, the next sync of all tells; once. */
+static void test_background_fails(void **state)
+{
+	struct object *object = begin();
+	uint64_t id = object_id(object);
+	struct io_ops broken = io_ops_system;
+
+	(void)state;
+	broken.fdatasync = sync_fails;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(object_write(object, bytes, 4096, 0), 0);
+	object_put(object);
+	io_ops_set(&broken);
+	assert_int_equal(plain_sync_all(fix.pool, true), -EIO);
+	io_ops_set(NULL);
+	assert_int_equal(plain_sync_all(fix.pool, false), -EIO);
+	assert_int_equal(plain_sync_all(fix.pool, false), 0);
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	check_bytes(object);
+	end(object);
+}
+
+static unsigned nsyncs;
+
+static int sync_counts(int fd)
+{
+	nsyncs++;
+	return fdatasync(fd);
+}
+
+/* Without memory for who was closed, all are synced. */
+static void test_closed_unknown(void **state)
+{
+	struct object *object = begin();
+	uint64_t id = object_id(object);
+	struct io_ops counting = io_ops_system;
+
+	(void)state;
+	counting.fdatasync = sync_counts;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(plain_sync_all(fix.pool, false), 0);
+	assert_int_equal(object_write(object, bytes, 4096, 0), 0);
+	object_put(object);
+	assert_int_equal(fix.pool->nclosed, 1);
+	fix.pool->nclosed = 0;
+	fix.pool->closed_any = true;
+	io_ops_set(&counting);
+	assert_int_equal(plain_sync_all(fix.pool, true), 0);
+	io_ops_set(NULL);
+	assert_int_equal(nsyncs, 1);
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	end(object);
+}
+
 /* The accounts follow the file, and end where they began. */
 static void test_accounts(void **state)
 {
@@ -430,11 +491,18 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_turns),	 cmocka_unit_test(test_written_past_us),
-		cmocka_unit_test(test_accounts), cmocka_unit_test(test_log_of_before),
-		cmocka_unit_test(test_cancel),	 cmocka_unit_test(test_faults),
-		cmocka_unit_test(test_missing),	 cmocka_unit_test(test_missing_directory),
-		cmocka_unit_test(test_size),	 cmocka_unit_test(test_sync_waits),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_written_past_us),
+		cmocka_unit_test(test_accounts),
+		cmocka_unit_test(test_log_of_before),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_missing_directory),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_sync_waits),
+		cmocka_unit_test(test_background_fails),
+		cmocka_unit_test(test_closed_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
