@@ -136,6 +136,7 @@ static void test_refused(void **state)
 	txn = txn_begin(fix.pool);
 	assert_int_equal(object_attr_set(txn, object, big, OBJECT_ATTR_MAX + 1), -EINVAL);
 	assert_int_equal(txn_commit(txn), -EINVAL);
+	object_put(other);
 	txn = txn_begin(fix.pool);
 	assert_int_equal(object_create(txn, big, OBJECT_ATTR_MAX + 1, &other), -EINVAL);
 	assert_null(other);
@@ -281,11 +282,12 @@ static void test_cut_many(void **state)
 /* Where a cut does not get to its end, it has come from the back. */
 static void test_cut_short(void **state)
 {
-	struct object *object = scattered(MANY);
+	struct object *object;
 
 	(void)state;
 	if (!ALLOC_FAULTS)
 		skip();
+	object = scattered(MANY);
 	for (unsigned long n = 1;; n += 7) {
 		uint64_t before = object_size(object), size;
 		size_t len;
