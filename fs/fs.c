@@ -230,7 +230,7 @@ int fs_store(struct txn *txn, struct object *object, const struct attr *attr)
 	uint8_t blob[ATTR_LEN];
 
 	attr_encode(attr, blob);
-	return object_attr_set(txn, object, blob, sizeof(blob));
+	return object_attr_set(txn, object, blob, sizeof(blob), attr->stamp_ns);
 }
 
 /*

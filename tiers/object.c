@@ -254,7 +254,8 @@ size_t object_attr(struct object *object, void *buf, size_t cap)
 	return len;
 }
 
-int object_attr_set(struct txn *txn, struct object *object, const void *attr, size_t len)
+int object_attr_set(struct txn *txn, struct object *object, const void *attr, size_t len,
+		    int64_t told_ns)
 {
 	struct object_record *record;
 
@@ -265,7 +266,9 @@ int object_attr_set(struct txn *txn, struct object *object, const void *attr, si
 		return txn->error;
 	memcpy(record->attr, attr, len);
 	record->attr_len = (uint16_t)len;
-	record->write_time = 0;
+	if (record->write_time <= told_ns)
+		record->write_time = 0;
+	txn_object_find(txn, object)->told_ns = told_ns;
 	return 0;
 }
 
@@ -285,7 +288,7 @@ int object_create(struct txn *txn, const void *attr, size_t attr_len, struct obj
 		object_free(object);
 		return txn_fail(txn, rc);
 	}
-	rc = object_attr_set(txn, object, attr, attr_len);
+	rc = object_attr_set(txn, object, attr, attr_len, INT64_MAX);
 	if (rc < 0) {
 		object_put(object);
 		return rc;

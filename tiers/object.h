@@ -56,7 +56,10 @@ int64_t object_write_time(struct object *object);
 /* The upper layer's blob. object_attr() copies what is current (inside the txn that staged it: the
  * staged one) and returns its length. */
 size_t object_attr(struct object *object, void *buf, size_t cap);
-int object_attr_set(struct txn *txn, struct object *object, const void *attr, size_t len);
+/* told_ns: writes up to then are in the blob, and object_write_time() forgets them; INT64_MAX: all.
+ */
+int object_attr_set(struct txn *txn, struct object *object, const void *attr, size_t len,
+		    int64_t told_ns);
 
 /* Marks for deletion at the next open of the pool (unlinked while open). */
 int object_orphan(struct txn *txn, struct object *object);

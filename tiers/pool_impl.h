@@ -108,6 +108,7 @@ struct txn_object {
 	struct object_record record;
 	bool attr, data; /* which half changed */
 	bool deleted;
+	int64_t told_ns; /* attr: object_attr_set() */
 };
 
 struct txn_frame {

@@ -395,7 +395,7 @@ static void publish_object(struct txn_object *staged, uint64_t seq)
 		object->plain = to->plain.set;
 	}
 	pthread_mutex_unlock(&object->attr_lock);
-	if (staged->attr && staged->record.write_time == 0)
+	if (staged->attr && object->write_time <= staged->told_ns)
 		object->write_time = 0;
 }
 

@@ -101,6 +101,22 @@ static void reported_times_outlive_a_crash(void **state)
 	assert_true(fix_stat(fix, g).st_mtim.tv_sec > 1000000000);
 }
 
+/* What else is stored between the write and its time does not make the object forget the write: it
+ * would be taken for one that nobody told of. */
+static void times_after_a_rename(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "");
+	struct inode *inode;
+
+	assert_int_equal(fs_file_open(fix->fs, f, O_WRONLY, false, &inode), 0);
+	assert_int_equal(fs_write(fix->fs, inode, "x", 1, 0, FS_WRITE_CACHED), 0);
+	assert_int_equal(fs_rename(fix->fs, ROOT, "f", ROOT, "g", 0), 0);
+	set(fix, f, FS_SET_MTIME, (struct stat){.st_mtim = {1000, 5}});
+	fix_fs_crash(fix);
+	assert_int_equal(fix_stat(fix, f).st_mtim.tv_sec, 1000);
+}
+
 /* Written through the kernel's cache, died before the kernel could tell the time. */
 static void unreported_times_are_recovered(void **state)
 {
@@ -371,6 +387,7 @@ int main(void)
 		TEST(capabilities_go),
 		TEST(sizes),
 		TEST(reported_times_outlive_a_crash),
+		TEST(times_after_a_rename),
 		TEST(unreported_times_are_recovered),
 		TEST(overtaking_times),
 		TEST(time_rules),

@@ -134,7 +134,8 @@ static void test_refused(void **state)
 	assert_int_equal(object_clone(object, 0, other, 0, 0, &done), 0);
 	assert_int_equal(done, 0);
 	txn = txn_begin(fix.pool);
-	assert_int_equal(object_attr_set(txn, object, big, OBJECT_ATTR_MAX + 1), -EINVAL);
+	assert_int_equal(object_attr_set(txn, object, big, OBJECT_ATTR_MAX + 1, INT64_MAX),
+			 -EINVAL);
 	assert_int_equal(txn_commit(txn), -EINVAL);
 	object_put(other);
 	txn = txn_begin(fix.pool);
@@ -196,7 +197,7 @@ static void test_attributes(void **state)
 	char attr[8] = "";
 
 	(void)state;
-	assert_int_equal(object_attr_set(txn, object, "staged", 6), 0);
+	assert_int_equal(object_attr_set(txn, object, "staged", 6, INT64_MAX), 0);
 	/* Who staged it sees it; with less room than it takes, its beginning. */
 	assert_int_equal(object_attr(object, attr, sizeof(attr)), 6);
 	assert_string_equal(attr, "staged");
@@ -509,7 +510,7 @@ static int do_attr(struct model *model)
 	struct txn *txn = txn_begin(fix.pool);
 
 	(void)model;
-	object_attr_set(txn, object, "other", 5);
+	object_attr_set(txn, object, "other", 5, INT64_MAX);
 	return txn_commit(txn);
 }
 
