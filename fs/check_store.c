@@ -9,6 +9,7 @@
 
 #include "fs/check.h"
 #include "fs/check_impl.h"
+#include "tiers/record_get.h"
 
 #define LOST_NAME "lost+found"
 #define DEPTH_MAX 4096u
@@ -203,11 +204,8 @@ static int lost_make(struct fs_check *fsc, const struct dir *root, const struct 
 	uint8_t value[RECORD_COUNTS_LEN];
 	struct fs_check_inode top;
 	struct pool_counts counts;
-	size_t len;
-	int rc = meta_get(fsc->meta, "Pcounts", 7, value, sizeof(value), &len);
+	int rc = pool_counts_get(fsc->meta, &counts);
 
-	if (rc == 0)
-		rc = pool_counts_decode(value, len, &counts);
 	if (rc == 0)
 		rc = fs_check_load(fsc, OBJECT_ID_ROOT, &top);
 	if (rc < 0)
@@ -218,7 +216,7 @@ static int lost_make(struct fs_check *fsc, const struct dir *root, const struct 
 	out->attr.parent = OBJECT_ID_ROOT;
 	out->attr.cookie = slot->vacant;
 	pool_counts_encode(&counts, value);
-	check_put(fsc->check, "Pcounts", 7, value, sizeof(value));
+	check_put(fsc->check, POOL_COUNTS_KEY, POOL_COUNTS_KEY_LEN, value, sizeof(value));
 	top.attr.nlink++;
 	fs_check_store(fsc, &top);
 	fs_check_store(fsc, out);

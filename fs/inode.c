@@ -76,10 +76,18 @@ static void remove_locked(struct shard *shard, struct inode *inode)
 {
 	struct inode **p = slot_of(shard, inode->id);
 
-	assert(*p == inode && !inode->opens && !inode->claimed && !inode->stills);
+	assert(*p == inode && !is_busy(inode));
 	*p = inode->next;
 	shard->count--;
 	free(inode);
+}
+
+/* What nobody uses any more, and need not be remembered. */
+static void settle_locked(struct shard *shard, struct inode *inode)
+{
+	if (!is_busy(inode) && !inode->pending &&
+	    (!inode->gone || (inode->forgotten && !inode->kept)))
+		remove_locked(shard, inode);
 }
 
 /* Finds or makes. */
@@ -166,14 +174,6 @@ int inode_claim(struct inode_table *table, uint64_t id, const _Atomic bool **can
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return r;
-}
-
-/* What nobody uses any more, and need not be remembered. */
-static void settle_locked(struct shard *shard, struct inode *inode)
-{
-	if (!is_busy(inode) && !inode->pending &&
-	    (!inode->gone || (inode->forgotten && !inode->kept)))
-		remove_locked(shard, inode);
 }
 
 void inode_unclaim(struct inode_table *table, uint64_t id)
@@ -323,8 +323,7 @@ bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
 		inode->object = NULL;
 		orphan = inode->gone && !inode->kept;
 		inode->pending = orphan;
-		if (!inode->gone && !is_busy(inode))
-			remove_locked(shard, inode);
+		settle_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return orphan;
@@ -357,8 +356,7 @@ void inode_unlink_undo(struct inode_table *table, uint64_t id)
 	inode = *slot_of(shard, id);
 	if (inode) {
 		inode->gone = inode->kept = false;
-		if (!is_busy(inode) && !inode->pending)
-			remove_locked(shard, inode);
+		settle_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
 }
@@ -372,8 +370,7 @@ void inode_deleted(struct inode_table *table, uint64_t id)
 	inode = *slot_of(shard, id);
 	if (inode) {
 		inode->pending = false;
-		if (!is_busy(inode) && (!inode->gone || inode->forgotten))
-			remove_locked(shard, inode);
+		settle_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
 }
@@ -417,10 +414,8 @@ bool inode_forget(struct inode_table *table, uint64_t id)
 		orphan = inode->kept && !inode->opens;
 		inode->kept = false;
 		inode->pending |= orphan;
-		if (is_busy(inode) || inode->pending)
-			inode->forgotten = true;
-		else
-			remove_locked(shard, inode);
+		inode->forgotten = true;
+		settle_locked(shard, inode);
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return orphan;

@@ -129,8 +129,6 @@ static void print_copies(FILE *out, const json_t *stats)
 	fputc('\n', out);
 }
 
-/* What holds moves back, a line each; nothing when all goes well. */
-
 /* Directories that are not there, and what lies in too few. */
 static void print_replicas(FILE *out, const json_t *replicas, bool plain)
 {
@@ -174,6 +172,8 @@ static void print_full(FILE *out, const json_t *stats, bool plain)
 			text_size(left, plain, text));
 }
 
+/* What holds moves back, what is full and what is damaged, a line each; nothing when all goes well.
+ */
 static void print_notes(FILE *out, const json_t *stats, bool plain)
 {
 	const json_t *engine = json_object_get(stats, "engine"), *tier;

@@ -19,6 +19,7 @@
 #include "tiers/meta_impl.h"
 #include "tiers/meta_look.h"
 #include "tiers/meta_walk.h"
+#include "tiers/record_get.h"
 #include "tiers/records.h"
 #include "tiers/restore/impl.h"
 #include "tiers/segment_file.h"
@@ -212,11 +213,8 @@ static int counts_raise(struct restore *restore)
 	uint8_t value[RECORD_COUNTS_LEN];
 	struct pool_counts counts;
 	struct meta_batch *batch;
-	size_t len;
-	int rc = meta_get(restore->meta, "Pcounts", 7, value, sizeof(value), &len);
+	int rc = pool_counts_get(restore->meta, &counts);
 
-	if (rc == 0)
-		rc = pool_counts_decode(value, len, &counts);
 	if (rc == 0)
 		rc = meta_batch_new(&batch);
 	if (rc < 0)
@@ -227,7 +225,7 @@ static int counts_raise(struct restore *restore)
 	counts.segment_ids = limit_raise(counts.segment_ids, restore->top.segment);
 	counts.log_epoch++;
 	pool_counts_encode(&counts, value);
-	meta_batch_put(batch, "Pcounts", 7, value, sizeof(value));
+	meta_batch_put(batch, POOL_COUNTS_KEY, POOL_COUNTS_KEY_LEN, value, sizeof(value));
 	rc = meta_apply(restore->meta, batch, NULL);
 	meta_batch_free(batch);
 	return rc;

@@ -18,6 +18,7 @@
 #include "tiers/log.h"
 #include "tiers/plain.h"
 #include "tiers/pool_impl.h"
+#include "tiers/record_get.h"
 #include "tiers/resident.h"
 
 #define DELETE_AT_ONCE 64u /* extents; larger objects are cut down in the background */
@@ -117,15 +118,6 @@ static void object_free(struct object *object)
 	free(object);
 }
 
-static int record_get(struct pool *pool, uint64_t id, struct object_record *out)
-{
-	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
-	size_t len;
-	int rc = meta_get(pool->meta, key, key_1(key, KEY_OBJECT, id), value, sizeof(value), &len);
-
-	return rc < 0 ? rc : object_record_decode(value, len, out);
-}
-
 int object_get(struct pool *pool, uint64_t id, struct object **out)
 {
 	struct object *object;
@@ -139,7 +131,7 @@ int object_get(struct pool *pool, uint64_t id, struct object **out)
 		goto found;
 	}
 	object = object_new(pool, id);
-	rc = object ? record_get(pool, id, &object->record) : -ENOMEM;
+	rc = object ? object_record_get(pool->meta, id, &object->record) : -ENOMEM;
 	if (rc == 0)
 		rc = idmap_put(&pool->objects, id, object);
 	if (rc < 0) {

@@ -27,6 +27,7 @@
 #include "tiers/plain_places.h"
 #include "tiers/pool_impl.h"
 #include "tiers/readbuf.h"
+#include "tiers/record_get.h"
 #include "tiers/session.h"
 #include "tiers/ram_tier.h"
 #include "tiers/replicate.h"
@@ -144,8 +145,6 @@ static int open_meta(struct pool *pool, struct meta_recovery *recovery)
 				       .tail_dir = pool->ram_dir,
 				       .pool_uuid = pool->config.uuid,
 				       .memtable_bytes = pool->config.journal_bytes};
-	uint8_t value[RECORD_COUNTS_LEN];
-	size_t len;
 	int rc = meta_there(pool);
 
 	if (rc == 0)
@@ -156,9 +155,7 @@ static int open_meta(struct pool *pool, struct meta_recovery *recovery)
 	if (rc == 0)
 		rc = session_renew(pool->session);
 	if (rc == 0)
-		rc = meta_get(pool->meta, "Pcounts", 7, value, sizeof(value), &len);
-	if (rc == 0)
-		rc = pool_counts_decode(value, len, &pool->counts);
+		rc = pool_counts_get(pool->meta, &pool->counts);
 	if (rc < 0)
 		return rc;
 	pool->next_object = pool->counts.object_ids;

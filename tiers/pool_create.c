@@ -12,6 +12,7 @@
 #include "tiers/folder.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/record_get.h"
 
 void pool_tier_options(const struct pool_config *config, uint32_t t, struct tier_dir_options *out)
 {
@@ -48,7 +49,7 @@ static int put_first_records(struct meta *meta)
 	meta_batch_put(batch, key, key_1(key, KEY_OBJECT, OBJECT_ID_ROOT), value,
 		       object_record_encode(&root, value));
 	pool_counts_encode(&counts, value);
-	meta_batch_put(batch, "Pcounts", 7, value, RECORD_COUNTS_LEN);
+	meta_batch_put(batch, POOL_COUNTS_KEY, POOL_COUNTS_KEY_LEN, value, RECORD_COUNTS_LEN);
 	rc = meta_apply(meta, batch, &seq);
 	if (rc == 0)
 		rc = meta_sync(meta, seq);

@@ -9,6 +9,7 @@
 #include "tiers/log.h"
 #include "tiers/meta.h"
 #include "tiers/pool_impl.h"
+#include "tiers/record_get.h"
 #include "tiers/session.h"
 
 struct ram_look {
@@ -122,25 +123,12 @@ bool ram_look_has_log(const struct ram_look *look)
 
 static int epoch_read(struct ram_look *look, struct meta *meta)
 {
-	uint8_t value[RECORD_COUNTS_LEN];
 	struct pool_counts counts;
-	size_t len;
-	int rc = meta_get(meta, "Pcounts", 7, value, sizeof(value), &len);
+	int rc = pool_counts_get(meta, &counts);
 
-	if (rc == 0)
-		rc = pool_counts_decode(value, len, &counts);
 	if (rc == 0)
 		look->epoch = counts.log_epoch;
 	return rc == -ENOENT ? -EUCLEAN : rc;
-}
-
-static int record_read(struct meta *meta, uint64_t id, struct object_record *out)
-{
-	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
-	size_t len;
-	int rc = meta_get(meta, key, key_1(key, KEY_OBJECT, id), value, sizeof(value), &len);
-
-	return rc < 0 ? rc : object_record_decode(value, len, out);
 }
 
 static int entry_get(struct ram_look *look, struct meta *meta, uint64_t id, struct entry **out)
@@ -157,7 +145,7 @@ static int entry_get(struct ram_look *look, struct meta *meta, uint64_t id, stru
 	if (!entry)
 		return -ENOMEM;
 	dirty_init(&entry->object.ranges);
-	rc = record_read(meta, id, &entry->record);
+	rc = object_record_get(meta, id, &entry->record);
 	entry->none = rc == -ENOENT || entry->record.plain.set;
 	entry->object.size = entry->record.size;
 	entry->object.write_time = entry->record.write_time;

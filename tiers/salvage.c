@@ -22,6 +22,7 @@
 #include "tiers/meta_walk.h"
 #include "tiers/plain_files.h"
 #include "tiers/ram_look.h"
+#include "tiers/record_get.h"
 #include "tiers/segment.h"
 #include "tiers/segment_file.h"
 #include "tiers/tier.h"
@@ -404,14 +405,9 @@ static const struct ram_object *ram_object(struct salvage *salvage, uint64_t obj
 
 int salvage_record(struct salvage *salvage, uint64_t object, struct object_record *out)
 {
-	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
-	size_t len;
 	const struct ram_object *newer = ram_object(salvage, object);
-	int rc = meta_get(salvage->meta, key, key_1(key, KEY_OBJECT, object), value, sizeof(value),
-			  &len);
+	int rc = object_record_get(salvage->meta, object, out);
 
-	if (rc == 0)
-		rc = object_record_decode(value, len, out);
 	if (rc == 0 && newer) {
 		out->size = newer->size;
 		out->write_time = newer->write_time;

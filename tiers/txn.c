@@ -17,6 +17,7 @@
 #include "tiers/framestore.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/record_get.h"
 #include "tiers/replicate.h"
 
 #define SHARED_DELETE_MAX 8192u /* records in one transaction */
@@ -330,7 +331,7 @@ int txn_counts_put(struct txn *txn)
 	uint8_t value[RECORD_COUNTS_LEN];
 
 	pool_counts_encode(&txn->counts, value);
-	return txn_put(txn, "Pcounts", 7, value, sizeof(value));
+	return txn_put(txn, POOL_COUNTS_KEY, POOL_COUNTS_KEY_LEN, value, sizeof(value));
 }
 
 #define ID_BLOCK (1u << 20)

@@ -8,6 +8,7 @@
 
 #include "tiers/check/check_impl.h"
 #include "compress/frame.h"
+#include "tiers/record_get.h"
 
 static void top(uint64_t *highest, uint64_t id)
 {
@@ -211,11 +212,8 @@ int check_counts(struct check *check)
 	struct pool_counts counts, was;
 	uint8_t value[RECORD_COUNTS_LEN];
 	bool mend = false;
-	size_t len;
-	int rc = meta_get(check->meta, "Pcounts", 7, value, sizeof(value), &len);
+	int rc = pool_counts_get(check->meta, &counts);
 
-	if (rc == 0)
-		rc = pool_counts_decode(value, len, &counts);
 	if (rc < 0 && rc != -ENOENT && rc != -EUCLEAN && rc != -ERANGE && rc != -ENOTSUP)
 		return rc;
 	if (rc < 0) {
@@ -248,6 +246,6 @@ out:
 	if (!mend)
 		return 0;
 	pool_counts_encode(&counts, value);
-	check_put(check, "Pcounts", 7, value, sizeof(value));
+	check_put(check, POOL_COUNTS_KEY, POOL_COUNTS_KEY_LEN, value, sizeof(value));
 	return check_mend(check);
 }

@@ -16,6 +16,7 @@
 #include "tiers/keys.h"
 #include "tiers/log.h"
 #include "tiers/plain_files.h"
+#include "tiers/record_get.h"
 #include "tiers/restore/impl.h"
 
 #define ASIDE "plain.newer"
@@ -32,18 +33,15 @@ static int record_put(struct restore *restore, uint64_t id, const struct object_
 	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX], count[RECORD_COUNTS_LEN];
 	struct pool_counts counts;
 	struct meta_batch *batch;
-	size_t len;
-	int rc = meta_get(restore->meta, "Pcounts", 7, count, sizeof(count), &len);
+	int rc = pool_counts_get(restore->meta, &counts);
 
-	if (rc == 0)
-		rc = pool_counts_decode(count, len, &counts);
 	if (rc == 0)
 		rc = meta_batch_new(&batch);
 	if (rc < 0)
 		return rc;
 	counts.features |= POOL_FEATURE_PLAIN;
 	pool_counts_encode(&counts, count);
-	meta_batch_put(batch, "Pcounts", 7, count, sizeof(count));
+	meta_batch_put(batch, POOL_COUNTS_KEY, POOL_COUNTS_KEY_LEN, count, sizeof(count));
 	meta_batch_put(batch, key, key_1(key, KEY_OBJECT, id), value,
 		       object_record_encode(record, value));
 	rc = meta_apply(restore->meta, batch, NULL);
@@ -104,14 +102,9 @@ static int each_named(void *arg, uint64_t id, uint32_t generation, const struct 
 				  .tier = (uint8_t)looking->dir->tier,
 				  .place = (uint16_t)looking->dir->place,
 				  .generation = generation};
-	uint8_t key[KEY_LEN_1], value[RECORD_OBJECT_MAX];
 	struct object_record record;
-	size_t len;
-	int rc = meta_get(restore->meta, key, key_1(key, KEY_OBJECT, id), value, sizeof(value),
-			  &len);
+	int rc = object_record_get(restore->meta, id, &record);
 
-	if (rc == 0)
-		rc = object_record_decode(value, len, &record);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
 	if (!is_named(&record, &home)) {
