@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The RAM log within one process: order, room, freeing, recovery, refusals, a full tmpfs. What a
- * kill leaves is in test_ramlog_kill.c.
+ * kill leaves is in test_ramlog_kill.c, who only looks in test_ramlog_look.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,113 +22,12 @@
 #include "compress/bytes.h"
 #include "compress/checksum.h"
 #include "fix_fault.h"
+#include "fix_ramlog.h"
 #include "tiers/log.h"
 #include "tiers/ramlog.h"
 #include "tiers/ramlog_file.h"
 
-#define MIB (1u << 20)
-
-static const uint8_t pool_a[16] = "pool-a", pool_b[16] = "pool-b";
-
-struct fixture {
-	char dir[64];
-	struct ramlog *log;
-	bool mounted;
-};
-
-static void quiet(void *arg, enum log_level level, const char *line)
-{
-	(void)arg, (void)level, (void)line;
-}
-
-static int setup(void **state)
-{
-	struct fixture *fix = calloc(1, sizeof(*fix));
-
-	log_sink_set(quiet, NULL);
-	strcpy(fix->dir,
-	       access("/dev/shm", W_OK) == 0 ? "/dev/shm/ramlog-XXXXXX" : "/tmp/ramlog-XXXXXX");
-	*state = fix;
-	return mkdtemp(fix->dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *fix = *state;
-	char command[128];
-
-	fault_disarm();
-	ramlog_close(fix->log, true);
-	if (fix->mounted)
-		umount2(fix->dir, MNT_DETACH);
-	snprintf(command, sizeof(command), "rm -rf '%s'", fix->dir);
-	if (system(command) != 0)
-		return -1;
-	free(fix);
-	return 0;
-}
-
-static int log_open(struct fixture *fix, uint64_t max_bytes, bool *recovered)
-{
-	struct ramlog_options options = {
-		.dir = fix->dir, .pool_uuid = pool_a, .max_bytes = max_bytes};
-
-	return ramlog_open(&fix->log, &options, recovered);
-}
-
-static void log_reopen(struct fixture *fix, uint64_t max_bytes)
-{
-	bool recovered;
-
-	ramlog_close(fix->log, false);
-	fix->log = NULL;
-	assert_int_equal(log_open(fix, max_bytes, &recovered), 0);
-	assert_true(recovered);
-}
-
-static void log_fresh(struct fixture *fix, uint64_t max_bytes)
-{
-	bool recovered;
-
-	assert_int_equal(log_open(fix, max_bytes, &recovered), 0);
-	assert_false(recovered);
-}
-
-static int append(struct fixture *fix, uint64_t object, uint64_t len, uint64_t *pos)
-{
-	struct ramlog_record record;
-	void *data;
-	int err =
-		ramlog_reserve(fix->log, RAMLOG_WRITE, object, object * 3, len, 77, &record, &data);
-
-	if (err)
-		return err;
-	memset(data, (int)(object & 0xff), len);
-	ramlog_commit(fix->log, &record);
-	if (pos)
-		*pos = record.pos;
-	return 0;
-}
-
-/* Objects are given out in order, so the walk must find first, first + 1, ... last. */
-static void check_walk(struct fixture *fix, uint64_t from, uint64_t first, uint64_t last)
-{
-	struct ramlog_record record;
-
-	for (uint64_t object = first; object <= last; object++) {
-		const uint8_t *data;
-
-		assert_int_equal(ramlog_walk(fix->log, from, &record, &from), 0);
-		assert_int_equal(record.object, object);
-		assert_int_equal(record.off, object * 3);
-		assert_int_equal(record.time_ns, 77);
-		assert_int_equal(record.op, RAMLOG_WRITE);
-		data = record.data;
-		for (uint64_t i = 0; i < record.len; i += 500)
-			assert_int_equal(data[i], object & 0xff);
-	}
-	assert_int_equal(ramlog_walk(fix->log, from, &record, &from), -ENOENT);
-}
+static const uint8_t pool_b[16] = "pool-b";
 
 static uint64_t reserved(struct fixture *fix)
 {
@@ -431,23 +330,6 @@ static void test_old_bytes_are_no_records(void **state)
 	} while (ramlog_walk(fix->log, next, &record, &next) == 0);
 }
 
-static void head_edit(struct fixture *fix, size_t at, bool mend)
-{
-	uint8_t head[128];
-	char path[96];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/log.head", fix->dir);
-	fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, head, sizeof(head), 0), sizeof(head));
-	head[at] ^= 0x10;
-	if (mend)
-		put_le64(head + 120, checksum64(head, 120));
-	assert_int_equal(pwrite(fd, head, sizeof(head), 0), sizeof(head));
-	close(fd);
-}
-
 static void test_refusals(void **state)
 {
 	struct fixture *fix = *state;
@@ -500,125 +382,6 @@ static void test_close_empty_leaves_others_alone(void **state)
 	snprintf(command, sizeof(command), "test $(ls -A '%s' | wc -l) = 4", fix->dir);
 	assert_int_equal(system(command), 0);
 	log_fresh(fix, 8 * MIB);
-}
-
-static void chunk_edit(struct fixture *fix, uint64_t file, off_t at)
-{
-	char path[96];
-	uint8_t byte;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/log.%u", fix->dir, (unsigned)file);
-	fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &byte, 1, at), 1);
-	byte ^= 1;
-	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
-	close(fd);
-}
-
-static int log_look(struct fixture *fix, struct ramlog **out)
-{
-	struct ramlog_options options = {.dir = fix->dir, .pool_uuid = pool_a, .look = true};
-	bool recovered;
-	int err = ramlog_open(out, &options, &recovered);
-
-	assert_true(recovered == !err);
-	return err;
-}
-
-/* Names, bytes and blocks of the folder's files. */
-static void folder_sum(struct fixture *fix, char out[256])
-{
-	char command[192];
-	FILE *p;
-
-	snprintf(command, sizeof(command),
-		 "cd '%s' && (ls -s1; find . -type f -exec sha256sum {} + | sort) | sha256sum",
-		 fix->dir);
-	p = popen(command, "r");
-	assert_non_null(p);
-	assert_non_null(fgets(out, 256, p));
-	assert_int_equal(pclose(p), 0);
-}
-
-/* A log that was opened to be begun later is none until then. */
-static void test_hold(void **state)
-{
-	struct fixture *fix = *state;
-	struct ramlog_options options = {
-		.dir = fix->dir, .pool_uuid = pool_a, .max_bytes = 8 * MIB, .hold = true};
-	struct ramlog *look;
-	bool recovered;
-
-	for (unsigned begun = 0; begun < 3; begun++) {
-		assert_int_equal(ramlog_open(&fix->log, &options, &recovered), 0);
-		assert_true(recovered == (begun == 2));
-		assert_int_equal(append(fix, 1 + begun, 100, NULL), 0);
-		if (begun)
-			assert_int_equal(ramlog_begin(fix->log), 0);
-		ramlog_close(fix->log, false);
-		fix->log = NULL;
-		assert_int_equal(log_look(fix, &look), begun ? 0 : -ENOENT);
-		if (begun)
-			ramlog_close(look, false);
-	}
-	log_reopen(fix, 8 * MIB);
-	check_walk(fix, 0, 2, 3);
-}
-
-/* What a mount would find, and not a byte is changed. */
-static void test_look(void **state)
-{
-	struct fixture *fix = *state;
-	struct ramlog_record record;
-	struct ramlog *look, *log;
-	char path[96], before[256], after[256];
-	void *data;
-	int fd;
-
-	assert_int_equal(log_look(fix, &look), -ENOENT);
-	log_fresh(fix, 16 * MIB);
-	for (unsigned i = 1; i <= 7; i++)
-		assert_int_equal(append(fix, i, MIB, NULL), 0);
-	assert_int_equal(ramlog_reserve(fix->log, RAMLOG_WRITE, 666, 0, 100, 77, &record, &data),
-			 0);
-	assert_int_equal(append(fix, 8, 100, NULL), 0);
-	ramlog_close(fix->log, false); /* killed, in the middle of a write ... */
-	fix->log = NULL;
-	snprintf(path, sizeof(path), "%s/log.77", fix->dir);
-	close(open(path, O_CREAT | O_WRONLY, 0600)); /* ... and of making a chunk */
-	for (unsigned holes = 0; holes < 2; holes++) {
-		for (unsigned i = 0; i < 3 && holes; i++) {
-			snprintf(path, sizeof(path), "%s/log.%u", fix->dir, i);
-			fd = open(path, O_RDWR);
-			assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-						   RAMLOG_CHUNK_BYTES - 4096, 4096),
-					 0);
-			close(fd);
-		}
-		folder_sum(fix, before);
-		assert_int_equal(log_look(fix, &look), 0);
-		log = fix->log;
-		fix->log = look;
-		check_walk(fix, 0, 1, 8);
-		fix->log = log;
-		ramlog_close(look, false);
-		folder_sum(fix, after);
-		assert_string_equal(before, after);
-	}
-	log_reopen(fix, 16 * MIB);
-	check_walk(fix, 0, 1, 8);
-	ramlog_close(fix->log, false);
-	fix->log = NULL;
-	chunk_edit(fix, 1, 72);
-	folder_sum(fix, before);
-	assert_int_equal(log_look(fix, &look), -EUCLEAN);
-	head_edit(fix, 50, true); /* of another boot */
-	folder_sum(fix, before);
-	assert_int_equal(log_look(fix, &look), -ENOENT);
-	folder_sum(fix, after);
-	assert_string_equal(before, after);
 }
 
 /* Damage is found and said, never guessed over and never a signal. */
@@ -840,8 +603,6 @@ int main(void)
 		T(test_refusals),
 		T(test_close_empty_leaves_others_alone),
 		T(test_damage),
-		T(test_look),
-		T(test_hold),
 		T(test_full_tmpfs),
 		T(test_faults),
 		T(test_threads),
