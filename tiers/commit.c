@@ -577,11 +577,14 @@ static size_t take_freed(struct pool *pool, struct freed *items, size_t max)
 	return n;
 }
 
+/* reclaim_lock: who needs the room waits for what another has in hand; and no frame is punched out
+ * of a segment whose file another has removed. */
 void pool_reclaim(struct pool *pool)
 {
 	struct freed items[FREED_A_GO];
 	size_t n;
 
+	pthread_mutex_lock(&pool->reclaim_lock);
 	while ((n = take_freed(pool, items, FREED_A_GO))) {
 		if (items->plain.set)
 			give_plain(pool, items);
@@ -590,7 +593,22 @@ void pool_reclaim(struct pool *pool)
 		else
 			give_segment(pool, items);
 	}
+	pthread_mutex_unlock(&pool->reclaim_lock);
 	drop_empty(pool);
+}
+
+int pool_free_up(struct pool *pool)
+{
+	int rc = 0;
+
+	/* The second cut is for segments that the first has emptied. */
+	for (unsigned i = 0; i < 2 && rc == 0; i++) {
+		rc = pool_cut(pool);
+		if (rc == 0)
+			pool_reclaim(pool);
+	}
+	space_refresh(pool->space);
+	return rc;
 }
 
 /* The committer thread: checkpoints, leftovers of large deletes, heat. ----------------------------

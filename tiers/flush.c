@@ -664,14 +664,7 @@ int flush_objects_for(struct pool *pool, struct object *const *objects, size_t n
 
 	if (rc != -ENOSPC)
 		return rc;
-	/* The second cut is for segments that the first has emptied. */
-	for (unsigned i = 0; i < 2; i++) {
-		if (pool_cut(pool) < 0)
-			return rc;
-		pool_reclaim(pool);
-	}
-	space_refresh(pool->space);
-	return flush_objects(pool, objects, n);
+	return pool_free_up(pool) < 0 ? rc : flush_objects(pool, objects, n);
 }
 
 int flush_object(struct object *object)

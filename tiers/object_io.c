@@ -167,12 +167,7 @@ static int reserve(struct pool *pool, uint64_t len)
 	if (rc != -ENOSPC)
 		return rc;
 	pool_reap(pool);
-	if (pool_cut(pool) == 0) {
-		pool_reclaim(pool);
-		space_refresh(pool->space);
-		rc = space_reserve(pool->space, len);
-	}
-	return rc;
+	return pool_free_up(pool) < 0 ? rc : space_reserve(pool->space, len);
 }
 
 /* Reserves a log record with the data lock held exclusively; waits for room without it. */

@@ -237,6 +237,7 @@ static void init_locks(struct pool *pool)
 	pthread_mutex_init(&pool->cursor_lock, NULL);
 	pthread_mutex_init(&pool->move_lock, NULL);
 	pthread_mutex_init(&pool->reap_lock, NULL);
+	pthread_mutex_init(&pool->reclaim_lock, NULL);
 	pthread_mutex_init(&pool->room_lock, NULL);
 	pthread_mutex_init(&pool->builds_lock, NULL);
 	pthread_mutex_init(&pool->names_lock, NULL);
@@ -261,6 +262,7 @@ static void destroy_locks(struct pool *pool)
 	pthread_mutex_destroy(&pool->cursor_lock);
 	pthread_mutex_destroy(&pool->move_lock);
 	pthread_mutex_destroy(&pool->reap_lock);
+	pthread_mutex_destroy(&pool->reclaim_lock);
 	pthread_mutex_destroy(&pool->room_lock);
 	pthread_mutex_destroy(&pool->builds_lock);
 	pthread_mutex_destroy(&pool->names_lock);

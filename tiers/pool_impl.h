@@ -5,9 +5,10 @@
  *
  * Locks, outermost first; all of them are in terrace(7), LOCKS:
  *   room_lock -> sync_lock -> cursor_lock -> resident's turn -> move_lock -> reap_lock ->
- *   closing_lock -> object.data_lock -> commit_lock -> hooks_lock -> objects_lock ->
- * object.attr_lock -> leaf locks of the modules. flush_lock, thread_lock, gate_lock, builds_lock,
- * names_lock and closed_lock are leaves too. object.flushing is only changed under flush_lock.
+ *   closing_lock -> object.data_lock -> reclaim_lock -> commit_lock -> hooks_lock -> objects_lock
+ * -> object.attr_lock -> leaf locks of the modules. flush_lock, thread_lock, gate_lock,
+ * builds_lock, names_lock and closed_lock are leaves too. object.flushing is only changed under
+ * flush_lock.
  */
 #ifndef TERRACE_TIERS_POOL_IMPL_H
 #define TERRACE_TIERS_POOL_IMPL_H
@@ -252,6 +253,7 @@ struct pool {
 	_Atomic uint64_t moved_bytes; /* as stored, since the mount */
 
 	pthread_mutex_t reap_lock;    /* one reaper at a time; before the commit lock */
+	pthread_mutex_t reclaim_lock; /* one gives freed space back at a time */
 	pthread_mutex_t names_lock;   /* plain_names_sync(): one at a time; a leaf */
 	pthread_mutex_t closing_lock; /* plain_sync_all(): one at a time; closed_error */
 	int closed_error;	      /* of the background, for the next pool_sync() */
@@ -341,7 +343,12 @@ void pool_keep_heat(struct pool *pool); /* all that is not in the frames' record
 void thread_wait(struct pool *pool, uint64_t due_ns);
 /* A thread of the pool sleeps. False: the pool is being closed, and the thread is to end. */
 bool pool_rest(struct pool *pool, uint64_t ns);
+/* Gives back what is freed and durably so; what another thread is giving back, too, is given back
+ * when it returns. */
 void pool_reclaim(struct pool *pool);
+/* For who was refused room: makes durable what is freed, and gives it back, the segments too that
+ * emptied with it. */
+int pool_free_up(struct pool *pool);
 /* The last step of opening; by itself for a test that first puts something in their way. */
 int pool_start_threads(struct pool *pool);
 void *pool_committer(void *arg);

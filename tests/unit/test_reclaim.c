@@ -2,11 +2,13 @@
 /* Space is given back while others write: frames that are on the medium and not yet committed stay
  * whole. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "tests/unit/fix_pool.h"
@@ -141,6 +143,57 @@ static void test_side_by_side(void **state)
 	fix_pool_free(&fix);
 }
 
+static _Atomic int punching; /* 1: one has begun; 2: and has ended */
+
+static int slow_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off)
+{
+	int rc;
+
+	punching = 1;
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	rc = real->punch(tier, seg, len, off);
+	punching = 2;
+	return rc;
+}
+
+static void *reclaim_thread(void *arg)
+{
+	pool_reclaim(arg);
+	return NULL;
+}
+
+/* A writer that was refused is not told "full" while another thread has the room in its hands. */
+static void test_waits_for_who_gives(void **state)
+{
+	struct object *dead, *after;
+	struct tier_ops slow;
+	struct fix_pool fix;
+	pthread_t thread;
+	struct tier *tier;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	dead = object_make(&fix, 1);
+	after = object_make(&fix, 2);
+	tier = fix.pool->tiers[1].tier;
+	real = tier->ops;
+	slow = *real;
+	slow.punch = slow_punch;
+	tier->ops = &slow;
+	punching = 0;
+	object_unmake(&fix, dead);
+	assert_int_equal(pool_cut(fix.pool), 0);
+	assert_int_equal(pthread_create(&thread, NULL, reclaim_thread, fix.pool), 0);
+	while (!punching)
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	assert_int_equal(pool_free_up(fix.pool), 0);
+	assert_int_equal(punching, 2);
+	pthread_join(thread, NULL);
+	tier->ops = real;
+	object_put(after);
+	fix_pool_free(&fix);
+}
+
 static void test_segment_empties(void **state)
 {
 	struct frame_build *build;
@@ -232,9 +285,9 @@ static void test_read_of_deleted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_neighbour_dies),	cmocka_unit_test(test_side_by_side),
-		cmocka_unit_test(test_segment_empties), cmocka_unit_test(test_killed_before),
-		cmocka_unit_test(test_read_of_deleted),
+		cmocka_unit_test(test_neighbour_dies),	    cmocka_unit_test(test_side_by_side),
+		cmocka_unit_test(test_waits_for_who_gives), cmocka_unit_test(test_segment_empties),
+		cmocka_unit_test(test_killed_before),	    cmocka_unit_test(test_read_of_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
