@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "fs/fs.h"
+#include "fs/layout.h"
 #include "fs/policy.h"
 #include "fs/terrace_xattr.h"
 #include "fs/xattr_text.h"
@@ -87,9 +88,16 @@ int effective_state(struct subject *subject, struct text *text)
 
 int effective_layout(struct subject *subject, struct text *text)
 {
+	struct object_policy policy;
 	struct rules_answer rule;
-	int r = print_setting(subject, text, POLICY_LAYOUT);
+	int r;
 
+	if (layout_is_database(subject->fs, subject->id)) {
+		layout_effective(subject->fs, subject->id, &policy);
+		text_add(text, policy.plain ? "plain " POLICY_DATABASE : "frames default");
+		return 0;
+	}
+	r = print_setting(subject, text, POLICY_LAYOUT);
 	if (r != -ENODATA)
 		return r;
 	r = ask_rules(subject, &rule);

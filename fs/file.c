@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "fs/databases.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
 #include "fs/layout.h"
@@ -157,6 +158,8 @@ void fs_file_close(struct fs *fs, struct inode *inode, int flags)
 	orphan = inode_close(fs->inodes, inode, is_writer(flags), &object);
 	if (orphan)
 		delete_orphan(fs, object);
+	else if (object)
+		layout_closed(fs, object);
 	if (object)
 		object_put(object);
 }
@@ -174,6 +177,7 @@ int fs_write(struct fs *fs, struct inode *inode, const void *buf, size_t len, ui
 	const uint8_t *p = buf;
 	int r;
 
+	databases_writing(fs->databases, object, len, off);
 	r = fs_strip_privileges(fs, object, flags & FS_WRITE_KILL);
 	while (!r && len) {
 		size_t n = len < WRITE_MAX ? len : WRITE_MAX;
@@ -258,5 +262,6 @@ int fs_fsync(struct fs *fs, struct inode *inode)
 {
 	int r = store_times(fs, inode_object(inode));
 
+	databases_synced(fs->databases, object_id(inode_object(inode)));
 	return r ? r : object_sync(inode_object(inode));
 }

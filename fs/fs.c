@@ -16,6 +16,7 @@
 
 #include "compress/bytes.h"
 #include "fs/control.h"
+#include "fs/databases.h"
 #include "fs/inode.h"
 #include "fs/layout.h"
 #include "fs/policy.h"
@@ -147,6 +148,8 @@ int fs_open(struct pool *pool, const char *mount, struct fs **out)
 	/* Not the coarse clock: a write just before a quick restart must be earlier than this. */
 	fs->start_ns = clock_wall_ns();
 	r = inode_table_new(&fs->inodes);
+	if (!r)
+		r = databases_new(&fs->databases);
 	if (r)
 		goto out;
 	r = check_root(fs);
@@ -187,6 +190,7 @@ void fs_close(struct fs *fs)
 	pool_hooks_set(fs->pool, &none);
 	settings_free(fs->settings);
 	policy_free(fs->policy);
+	databases_free(fs->databases);
 	inode_table_free(fs->inodes);
 	pthread_mutex_destroy(&fs->changed_lock);
 	free(fs->mount);

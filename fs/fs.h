@@ -31,6 +31,7 @@
 #include "fs/dir.h"
 
 struct control;
+struct databases;
 struct inode;
 struct inode_table;
 struct meta;
@@ -48,6 +49,7 @@ struct fs {
 	struct pool *pool;
 	struct meta *meta;
 	struct inode_table *inodes;
+	struct databases *databases;
 	struct policy *policy;
 	struct settings *settings;
 	struct control *control;

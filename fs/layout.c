@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/databases.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
 #include "fs/policy.h"
@@ -25,6 +26,48 @@ static uint32_t home_of(struct fs *fs, const struct object_policy *policy)
 	return home > 0 ? (uint32_t)home : 1;
 }
 
+bool layout_is_database(struct fs *fs, uint64_t id)
+{
+	char text[POLICY_TEXT_MAX];
+	uint64_t source;
+
+	return !policy_source(fs->policy, id, POLICY_LAYOUT, text, &source) &&
+	       !strcmp(text, POLICY_DATABASE);
+}
+
+/* May the engine say so of itself? Not against what somebody has said for keeping the data safe, or
+ * in its place. */
+static bool may_say(struct fs *fs, const struct object_policy *policy)
+{
+	uint32_t home = home_of(fs, policy);
+	struct tunables tunables;
+
+	pool_tunables(fs->pool, &tunables);
+	if (tunables.plain_databases < 0 ? !fs->past : !tunables.plain_databases)
+		return false;
+	return policy->pin != 0 && !policy->ignore && policy->state == OBJECT_ACTIVE &&
+	       (policy->replicas ? policy->replicas : tunables.tiers[home].replicas) <= 1;
+}
+
+void layout_effective(struct fs *fs, uint64_t id, struct object_policy *out)
+{
+	policy_effective(fs->policy, id, 0, out);
+	if (out->plain && layout_is_database(fs, id))
+		out->plain = may_say(fs, out);
+}
+
+/* The engine's word moves nothing to a slower tier. */
+static int make_plain(struct fs *fs, struct object *object, const struct object_policy *policy,
+		      const _Atomic bool *cancel)
+{
+	uint32_t home = home_of(fs, policy);
+	int r = 0;
+
+	if (layout_is_database(fs, object_id(object)))
+		r = pool_plain_room(fs->pool, home, object_size(object));
+	return r ? r : object_make_plain(object, home, cancel);
+}
+
 static int turn(struct fs *fs, struct object *object, const struct object_policy *policy)
 {
 	const _Atomic bool *cancel;
@@ -33,7 +76,7 @@ static int turn(struct fs *fs, struct object *object, const struct object_policy
 
 	if (r)
 		return r;
-	r = policy->plain ? object_make_plain(object, home_of(fs, policy), cancel)
+	r = policy->plain ? make_plain(fs, object, policy, cancel)
 			  : object_make_frames(object, cancel);
 	inode_unclaim(fs->inodes, id);
 	return r == -ECANCELED ? -EBUSY : r;
@@ -45,6 +88,8 @@ static void log_failed(struct fs *fs, uint64_t id, int r)
 
 	if (r == -EBUSY || r == -ENOENT)
 		return;
+	if (r == -ENOSPC && layout_is_database(fs, id))
+		return; /* nobody has asked for it */
 	fs_path(fs, id, path, sizeof(path));
 	log_warning("%s: should be plain and stays in frames: %s", path, strerror(-r));
 }
@@ -58,7 +103,7 @@ static int set_file(struct fs *fs, uint64_t id, struct object *object, const cha
 
 	if (r)
 		return r;
-	policy_effective(fs->policy, id, 0, &policy);
+	layout_effective(fs, id, &policy);
 	if (policy.plain == object_is_plain(object))
 		return 0;
 	r = turn(fs, object, &policy);
@@ -71,8 +116,11 @@ int layout_set(struct fs *fs, uint64_t id, const char *text, int flags)
 {
 	struct object *object;
 	struct attr attr;
-	int r = fs_load(fs, id, &object, &attr);
+	int r;
 
+	if (text && !strcmp(text, POLICY_DATABASE))
+		return -EINVAL; /* that is the engine's */
+	r = fs_load(fs, id, &object, &attr);
 	if (r)
 		return r;
 	r = S_ISREG(attr.mode)	 ? set_file(fs, id, object, text, flags)
@@ -87,7 +135,7 @@ static bool wants_plain(struct fs *fs, uint64_t id, struct object_policy *policy
 {
 	if (!policy_any(fs->policy))
 		return false;
-	policy_effective(fs->policy, id, 0, policy);
+	layout_effective(fs, id, policy);
 	return policy->plain;
 }
 
@@ -123,17 +171,82 @@ struct pass {
 	int64_t now_ns, idle_ns;
 };
 
-static bool is_over(const struct pass *pass, const struct plain_seen *seen,
-		    const struct object_policy *policy, const struct attr *attr)
+/* used_ns: the last use that its file shows. */
+static bool is_idle(const struct pass *pass, const struct attr *attr, int64_t used_ns)
 {
-	int64_t used = seen->used_ns, opened = attr_time_ns(attr->atime);
+	int64_t opened_ns = attr_time_ns(attr->atime);
 
-	used = opened > used ? opened : used;
-	return !policy->plain || seen->leaving ||
-	       (pass->idle_ns && pass->now_ns - used >= pass->idle_ns);
+	used_ns = opened_ns > used_ns ? opened_ns : used_ns;
+	return pass->idle_ns && pass->now_ns - used_ns >= pass->idle_ns;
+}
+
+/* A file that has gone cold begins anew; it is plain no more. */
+static void forget_database(struct fs *fs, uint64_t id)
+{
+	int r = layout_is_database(fs, id) ? policy_note(fs->policy, id, POLICY_LAYOUT, NULL) : 0;
+
+	if (r && r != -ENOENT)
+		log_warning("inode %llu: that it was a database cannot be forgotten: %s",
+			    (unsigned long long)id, strerror(-r));
 }
 
 static int go_back(void *arg, const struct plain_seen *seen)
+{
+	struct pass *pass = arg;
+	struct fs *fs = pass->fs;
+	struct object_policy policy;
+	struct object *object;
+	struct attr attr;
+	bool idle;
+	int r;
+
+	if (fs->closing)
+		return 1;
+	if (fs_load(fs, seen->object, &object, &attr))
+		return 0; /* on its way out */
+	layout_effective(fs, seen->object, &policy);
+	idle = is_idle(pass, &attr, seen->used_ns);
+	if (object_is_plain(object) && (idle || !policy.plain || seen->leaving)) {
+		policy.plain = false;
+		r = turn(fs, object, &policy);
+		if (r && r != -EBUSY && r != -ENOENT)
+			log_warning("inode %llu: should go from its plain file into frames: %s",
+				    (unsigned long long)seen->object, strerror(-r));
+		if (!r && idle)
+			forget_database(fs, seen->object);
+	}
+	object_put(object);
+	return 0;
+}
+
+/* Databases ------------------------------------------------------------------------------------ */
+
+void layout_closed(struct fs *fs, struct object *object)
+{
+	uint64_t id = object_id(object), source;
+	char text[POLICY_TEXT_MAX], path[512];
+	struct object_policy policy;
+	int r;
+
+	if (!databases_take(fs->databases, id))
+		return;
+	policy_effective(fs->policy, id, 0, &policy);
+	if (policy.plain || !may_say(fs, &policy) ||
+	    !policy_source(fs->policy, id, POLICY_LAYOUT, text, &source))
+		return;
+	r = policy_note(fs->policy, id, POLICY_LAYOUT, POLICY_DATABASE);
+	if (r == -ENOENT || r == -EEXIST)
+		return;
+	fs_path(fs, id, path, sizeof(path));
+	if (r)
+		log_warning("%s: is written as a database is, and cannot become plain: %s", path,
+			    strerror(-r));
+	else
+		log_info("%s: is written as a database is, and becomes plain (plain_databases)",
+			 path);
+}
+
+static int become_plain(void *arg, const struct policy_item *item)
 {
 	struct pass *pass = arg;
 	struct fs *fs = pass->fs;
@@ -144,15 +257,15 @@ static int go_back(void *arg, const struct plain_seen *seen)
 
 	if (fs->closing)
 		return 1;
-	if (fs_load(fs, seen->object, &object, &attr))
-		return 0; /* on its way out */
-	policy_effective(fs->policy, seen->object, 0, &policy);
-	if (object_is_plain(object) && is_over(pass, seen, &policy, &attr)) {
-		policy.plain = false;
-		r = turn(fs, object, &policy);
-		if (r && r != -EBUSY && r != -ENOENT)
-			log_warning("inode %llu: should go from its plain file into frames: %s",
-				    (unsigned long long)seen->object, strerror(-r));
+	if (strcmp(item->text[POLICY_LAYOUT], POLICY_DATABASE) != 0 ||
+	    fs_load(fs, item->id, &object, &attr))
+		return 0;
+	if (!object_is_plain(object)) {
+		layout_effective(fs, item->id, &policy);
+		if (is_idle(pass, &attr, attr_time_ns(attr.mtime)))
+			forget_database(fs, item->id);
+		else if (policy.plain && (r = turn(fs, object, &policy)))
+			log_failed(fs, item->id, r);
 	}
 	object_put(object);
 	return 0;
@@ -166,4 +279,5 @@ void layout_pass(struct fs *fs)
 	pool_tunables(fs->pool, &tunables);
 	pass.idle_ns = (int64_t)tunables.plain_idle_ns;
 	pool_plain_each(fs->pool, go_back, &pass);
+	policy_each(fs->policy, become_plain, &pass); /* -ENOMEM: at the next pass */
 }

@@ -41,7 +41,7 @@ struct choice {
 	char text[POLICY_TEXT_MAX]; /* "" = nothing */
 	bool valid;		    /* not: a tier that the config no longer has */
 	uint64_t source;	    /* the inode that it is set on */
-	int number;		    /* tier, enum object_state, copies, layout: 1 is plain */
+	int number;		    /* tier, enum object_state, copies, layout: 0 is frames */
 	struct codec_spec codec;
 };
 
@@ -115,7 +115,7 @@ const char *policy_state_name(enum object_state state)
 	return state_names[state];
 }
 
-static const char *const layout_names[] = {"frames", "plain"};
+static const char *const layout_names[] = {"frames", "plain", POLICY_DATABASE};
 
 static int name_index(const char *const *names, int n, const char *name)
 {
@@ -147,7 +147,7 @@ static void interpret(struct policy *policy, enum policy_kind kind, struct choic
 		choice->valid = choice->number >= 0;
 		break;
 	default:
-		choice->number = name_index(layout_names, 2, choice->text);
+		choice->number = name_index(layout_names, 3, choice->text);
 		choice->valid = choice->number >= 0;
 		break;
 	}
@@ -290,8 +290,9 @@ static int check(struct policy *policy, enum policy_kind kind, const char *text)
 	return setting.choices.of[kind].valid ? 0 : -EINVAL;
 }
 
-/* Stages the record and the inode's mark. *object: a reference, for the time of the transaction. */
-static int stage(struct txn *txn, struct fs *fs, const struct setting *setting,
+/* Stages the record and the inode's mark. quiet: not its time. *object: a reference, for the time
+ * of the transaction. */
+static int stage(struct txn *txn, struct fs *fs, const struct setting *setting, bool quiet,
 		 struct object **object)
 {
 	uint8_t key[KEY_LEN], value[VALUE_LEN];
@@ -303,7 +304,8 @@ static int stage(struct txn *txn, struct fs *fs, const struct setting *setting,
 	if (r)
 		return r;
 	attr.flags |= ATTR_HAS_POLICY;
-	attr.ctime = attr_now();
+	if (!quiet)
+		attr.ctime = attr_now();
 	r = fs_store(txn, *object, &attr);
 	if (r)
 		return r;
@@ -327,8 +329,8 @@ static int check_flags(const struct setting *setting, enum policy_kind kind, con
 	return !text || flags & XATTR_REPLACE ? -ENODATA : 0;
 }
 
-int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
-	       int flags)
+static int change(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
+		  int flags, bool quiet)
 {
 	struct setting setting = {.id = id}, before = {.id = id}, *old;
 	struct object *object = NULL;
@@ -347,7 +349,7 @@ int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const 
 	r = check_flags(&setting, kind, text, flags);
 	choose(policy, &setting, kind, text);
 	if (!r)
-		r = stage(txn, policy->fs, &setting, &object);
+		r = stage(txn, policy->fs, &setting, quiet, &object);
 	if (!r) { /* first the step that may lack memory, then the one that cannot be undone */
 		pthread_mutex_lock(&policy->lock);
 		r = replace_locked(policy, &setting);
@@ -367,6 +369,17 @@ out:
 	if (object)
 		object_put(object);
 	return r;
+}
+
+int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
+	       int flags)
+{
+	return change(policy, id, kind, text, flags, false);
+}
+
+int policy_note(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text)
+{
+	return change(policy, id, kind, text, text ? XATTR_CREATE : 0, true);
 }
 
 int policy_get(struct policy *policy, uint64_t id, enum policy_kind kind,

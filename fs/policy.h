@@ -39,6 +39,9 @@ enum policy_kind {
 };
 
 #define POLICY_TEXT_MAX 32u
+/* A layout that nobody can set: the engine has seen a database (fs/layout.h). Plain, if it may be.
+ */
+#define POLICY_DATABASE "database"
 
 const char *policy_kind_name(enum policy_kind kind);	/* "pin", "codec" ... */
 const char *policy_state_name(enum object_state state); /* "active" ... */
@@ -51,6 +54,9 @@ void policy_free(struct policy *policy);
  * codec, state or layout, no number of copies. */
 int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
 	       int flags);
+/* The engine's own word: the same, but nothing may be set there (-EEXIST), and the inode's times
+ * stay. */
+int policy_note(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text);
 /* The inode's own: -ENODATA. */
 int policy_get(struct policy *policy, uint64_t id, enum policy_kind kind,
 	       char buf[static POLICY_TEXT_MAX]);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "fs/fs.h"
+#include "fs/layout.h"
 #include "fs/policy.h"
 #include "fs/xattr_text.h"
 #include "tiers/escape.h"
@@ -302,7 +303,9 @@ static int print_plain(struct printer *printer)
 		 (unsigned long long)size, tier, stored ? (double)size / (double)stored : 1.0,
 		 tier);
 	policy_ask_rules(subject->fs->policy, subject->id, 0, &rule);
-	if (*source)
+	if (layout_is_database(subject->fs, subject->id))
+		text_add(printer->text, "it was written as a database is (plain_databases)");
+	else if (*source)
 		text_add(printer->text, "layout plain set on %s", source);
 	else if (rule.plain)
 		text_add(printer->text, "rule %s (%s [rule %s])", rule.name, subject->config->file,

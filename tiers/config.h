@@ -99,10 +99,11 @@ struct pool_config {
 	uint64_t residency_ns;	    /* a promoted frame stays at least so long; default 1 h */
 	uint64_t plain_idle_ns; /* plain files unused for so long go into frames; 0 never, default 7
 				   d */
-	uint32_t promote_gain;	/* percent: time saved must be this part of the copy's cost;
-				   default 100 */
-	uint64_t batch_bytes;	/* of a flush; 0 = by the log's size; no key, tests set it */
-	unsigned threads;	/* encoding and decoding; 0 = one per processor */
+	int plain_databases;   /* 1 yes, 0 no, -1 where plain files are passed through; default 0 */
+	uint32_t promote_gain; /* percent: time saved must be this part of the copy's cost;
+				  default 100 */
+	uint64_t batch_bytes;  /* of a flush; 0 = by the log's size; no key, tests set it */
+	unsigned threads;      /* encoding and decoding; 0 = one per processor */
 	struct config_tier tiers[CONFIG_TIERS_MAX]; /* fastest first; [0] is the RAM tier */
 	uint32_t ntiers;
 	struct config_rule *rules; /* in order: the first that matches counts */

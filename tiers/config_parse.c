@@ -164,6 +164,8 @@ const struct config_key config_pool_keys[] = {
 	 "how fast heat falls: about the time in which a working set changes"},
 	{"plain_idle", CONFIG_TIME, POOL(plain_idle_ns), 0, 3650 * DAY, CONFIG_LIVE,
 	 "plain files that were not used for so long are compressed again; 0: never"},
+	{"plain_databases", CONFIG_SWITCH, POOL(plain_databases), 0, 0, CONFIG_LIVE,
+	 "files written like databases become plain: yes, no, auto (with passthrough)"},
 	{"residency", CONFIG_TIME, POOL(residency_ns), 0, 365 * DAY, CONFIG_LIVE,
 	 "what came up stays at least so long"},
 	{"promote_gain", CONFIG_PERCENT, POOL(promote_gain), 0, 100000, CONFIG_LIVE,

@@ -38,6 +38,8 @@
  * before.
  */
 int object_make_plain(struct object *object, uint32_t tier, const _Atomic bool *cancel);
+/* Is there room for so much in this tier itself? -ENOSPC, -ENODEV. */
+int pool_plain_room(struct pool *pool, uint32_t tier, uint64_t bytes);
 /* The other way. -ENOSPC and so on: it stays plain. */
 int object_make_frames(struct object *object, const _Atomic bool *cancel);
 /* A descriptor of its file, valid as long as the object's reference is held and no turn is made.

@@ -248,6 +248,13 @@ int object_make_plain(struct object *object, uint32_t tier, const _Atomic bool *
 	return rc;
 }
 
+int pool_plain_room(struct pool *pool, uint32_t tier, uint64_t bytes)
+{
+	uint16_t place;
+
+	return plain_place(pool->tiers[tier].tier, bytes, &place);
+}
+
 /* Back into frames -------------------------------------------------------------------------------
  */
 

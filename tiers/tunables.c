@@ -28,6 +28,7 @@ int tunables_init(struct tunables *out, const struct pool_config *config)
 		.heat_half_life_ns = config->heat_half_life_ns,
 		.residency_ns = config->residency_ns,
 		.plain_idle_ns = config->plain_idle_ns,
+		.plain_databases = config->plain_databases,
 		.promote_gain = config->promote_gain,
 		.ram_bytes = config->tiers[0].size_bytes,
 		.ram_percent = config->tiers[0].size_percent,

@@ -31,6 +31,7 @@ struct tunables { /* as in struct pool_config */
 	uint32_t move_iops, move_pressure;
 	uint64_t scrub_bandwidth, scrub_interval_ns;
 	uint64_t start_delay_ns, heat_half_life_ns, residency_ns, plain_idle_ns;
+	int plain_databases; /* 1, 0, -1 */
 	uint32_t promote_gain;
 	struct window move_window;
 	uint64_t ram_bytes; /* of the RAM tier; ram_percent of memory when that is not 0 */

@@ -116,6 +116,14 @@ head -c 1000000 /dev/urandom >&5
 cat "$M/a.img" >/dev/null
 [ "$(grep -c ' READ\| WRITE' "$LOG" || true)" -le "$((lines + 2))" ] || fail "the daemon was asked"
 exec 5<&-
+
+# what the kernel has cached of a file in frames is not what is read when it has been plain in between
+head -c 1000000 /dev/zero >"$M/turns"
+cat "$M/turns" >/dev/null
+setfattr -n user.terrace.layout -v plain "$M/turns"
+printf 'past us' | dd of="$M/turns" conv=notrunc status=none
+setfattr -x user.terrace.layout "$M/turns"
+[ "$(head -c 7 "$M/turns")" = 'past us' ] || fail "stale pages: $(head -c 7 "$M/turns" | od -c)"
 pool_umount
 
 # what is written past us would keep suid: nobody else may be writing then

@@ -80,7 +80,7 @@ static const char all_keys[] =
 	"threads = 3\nmove_iops = 100\nmove_pressure = 25%\nmove_window = Mon-Fri "
 	"22:00-06:00\n"
 	"start_delay = 2min\nheat_half_life = 30min\nresidency = 3h\nplain_idle = 2d\n"
-	"promote_gain = 150%\n"
+	"promote_gain = 150%\nplain_databases = auto\n"
 	"scrub_bandwidth = 20M\nscrub_interval = 7d\n"
 	"[tier ram]\nsize = 25%\npath = /dev/shm/terrace\n"
 	"[tier ssd]\npath = /nvme/t\nsize = 80%\ncodec = zstd:-5\nframe = 256K\nblock = "
@@ -151,6 +151,7 @@ static void test_every_key(void **state)
 	assert_int_equal(config.residency_ns, 3 * 3600 * SEC);
 	assert_int_equal(config.plain_idle_ns, 2 * 86400 * SEC);
 	assert_int_equal(config.promote_gain, 150);
+	assert_int_equal(config.plain_databases, -1);
 	check_tiers(&config);
 	check_rules(&config);
 	config_release(&config);

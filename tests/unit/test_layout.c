@@ -181,6 +181,238 @@ static void pass(void **state)
 	fix_content(fix, made, "made");
 }
 
+/* Databases ------------------------------------------------------------------------------------ */
+
+#define DB_BYTES (2u << 20)
+
+static void wants_databases(struct fix_fs *fix, int yes)
+{
+	pthread_rwlock_wrlock(&fix->pool.pool->tunables_lock);
+	fix->pool.pool->tunables.plain_databases = yes;
+	fix->pool.pool->tunables.plain_idle_ns = 7 * 86400 * UINT64_C(1000000000);
+	pthread_rwlock_unlock(&fix->pool.pool->tunables_lock);
+}
+
+/* A file of so many bytes, if full, else a hole. */
+static uint64_t large(struct fix_fs *fix, uint64_t parent, const char *name, size_t bytes,
+		      bool full)
+{
+	static uint8_t data[DB_BYTES];
+	struct stat values = {.st_size = (off_t)bytes}, st;
+	struct inode *inode;
+	uint64_t id;
+
+	assert_int_equal(fs_create(fix->fs, parent, name, 0666, O_RDWR, &fix->cred, &st, &inode),
+			 0);
+	id = st.st_ino;
+	memset(data, 'a', sizeof(data));
+	if (full)
+		assert_int_equal(fs_write(fix->fs, inode, data, bytes, 0, 0), 0);
+	else
+		assert_int_equal(fs_setattr(fix->fs, id, FS_SET_SIZE, &values, &st), 0);
+	fs_file_close(fix->fs, inode, O_RDWR);
+	return id;
+}
+
+struct habit {
+	size_t file, write; /* bytes */
+	unsigned n, step;   /* writes; from one to the next, in writes */
+	unsigned writes_a_sync, writes_an_open;
+	bool holes, one;
+};
+
+/* Writes number 0 to n, in the order of multiples of step (prime to n). */
+static void live(struct fix_fs *fix, uint64_t id, const struct habit *habit)
+{
+	static uint8_t data[DB_BYTES];
+	struct inode *inode = NULL;
+
+	memset(data, 'b', sizeof(data));
+	for (unsigned i = 0; i < habit->n; i++) {
+		uint64_t at = habit->step ? i * habit->step % habit->n : 0;
+
+		if (!inode)
+			assert_int_equal(fs_file_open(fix->fs, id, O_RDWR, false, &inode), 0);
+		assert_int_equal(fs_write(fix->fs, inode, data, habit->write, at * habit->write, 0),
+				 0);
+		if (habit->writes_a_sync && i % habit->writes_a_sync == 0)
+			assert_int_equal(
+				i % 2 ? fs_fsync(fix->fs, inode) : fs_fdatasync(fix->fs, inode), 0);
+		if (habit->writes_an_open && i % habit->writes_an_open == 0) {
+			fs_file_close(fix->fs, inode, O_RDWR);
+			inode = NULL;
+		}
+	}
+	if (inode)
+		fs_file_close(fix->fs, inode, O_RDWR);
+}
+
+static bool is_seen(struct fix_fs *fix, uint64_t id)
+{
+	char buf[32];
+	size_t len;
+	int r = fs_getxattr(fix->fs, id, LAYOUT, buf, sizeof(buf), &len);
+
+	return !r && len == 8 && !memcmp(buf, "database", 8);
+}
+
+static const struct habit database = {DB_BYTES, 4096, 100, 37, 5, 0, false, true};
+
+static void habits(void **state)
+{
+	static const struct habit all[] = {
+		{DB_BYTES, 4096, 100, 37, 5, 0, false, true},
+		{DB_BYTES, 16384, 128, 37, 10, 0, false, true},
+		{DB_BYTES, 4096, 200, 37, 10, 3, false, true},	/* opened for each transaction */
+		{DB_BYTES, 4096, 100, 37, 0, 0, false, false},	/* never synced */
+		{DB_BYTES, 4096, 100, 37, 20, 0, false, false}, /* seldom */
+		{DB_BYTES, 4096, 60, 37, 5, 0, false, false},	/* little */
+		{DB_BYTES, 4096, 500, 1, 5, 0, false, false},	/* from front to back */
+		{DB_BYTES, 4096, 200, 0, 5, 0, false, false},	/* in one place */
+		{DB_BYTES, 32768, 64, 37, 5, 0, false, false},	/* in large pieces */
+		{512 << 10, 4096, 100, 37, 5, 0, false, false}, /* a small file */
+		{DB_BYTES, 16384, 128, 37, 5, 0, true, false},	/* a download */
+	};
+	struct fix_fs *fix = *state;
+	char name[16];
+
+	wants_databases(fix, 1);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		uint64_t id;
+
+		snprintf(name, sizeof(name), "file%zu", i);
+		id = large(fix, ROOT, name, all[i].file, !all[i].holes);
+		live(fix, id, &all[i]);
+		if (is_seen(fix, id) != all[i].one)
+			fail_msg("habit %zu", i);
+		layout_pass(fix->fs);
+		assert_true(is_plain(fix, id) == all[i].one);
+	}
+}
+
+static void check_database(struct fix_fs *fix, uint64_t id)
+{
+	static uint8_t data[DB_BYTES];
+	struct object *object;
+	size_t got;
+
+	assert_int_equal(object_get(fix->pool.pool, id, &object), 0);
+	assert_int_equal(object_read(object, data, sizeof(data), 0, &got), 0);
+	assert_int_equal(got, DB_BYTES);
+	for (size_t i = 0; i < got; i++)
+		if (data[i] != (i < database.n * database.write ? 'b' : 'a'))
+			fail_msg("byte %zu is %c", i, data[i]);
+	object_put(object);
+}
+
+static uint64_t seen_database(struct fix_fs *fix, const char *name)
+{
+	uint64_t id = large(fix, ROOT, name, DB_BYTES, true);
+	struct timespec before = fix_stat(fix, id).st_ctim;
+
+	live(fix, id, &database);
+	assert_true(is_seen(fix, id));
+	assert_false(is_plain(fix, id));
+	assert_true(fix_stat(fix, id).st_ctim.tv_sec - before.tv_sec <= 10);
+	return id;
+}
+
+/* There and back: by opening it, by a pass, by a crash in between, by whoever says otherwise. */
+static void databases(void **state)
+{
+	struct fix_fs *fix = *state;
+	struct inode *inode;
+	uint64_t id;
+	char buf[64];
+	size_t len;
+
+	wants_databases(fix, 1);
+	id = seen_database(fix, "one");
+	assert_int_equal(set(fix, id, "database"), -EINVAL);
+	open_close(fix, id, O_RDONLY);
+	assert_false(is_plain(fix, id));
+	open_close(fix, id, O_RDWR);
+	assert_true(is_plain(fix, id));
+	check_database(fix, id);
+	assert_int_equal(
+		fs_getxattr(fix->fs, id, "user.terrace.effective.layout", buf, sizeof(buf), &len),
+		0);
+	assert_memory_equal(buf, "plain database", len);
+	fix_fs_crash(fix);
+	wants_databases(fix, 1);
+	layout_pass(fix->fs);
+	assert_true(is_plain(fix, id) && is_seen(fix, id));
+	assert_int_equal(set(fix, id, "frames"), 0);
+	assert_false(is_plain(fix, id));
+	live(fix, id, &database);
+	assert_false(is_seen(fix, id));
+	check_database(fix, id);
+
+	id = seen_database(fix, "two");
+	assert_int_equal(fs_file_open(fix->fs, id, O_RDONLY, false, &inode), 0);
+	layout_pass(fix->fs);
+	assert_false(is_plain(fix, id));
+	fs_file_close(fix->fs, inode, O_RDONLY);
+	fix_fs_crash(fix);
+	wants_databases(fix, 1);
+	layout_pass(fix->fs);
+	assert_true(is_plain(fix, id));
+	/* Nobody wants any any more; somebody does. */
+	wants_databases(fix, 0);
+	layout_pass(fix->fs);
+	assert_false(is_plain(fix, id));
+	wants_databases(fix, -1);
+	layout_pass(fix->fs);
+	assert_false(is_plain(fix, id));
+	fix->fs->past = true;
+	layout_pass(fix->fs);
+	assert_true(is_plain(fix, id));
+	/* Cold, it is forgotten. */
+	age(fix, id, 8 * 86400);
+	layout_pass(fix->fs);
+	assert_false(is_plain(fix, id) || is_seen(fix, id));
+	open_close(fix, id, O_RDWR);
+	assert_false(is_plain(fix, id));
+	check_database(fix, id);
+}
+
+/* What somebody has said goes before. */
+static void no_databases(void **state)
+{
+	static const char *const said[][2] = {{"user.terrace.layout", "frames"},
+					      {"user.terrace.replicas", "2"},
+					      {"user.terrace.state", "sealed"},
+					      {"user.terrace.pin", "ram"}};
+	struct fix_fs *fix = *state;
+	uint64_t id, dir;
+	char name[16];
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		snprintf(name, sizeof(name), "dir%zu", i);
+		dir = fix_folder(fix, ROOT, name);
+		assert_int_equal(fs_setxattr(fix->fs, dir, said[i][0], said[i][1],
+					     strlen(said[i][1]), 0, &fix->cred),
+				 0);
+		wants_databases(fix, 1);
+		id = large(fix, dir, "file", DB_BYTES, true);
+		live(fix, id, &database);
+		assert_false(is_seen(fix, id));
+		/* ... also when it comes later. */
+		id = large(fix, ROOT, name + 3, DB_BYTES, true);
+		live(fix, id, &database);
+		assert_true(is_seen(fix, id));
+		assert_int_equal(fs_setxattr(fix->fs, id, said[i][0], said[i][1],
+					     strlen(said[i][1]), 0, &fix->cred),
+				 0);
+		layout_pass(fix->fs);
+		assert_false(is_plain(fix, id));
+	}
+	wants_databases(fix, 0);
+	id = large(fix, ROOT, "file", DB_BYTES, true);
+	live(fix, id, &database);
+	assert_false(is_seen(fix, id));
+}
+
 /* Claims ----------------------------------------------------------------------------------------
  */
 
@@ -235,6 +467,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(folder, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(times, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(pass, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(habits, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(databases, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(no_databases, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(claims, fix_fs_setup, fix_fs_teardown),
 	};
 
