@@ -372,11 +372,11 @@ static int store_fill(struct restore *restore)
 				: copy_load(restore->out->from, restore->options->config->uuid,
 					    restore->meta, &info);
 	if (rc == 0)
+		rc = restore_plain(restore, info.time_ns);
+	if (rc == 0)
 		rc = restore_take_newer(restore);
 	if (rc == 0)
 		rc = counts_raise(restore);
-	if (rc == 0)
-		rc = restore_plain(restore, info.time_ns);
 	if (rc < 0) {
 		meta_abandon(restore->meta);
 		closed = 0;

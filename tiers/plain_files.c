@@ -84,9 +84,10 @@ static const char *root_of(struct pool *pool, const struct plain_home *home)
 	return tier_place_path(pool->tiers[home->tier].tier, home->place);
 }
 
-static int create(struct pool *pool, const char *root, uint64_t object, struct plain_home *home,
-		  int *fd)
+static int create(struct pool *pool, const char *root, uint64_t object, bool fill,
+		  struct plain_home *home, int *fd)
 {
+	mode_t mode = fill ? S_IRUSR : S_IRUSR | S_IWUSR;
 	char path[PATH_MAX];
 	int rc = -EEXIST;
 
@@ -96,7 +97,7 @@ static int create(struct pool *pool, const char *root, uint64_t object, struct p
 		rc = plain_path(root, object, home->generation, path, sizeof(path));
 		if (rc < 0)
 			return rc;
-		*fd = io_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+		*fd = io_open(path, O_RDWR | O_CREAT | O_EXCL, mode);
 		rc = *fd < 0 ? *fd : 0;
 	}
 	/* The name is there: a sync that takes the bit now makes it durable. */
@@ -107,11 +108,12 @@ static int create(struct pool *pool, const char *root, uint64_t object, struct p
 	return rc;
 }
 
-int plain_file_create(struct pool *pool, uint64_t object, struct plain_home *home, int *fd)
+int plain_file_create(struct pool *pool, uint64_t object, bool fill, struct plain_home *home,
+		      int *fd)
 {
 	const char *root = root_of(pool, home);
 	char folder[PATH_MAX];
-	int rc = root ? create(pool, root, object, home, fd) : -ENODEV;
+	int rc = root ? create(pool, root, object, fill, home, fd) : -ENODEV;
 
 	if (rc == -ENOENT) { /* the first one here */
 		rc = folder_of(root, folder, sizeof(folder));
@@ -120,10 +122,20 @@ int plain_file_create(struct pool *pool, uint64_t object, struct plain_home *hom
 		if (rc == 0 || rc == -EEXIST)
 			rc = io_sync_folder(root);
 		if (rc == 0)
-			rc = create(pool, root, object, home, fd);
+			rc = create(pool, root, object, fill, home, fd);
 	}
 	home->set = rc == 0;
 	return rc == -EDQUOT ? -ENOSPC : rc;
+}
+
+int plain_file_complete(int fd)
+{
+	return fchmod(fd, S_IRUSR | S_IWUSR) < 0 ? -errno : 0;
+}
+
+bool plain_file_is_complete(const struct stat *st)
+{
+	return st->st_mode & S_IWUSR;
 }
 
 int plain_file_open(struct pool *pool, uint64_t object, const struct plain_home *home, int *fd)

@@ -33,8 +33,13 @@ int plain_path(const char *root, uint64_t object, uint32_t generation, char *buf
  * anywhere; -ENODEV no open place. */
 int plain_place(struct tier *tier, uint64_t bytes, uint16_t *place);
 /* Makes an empty file in home->tier and home->place; home->generation is the first that is free.
- * *fd is open for reading and writing. */
-int plain_file_create(struct pool *pool, uint64_t object, struct plain_home *home, int *fd);
+ * *fd is open for reading and writing. fill: until plain_file_complete(), which comes before the
+ * file is synced, nobody takes it for the object's bytes. */
+int plain_file_create(struct pool *pool, uint64_t object, bool fill, struct plain_home *home,
+		      int *fd);
+int plain_file_complete(int fd);
+/* Of one that no record leads to. */
+bool plain_file_is_complete(const struct stat *st);
 int plain_file_open(struct pool *pool, uint64_t object, const struct plain_home *home, int *fd);
 /* Takes the name away and the bytes off the account. -ENOENT. */
 int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_home *home);

@@ -87,7 +87,7 @@ static int make_file(struct turn *turn)
 	struct object *object = turn->object;
 	struct pool *pool = object->pool;
 	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}};
-	int rc = plain_file_create(pool, object->id, &turn->home, &turn->fd);
+	int rc = plain_file_create(pool, object->id, turn->size, &turn->home, &turn->fd);
 
 	if (rc < 0)
 		return rc;
@@ -100,6 +100,8 @@ static int make_file(struct turn *turn)
 	(void)futimens(turn->fd, times);
 	if (!turn->size)
 		return rc;
+	if (rc == 0)
+		rc = plain_file_complete(turn->fd);
 	if (rc == 0)
 		rc = io_sync_file(turn->fd);
 	return rc;

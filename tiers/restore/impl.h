@@ -27,8 +27,8 @@ struct restore {
 	struct meta *live;	  /* what is left of the old one; NULL: nothing */
 	bool look;		  /* nothing of the pool changes but `meta` */
 	struct idmap known, gone; /* segments: by id */
-	struct idmap plains;	  /* plain files that stay: object -> generation */
-	struct idmap plain_files; /* objects of which there is some plain file */
+	struct idmap plains;	  /* plain files that stay, by object (plain.c) */
+	struct idmap plain_files; /* objects of which there is some plain file, complete */
 	struct found_top top;	  /* what has been given out at least */
 };
 
@@ -55,9 +55,8 @@ int restore_take_newer(struct restore *restore);
  */
 int restore_newer(struct restore *restore);
 
-/* plain.c: with the copy, of that time, in the store; and when that is complete, for each
- * directory.
- */
+/* plain.c: with the copy, of that time, in the store, before what is newer; and when all is
+ * complete, for each directory. Errors of the second are logged. */
 int restore_plain(struct restore *restore, int64_t time_ns);
 /* Before: fills plain_files. */
 int restore_plain_look(struct restore *restore);

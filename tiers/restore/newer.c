@@ -245,22 +245,34 @@ static int objects_mend(struct newer *newer)
 
 /* What stays lost. ----------------------------------------------------------------------------- */
 
+static int bytes_lost(struct newer *newer, uint64_t *out)
+{
+	int rc;
+
+	*out = 0;
+	if (newer->record.plain.set) {
+		if (restore_plain_gone(newer->restore, newer->object, &newer->record))
+			*out = newer->record.size;
+		return 0;
+	}
+	rc = newer_extents_load(newer);
+	for (size_t i = 0; i < newer->extents.count && rc == 0; i++)
+		if (idmap_get(&newer->lost, newer->extents.items[i].frame))
+			*out += newer->extents.items[i].len;
+	return rc;
+}
+
 static int each_object(void *arg, uint64_t id, const struct meta_item *item)
 {
 	struct newer *newer = arg;
 	const struct restore_options *options = newer->restore->options;
-	uint64_t bytes = 0;
+	uint64_t bytes;
 	int rc;
 
 	newer->object = id;
 	if (object_record_decode(item->value, item->len, &newer->record) < 0)
 		return 0; /* the check's */
-	rc = newer_extents_load(newer);
-	for (size_t i = 0; i < newer->extents.count && rc == 0; i++)
-		if (idmap_get(&newer->lost, newer->extents.items[i].frame))
-			bytes += newer->extents.items[i].len;
-	if (restore_plain_gone(newer->restore, id, &newer->record))
-		bytes = newer->record.size;
+	rc = bytes_lost(newer, &bytes);
 	if (rc < 0 || !bytes)
 		return rc;
 	newer->restore->out->lost_files++;

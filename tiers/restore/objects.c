@@ -61,11 +61,15 @@ int newer_object_load(struct newer *newer, uint64_t id)
 		return 0; /* the check's */
 	if (rc == 0)
 		rc = newer_extents_load(newer);
-	for (size_t i = 0; i < newer->extents.count && rc == 0; i++)
+	if (rc < 0)
+		return rc;
+	newer->whole = restore_plain_gone(newer->restore, id, &newer->record);
+	if (newer->record.plain.set) /* extents that it still has mean nothing */
+		return 0;
+	for (size_t i = 0; i < newer->extents.count; i++)
 		if (idmap_get(&newer->lost, newer->extents.items[i].frame))
 			newer->any = true;
-	newer->whole = rc == 0 && restore_plain_gone(newer->restore, id, &newer->record);
-	return rc;
+	return 0;
 }
 
 /* The first extent or run that ends behind a place. */

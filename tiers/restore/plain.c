@@ -2,7 +2,8 @@
 /*
  * Plain files of a restore. One that the copy names stays. One of an object that the copy has in
  * frames, and that was written to after the copy, is where the object's bytes have gone since: the
- * object is plain from now on; so is one whose file has another generation than the copy says. All
+ * object is plain from now on; so is one whose file lies elsewhere than the copy says. Of several,
+ * the one that was changed last counts; one that is not complete (terrace-format(5)), never. All
  * others are put aside: what opens the pool would remove them. Where there is no file of an object
  * that the copy has plain, its bytes may have gone back into frames (newer.c).
  */
@@ -10,7 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "tiers/io.h"
 #include "tiers/keys.h"
@@ -49,13 +50,30 @@ static int record_put(struct restore *restore, uint64_t id, const struct object_
 	return rc;
 }
 
-static bool is_named(const struct object_record *record, const struct plain_home *home)
+/* restore.plains: which file an object has. */
+static uintptr_t pack(const struct plain_home *home)
 {
-	return record->plain.set && record->plain.tier == home->tier &&
-	       record->plain.place == home->place && record->plain.generation == home->generation;
+	return (uintptr_t)home->generation << 32 | (uintptr_t)home->place << 16 |
+	       (uintptr_t)home->tier << 8;
 }
 
-static bool is_there(const struct restore *restore, uint64_t id, const struct plain_home *home)
+#define BY_COPY 1u /* the copy says so */
+
+static struct plain_home home_in(const struct directory *dir, uint32_t generation)
+{
+	return (struct plain_home){.set = true,
+				   .tier = (uint8_t)dir->tier,
+				   .place = (uint16_t)dir->place,
+				   .generation = generation};
+}
+
+static int64_t changed_ns(const struct stat *st)
+{
+	return (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+}
+
+static bool file_there(const struct restore *restore, uint64_t id, const struct plain_home *home,
+		       struct stat *st)
 {
 	char path[PATH_MAX];
 
@@ -64,7 +82,7 @@ static bool is_there(const struct restore *restore, uint64_t id, const struct pl
 
 		if (!dir->lost && dir->tier == home->tier && dir->place == home->place &&
 		    plain_path(dir->path, id, home->generation, path, sizeof(path)) == 0)
-			return access(path, F_OK) == 0;
+			return lstat(path, st) == 0;
 	}
 	return false;
 }
@@ -74,8 +92,7 @@ static int each_file(void *arg, uint64_t id, uint32_t generation, const struct s
 	struct restore *restore = arg;
 
 	(void)generation;
-	(void)st;
-	return idmap_put(&restore->plain_files, id, restore);
+	return plain_file_is_complete(st) ? idmap_put(&restore->plain_files, id, restore) : 0;
 }
 
 int restore_plain_look(struct restore *restore)
@@ -94,30 +111,41 @@ bool restore_plain_gone(const struct restore *restore, uint64_t id,
 	return record->plain.set && !idmap_get(&restore->plain_files, id);
 }
 
+/* Are the object's bytes in this file, rather than where the record says? */
+static bool is_newer(const struct looking *looking, uint64_t id, const struct object_record *record,
+		     const struct stat *st)
+{
+	uintptr_t known = (uintptr_t)idmap_get(&looking->restore->plains, id);
+	struct stat other;
+
+	if (!record->plain.set)
+		return changed_ns(st) > looking->time_ns;
+	if (!file_there(looking->restore, id, &record->plain, &other))
+		return true;
+	return known && !(known & BY_COPY) && changed_ns(st) > changed_ns(&other);
+}
+
 static int each_named(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
 {
 	const struct looking *looking = arg;
 	struct restore *restore = looking->restore;
-	struct plain_home home = {.set = true,
-				  .tier = (uint8_t)looking->dir->tier,
-				  .place = (uint16_t)looking->dir->place,
-				  .generation = generation};
+	struct plain_home home = home_in(looking->dir, generation);
 	struct object_record record;
-	int rc = object_record_get(restore->meta, id, &record);
+	uintptr_t by_copy = BY_COPY;
+	int rc = plain_file_is_complete(st) ? object_record_get(restore->meta, id, &record)
+					    : -ENOENT;
 
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	if (!is_named(&record, &home)) {
-		if (record.plain.set
-			    ? is_there(restore, id, &record.plain)
-			    : (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec <=
-				      looking->time_ns)
+	if (!record.plain.set || pack(&record.plain) != pack(&home)) {
+		if (!is_newer(looking, id, &record, st))
 			return 0;
 		record.plain = home; /* its extents go when the pool is opened */
 		record.size = (uint64_t)st->st_size;
+		by_copy = 0;
 		rc = record_put(restore, id, &record);
 	}
-	return rc < 0 ? rc : idmap_put(&restore->plains, id, (void *)(uintptr_t)generation);
+	return rc < 0 ? rc : idmap_put(&restore->plains, id, (void *)(pack(&home) | by_copy));
 }
 
 int restore_plain(struct restore *restore, int64_t time_ns)
@@ -133,31 +161,56 @@ int restore_plain(struct restore *restore, int64_t time_ns)
 	return rc;
 }
 
-static int each_aside(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
+static int aside(const char *root, uint64_t id, uint32_t generation)
 {
-	struct looking *looking = arg;
-	const char *root = looking->dir->path;
-	char from[PATH_MAX], to[PATH_MAX];
-	int rc;
+	char from[PATH_MAX], folder[PATH_MAX], to[PATH_MAX];
+	int rc = plain_path(root, id, generation, from, sizeof(from));
 
-	(void)st;
-	if (idmap_get(&looking->restore->plains, id) == (void *)(uintptr_t)generation)
-		return 0;
-	rc = plain_path(root, id, generation, from, sizeof(from));
-	if (rc == 0 && snprintf(to, sizeof(to), "%s/" ASIDE, root) >= (int)sizeof(to))
+	if (rc == 0 &&
+	    snprintf(to, sizeof(to), "%s/" ASIDE "%s", root, strrchr(from, '/')) >= (int)sizeof(to))
 		rc = -ENAMETOOLONG;
-	if (rc == 0)
-		rc = io_make_folder(to, 0700);
+	if (rc < 0)
+		return rc;
+	snprintf(folder, sizeof(folder), "%s/" ASIDE, root);
+	rc = io_make_folder(folder, 0700);
 	if (rc == 0 || rc == -EEXIST)
-		rc = snprintf(to, sizeof(to), "%s/" ASIDE "%s", root, strrchr(from, '/')) >=
-				     (int)sizeof(to)
-			     ? -ENAMETOOLONG
-			     : io_rename(from, to);
+		rc = io_rename(from, to);
 	if (rc == 0)
 		log_warning("%s: the bytes of a file that the copy does not know, or knows older: "
 			    "put aside",
 			    to);
+	return rc;
+}
+
+static int each_aside(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
+{
+	struct looking *looking = arg;
+	struct plain_home home = home_in(looking->dir, generation);
+	uintptr_t known = (uintptr_t)idmap_get(&looking->restore->plains, id);
+	int rc;
+
+	(void)st;
+	if ((known & ~(uintptr_t)BY_COPY) == pack(&home))
+		return 0;
+	rc = aside(looking->dir->path, id, generation);
+	if (rc < 0)
+		log_error("%s: plain files that the copy does not know cannot be put aside: %s",
+			  looking->dir->path, strerror(-rc));
 	looking->any |= rc == 0;
+	return rc;
+}
+
+/* Both names of each that was put aside. A mount removes what is back in its place. */
+static int folders_sync(const char *root)
+{
+	static const char *const folders[] = {"/" ASIDE, "/" PLAIN_FOLDER, ""};
+	char path[PATH_MAX];
+	int rc = 0;
+
+	for (unsigned i = 0; i < 3 && rc == 0; i++) {
+		snprintf(path, sizeof(path), "%s%s", root, folders[i]);
+		rc = io_sync_folder(path);
+	}
 	return rc;
 }
 
@@ -166,5 +219,5 @@ int restore_plain_aside(struct restore *restore, const struct directory *dir)
 	struct looking looking = {.restore = restore, .dir = dir};
 	int rc = plain_files_each(dir->path, each_aside, &looking);
 
-	return rc == 0 && looking.any ? io_sync_folder(dir->path) : rc;
+	return rc == 0 && looking.any ? folders_sync(dir->path) : rc;
 }
