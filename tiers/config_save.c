@@ -79,7 +79,8 @@ int config_print(const struct pool_config *config, char **text, size_t *len)
 		config_rule_print(&config->rules[i], out);
 	}
 	failed = ferror(out);
-	if (fclose(out) || failed) {
+	/* The last of the memory stream's allocations fails without a word. */
+	if (fclose(out) || failed || !*text) {
 		free(*text);
 		*text = NULL;
 		return -ENOMEM;

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 static bool alloc_armed, alloc_persistent;
 static unsigned long alloc_countdown; /* 1: the next allocation fails */
