@@ -16,6 +16,7 @@
 
 #include "compress/bytes.h"
 #include "tests/unit/fix_cut.h"
+#include "tests/unit/fix_depth.h"
 #include "tests/unit/fix_fault.h"
 #include "tests/unit/fix_place.h"
 #include "tiers/meta.h"
@@ -175,7 +176,7 @@ static void fault_loop(enum fault_kind kind, bool forever)
 	uint64_t n;
 
 	quiet_begin();
-	for (n = 1;; n++) {
+	for (n = 1;; n += TRIES_APART) {
 		struct acknowledged ack;
 		int fds = fault_open_fds();
 		uint64_t failed;
@@ -218,7 +219,7 @@ static void cut_loop(enum cut_kind kind, bool second, uint64_t seed)
 	bool cut;
 
 	quiet_begin();
-	for (n = 1;; n++) {
+	for (n = 1;; n += TRIES_APART) {
 		struct acknowledged ack;
 		struct meta *meta;
 

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fix_alloc.h"
+#include "tests/unit/fix_depth.h"
 #include "tests/unit/fix_fault.h"
 #include "tests/unit/fix_place.h"
 #include "tests/unit/fix_pool.h"
@@ -211,7 +212,7 @@ static void loop_io(const struct workload *workload, bool all)
 
 		while (run_io(workload, n, kind, dice_roll(&dice, 5)) ||
 		       (!all && (kind == 2 || kind == 5))) {
-			n += all ? 1 : 1 + dice_roll(&dice, 4);
+			n += all ? 1 : 1 + dice_roll(&dice, 4 * TRIES_APART);
 			/* Short transfers and writes are counted among themselves: there
 			 * are fewer, and the end is another. */
 			if (!all)
@@ -259,7 +260,7 @@ static void test_full_disks(void **state)
 	(void)state;
 	quiet_begin();
 	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
-		for (unsigned long n = 1; run_io(&some[i], n, KINDS - 1, 4); n++)
+		for (unsigned long n = 1; run_io(&some[i], n, KINDS - 1, 4); n += TRIES_APART)
 			;
 	quiet_end();
 }
@@ -312,7 +313,8 @@ static void test_failing_allocations(void **state)
 		const char *steps = only ? only : workloads[i].steps;
 		unsigned long failed = 1;
 
-		for (unsigned long n = 1; failed; n += all ? 1 : 1 + dice_roll(&dice, 8)) {
+		for (unsigned long n = 1; failed;
+		     n += all ? 1 : 1 + dice_roll(&dice, 8 * TRIES_APART)) {
 			int fds = fault_open_fds();
 
 			snprintf(run_name, sizeof(run_name), "workload %s, allocation %lu", steps,

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/fix_depth.h"
 #include "tests/unit/fix_disk.h"
 #include "tests/unit/fix_disk_calls.h"
 #include "tests/unit/fix_place.h"
@@ -216,7 +217,7 @@ static void run(const char *steps, bool all)
 	record(steps, 0);
 	n = disk_steps();
 	for (size_t step = 0; step <= n; step++)
-		if (all || step == n || dice_roll(&dice, 3))
+		if (all || step == n || dice_roll(&dice, 3 * TRIES_APART) < 2)
 			check_step(steps, step, all);
 	quiet_end();
 	disk_release();
