@@ -193,6 +193,41 @@ static void test_pinned_data_is_not_read_in_each_pass(void **state)
 	assert_true(hdd_used() > 2 * MIB);
 }
 
+static _Atomic bool hdd_dead;
+
+static ssize_t dead_pwrite(int fd, const void *buf, size_t len, off_t off)
+{
+	if (!hdd_dead || fd >= 4096 || !is_segment[fd])
+		return io_ops_system.pwrite(fd, buf, len, off);
+	errno = EIO;
+	return -1;
+}
+
+/* What was chosen and did not go is still there for what comes next in the pass, and for who asks
+ * how full the tiers are. */
+static void test_what_stays_is_counted(void **state)
+{
+	static struct io_ops ops;
+	const struct tier_facts *tiers;
+	struct pool_usage usage;
+
+	(void)state;
+	fix.config.tiers[2].size_bytes = 64 * MIB;
+	begin();
+	ops = *io_ops_get();
+	ops.pwrite = dead_pwrite;
+	io_ops_set(&ops);
+	hdd_dead = true;
+	pool_run(fix.pool, NULL);
+	hdd_dead = false;
+	pool_usage(fix.pool, &usage);
+	tiers = fix.pool->engine->facts.tiers;
+	assert_true(usage.tiers[1].used > FILES * MIB);
+	assert_in_range(tiers[1].used, usage.tiers[1].used - MIB / 2,
+			usage.tiers[1].used + MIB / 2);
+	assert_in_range(tiers[2].used, 0, MIB / 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +237,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pinned_data_is_not_read_in_each_pass, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_what_stays_is_counted, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -214,6 +214,69 @@ static void test_values(void **state)
 	free(bytes);
 }
 
+static void expect(struct meta *meta, const char *key, const char *value)
+{
+	char buf[64];
+	size_t len;
+	int rc = meta_get(meta, key, strlen(key), buf, sizeof(buf), &len);
+
+	if (!value) {
+		assert_int_equal(rc, -ENOENT);
+		return;
+	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(len, strlen(value));
+	assert_memory_equal(buf, value, len);
+}
+
+/* What is applied to a look is seen by who looks, over what the tree has, and by nobody else:
+ * nothing of it goes to the medium. */
+static void test_applied_in_memory(void **state)
+{
+	struct meta_look_options options = {.dir = place.dir, .pool_uuid = place.uuid};
+	struct meta_stats before, after;
+	struct meta_batch *batch;
+	struct meta_look look;
+	struct meta *meta;
+	uint64_t len, seq;
+	uint8_t *bytes;
+
+	(void)state;
+	assert_int_equal(meta_open_look(&meta, &options, &look), 0);
+	assert_true(look.clean && look.settled && !look.tail);
+	assert_int_equal(meta_seq(meta), look.seq);
+	meta_stats(meta, &before);
+	assert_true(before.tree_bytes >= 4ull * PAGE);
+	assert_int_equal(meta_batch_new(&batch), 0);
+	meta_batch_put(batch, "Key00007", 8, "another", 7);
+	meta_batch_put(batch, "new", 3, "one", 3);
+	meta_batch_del(batch, "Key00008", 8);
+	assert_int_equal(meta_apply(meta, batch, &seq), 0);
+	meta_batch_free(batch);
+	assert_int_equal(seq, look.seq + 1);
+	assert_int_equal(meta_seq(meta), seq);
+	assert_int_equal(meta_durable_seq(meta), seq);
+	expect(meta, "Key00007", "another");
+	expect(meta, "new", "one");
+	expect(meta, "Key00008", NULL);
+	expect(meta, "Key00009", "the value of number 00009, and no other");
+	meta_stats(meta, &after);
+	assert_true(after.memtable_bytes > before.memtable_bytes);
+	assert_int_equal(after.tree_bytes, before.tree_bytes);
+	assert_int_equal(meta_sync(meta, seq), -EROFS);
+	assert_false(meta_checkpoint_due(meta, 1));
+	assert_int_equal(meta_freeze(meta), -EROFS);
+	assert_int_equal(meta_checkpoint(meta), -EROFS);
+	assert_int_equal(meta_close(meta), 0);
+	bytes = place_read(path, &len);
+	assert_int_equal(len, image_len);
+	assert_memory_equal(bytes, image, len);
+	free(bytes);
+	assert_int_equal(meta_open_look(&meta, &options, &look), 0);
+	expect(meta, "new", NULL);
+	meta_abandon(meta);
+}
+
 /* LMDB walks keys as they lie. */
 static void test_order(void **state)
 {
@@ -340,7 +403,7 @@ int main(void)
 		TEST(test_order),     TEST(test_page),
 		TEST(test_cut),	      TEST(test_hangs),
 		TEST(test_foreign),   TEST(test_no_descriptors),
-		TEST(test_not_there),
+		TEST(test_not_there), TEST(test_applied_in_memory),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

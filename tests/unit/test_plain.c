@@ -19,6 +19,7 @@
 #include "tests/unit/fix_fault.h"
 #include "tests/unit/fix_pool.h"
 #include "tests/unit/fix_work.h"
+#include "tiers/engine/engine.h"
 #include "tiers/io.h"
 #include "tiers/object.h"
 #include "tiers/plain.h"
@@ -336,6 +337,27 @@ static void test_cancel(void **state)
 	end(object);
 }
 
+/* A tier that takes nothing is passed over as a full one is; where there is none left, it is told
+ * as no room, and the object stays as it was. */
+static void test_closed_tiers(void **state)
+{
+	struct object *object = begin();
+
+	(void)state;
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(pool_evacuate(fix.pool, 2, -1, NULL), 0);
+	assert_int_equal(object_make_plain(object, 2, NULL), -ENOSPC);
+	assert_false(object_is_plain(object));
+	check_bytes(object);
+	pool_reopen(fix.pool, 2, -1);
+	assert_int_equal(pool_evacuate(fix.pool, 1, -1, NULL), 0);
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(object_plain_tier(object), 2);
+	check_bytes(object);
+	pool_reopen(fix.pool, 1, -1);
+	end(object);
+}
+
 /* Every call of both turns fails once, or from then on: the object is what it was, and the next try
  * does it. */
 static void fault_loop(enum fault_kind kind, bool forever, bool back)
@@ -496,6 +518,7 @@ int main(void)
 		cmocka_unit_test(test_accounts),
 		cmocka_unit_test(test_log_of_before),
 		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_closed_tiers),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_missing_directory),

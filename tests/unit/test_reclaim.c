@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fix_pool.h"
+#include "tiers/extmap.h"
 #include "tiers/framestore.h"
 #include "tiers/pool_impl.h"
 
@@ -262,6 +263,80 @@ static void test_killed_before(void **state)
 	fix_pool_free(&fix);
 }
 
+static uint64_t frame_first(struct object *object)
+{
+	struct extent_list list = {0};
+	uint64_t frame;
+
+	assert_int_equal(extmap_list(object, 0, PIECE, 1, &list), 0);
+	assert_int_equal(list.count, 1);
+	frame = list.items[0].frame;
+	extent_list_release(&list);
+	return frame;
+}
+
+static void put_raw(struct fix_pool *fix, const void *key, size_t key_len, const void *value,
+		    size_t len)
+{
+	struct meta_batch *batch;
+
+	assert_int_equal(meta_batch_new(&batch), 0);
+	meta_batch_put(batch, key, key_len, value, len);
+	assert_int_equal(meta_apply(fix->pool->meta, batch, NULL), 0);
+	meta_batch_free(batch);
+}
+
+/* A frame whose record is damaged lives: how far it reaches, nobody knows, so nothing beside it is
+ * given back. With its record whole again, it is. A record of a place that is none does not count.
+ */
+static void test_damaged_neighbour(void **state)
+{
+	uint8_t key[KEY_LEN_2], odd[KEY_LEN_2 + 1], value[RECORD_FRAME_LEN], buf[PIECE],
+		want[PIECE];
+	struct object *objects[3], *late;
+	struct frame_record record;
+	struct fix_pool fix;
+	struct tier_ops counted;
+	struct tier *tier;
+	size_t len, got;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	for (unsigned i = 0; i < 3; i++)
+		objects[i] = object_make(&fix, i);
+	late = object_make(&fix, 3);
+	key_1(key, KEY_FRAME, frame_first(objects[1]));
+	assert_int_equal(meta_get(fix.pool->meta, key, KEY_LEN_1, value, sizeof(value), &len), 0);
+	assert_int_equal(frame_record_decode(value, len, &record), 0);
+	put_raw(&fix, key, KEY_LEN_1, value, 3);
+	/* One byte too long, and one with a value of no frame's number. */
+	key_2(odd, KEY_PLACED, record.segment, record.off + 1);
+	odd[KEY_LEN_2] = 0;
+	put_raw(&fix, odd, KEY_LEN_2 + 1, value, 8);
+	put_raw(&fix, odd, KEY_LEN_2, value, 7);
+	tier = fix.pool->tiers[1].tier;
+	real = tier->ops;
+	counted = *real;
+	counted.punch = counted_punch;
+	tier->ops = &counted;
+	punches = 0;
+	object_unmake(&fix, objects[2]);
+	reclaim(&fix);
+	assert_int_equal(punches, 0);
+	put_raw(&fix, key, KEY_LEN_1, value, RECORD_FRAME_LEN);
+	object_unmake(&fix, objects[0]);
+	object_unmake(&fix, late);
+	reclaim(&fix);
+	assert_true(punches > 0);
+	tier->ops = real;
+	blockcache_drop(fix.pool->cache, frame_first(objects[1]), 256);
+	noise(want, 1);
+	assert_int_equal(object_read(objects[1], buf, PIECE, 0, &got), 0);
+	assert_memory_equal(buf, want, PIECE);
+	object_put(objects[1]);
+	fix_pool_free(&fix);
+}
+
 /* Who still looks at an object that somebody deletes is told so, and nobody of damage. */
 static void test_read_of_deleted(void **state)
 {
@@ -288,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_neighbour_dies),	    cmocka_unit_test(test_side_by_side),
 		cmocka_unit_test(test_waits_for_who_gives), cmocka_unit_test(test_segment_empties),
 		cmocka_unit_test(test_killed_before),	    cmocka_unit_test(test_read_of_deleted),
+		cmocka_unit_test(test_damaged_neighbour),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -548,6 +549,59 @@ static void test_synced(void **state)
 	salvage_close(salvage);
 }
 
+/* A medium whose plain file does not say where its bytes are, from some place on: what comes before
+ * is given, and the rest told as lost. */
+static off_t no_seek = INT64_MAX;
+static int no_whence;
+
+off_t lseek(int fd, off_t off, int whence)
+{
+	if (whence == no_whence && off >= no_seek) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_lseek, fd, off, whence);
+}
+
+static void test_no_seek(void **state)
+{
+	enum { DATA = 65536, SIZE = 5 * DATA }; /* two pieces, and a hole between them */
+	static const struct {
+		off_t from;
+		int whence;
+		size_t given;
+	} tries[] = {{0, SEEK_DATA, 0},	      {0, SEEK_HOLE, 0},
+		     {1, SEEK_DATA, DATA},    {DATA + 1, SEEK_HOLE, DATA},
+		     {SIZE, SEEK_DATA, SIZE}, {SIZE + 1, SEEK_DATA, SIZE}};
+	static uint8_t bytes[SIZE];
+	struct salvage_source source;
+	struct salvage *salvage;
+	struct object *object;
+
+	(void)state;
+	bytes_fill_random(bytes, DATA, 1);
+	bytes_fill_random(bytes + 4 * DATA, DATA, 2);
+	fix_break_open(&pool);
+	assert_int_equal(object_get(pool.fix.pool.pool, pool.raw, &object), 0);
+	assert_int_equal(object_truncate(object, 0), 0);
+	assert_int_equal(object_write(object, bytes, DATA, 0), 0);
+	assert_int_equal(object_write(object, bytes + 4 * DATA, DATA, 4 * DATA), 0);
+	assert_int_equal(object_sync(object), 0);
+	object_put(object);
+	fix_break_close(&pool);
+	assert_int_equal(take(&salvage, &pool.fix.pool.config, &source), 0);
+	for (unsigned i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		no_seek = tries[i].from;
+		no_whence = tries[i].whence;
+		assert_int_equal(file_read(salvage, pool.raw), 0);
+		no_seek = INT64_MAX;
+		assert_int_equal(seen.size, SIZE);
+		assert_int_equal(seen.lost, SIZE - tries[i].given);
+		assert_memory_equal(seen.bytes, bytes, tries[i].given);
+	}
+	salvage_close(salvage);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -558,7 +612,7 @@ int main(void)
 		TEST(test_directories), TEST(test_aside),
 		TEST(test_in_use),	TEST(test_not_allowed),
 		TEST(test_sink_fails),	TEST(test_no_memory),
-		TEST(test_synced), /* last: it takes `known` */
+		TEST(test_no_seek),	TEST(test_synced), /* last: it takes `known` */
 	};
 
 	return cmocka_run_group_tests(tests, learn, NULL);
