@@ -9,6 +9,7 @@
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/status_text.h"
+#include "fs/text.h"
 #include "tiers/copier.h"
 #include "tiers/places.h"
 #include "tiers/pool.h"
@@ -40,10 +41,10 @@ static int each_place(void *arg, const struct pool_place *place)
 {
 	struct paths *paths = arg;
 
-	json_array_append_new(paths->paths, json_string(place->path));
+	json_array_append_new(paths->paths, json_name(place->path));
 	json_array_append_new(paths->places,
-			      json_pack("{s:s,s:o,s:o,s:o,s:o,s:b}", "path", place->path, "size",
-					number(place->space.total), "free",
+			      json_pack("{s:o,s:o,s:o,s:o,s:o,s:b}", "path", json_name(place->path),
+					"size", number(place->space.total), "free",
 					number(place->space.free), "used",
 					number(place->space.used), "live", number(place->live),
 					"closed", place->closed));
@@ -57,7 +58,7 @@ static json_t *tier_json(struct pool *pool, uint32_t t, const struct tier_usage 
 	json_t *json;
 
 	if (config->kind == TIER_KIND_RAM && config->npaths)
-		json_array_append_new(paths.paths, json_string(config->paths[0]));
+		json_array_append_new(paths.paths, json_name(config->paths[0]));
 	pool_places(pool, t, each_place, &paths);
 	json = json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
 			 config->name, "kind", config->kind == TIER_KIND_RAM ? "ram" : "dir",
@@ -105,14 +106,15 @@ static json_t *make_stats(struct fs *fs, const char *mount)
 	tiers = json_array();
 	for (uint32_t i = 0; i < usage->ntiers; i++)
 		json_array_append_new(tiers, tier_json(fs->pool, i, &usage->tiers[i]));
-	root = json_pack(
-		"{s:i,s:s,s:s,s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:o}", "version",
-		1, "program", TERRACE_VERSION, "pool", config->name ? config->name : "", "config",
-		config->file ? config->file : "", "uuid", uuid, "pid", (int)getpid(), "mount",
-		mount, "logical", number(usage->logical), "packed", number(usage->packed), "stored",
-		number(usage->stored), "metadata", number(usage->metadata), "objects",
-		number(usage->objects), "parked", number(usage->parked), "space", "total",
-		number(space.total), "free", number(space.free), "tiers", tiers);
+	root = json_pack("{s:i,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:o}",
+			 "version", 1, "program", TERRACE_VERSION, "pool",
+			 json_name(config->name ? config->name : ""), "config",
+			 json_name(config->file ? config->file : ""), "uuid", uuid, "pid",
+			 (int)getpid(), "mount", json_name(mount), "logical",
+			 number(usage->logical), "packed", number(usage->packed), "stored",
+			 number(usage->stored), "metadata", number(usage->metadata), "objects",
+			 number(usage->objects), "parked", number(usage->parked), "space", "total",
+			 number(space.total), "free", number(space.free), "tiers", tiers);
 	free(usage);
 	if (root) {
 		json_object_set_new(root, "metadata_copies", copies_json(fs->pool));

@@ -83,6 +83,15 @@ static int parse_to(struct job *job, const struct pool_config *config, const cha
 	return -EINVAL;
 }
 
+static int resolve(struct fs *fs, const json_t *path, uint64_t *id)
+{
+	char *name = json_name_get(path);
+	int r = name ? fs_resolve(fs, name, id) : -ENOMEM;
+
+	free(name);
+	return r;
+}
+
 /* A mistyped path is an error for whoever typed it. It may still vanish before its turn comes. */
 static int check_paths(struct fs *fs, const struct job *job, const json_t *paths, char *message,
 		       size_t message_cap)
@@ -108,9 +117,13 @@ static int check_paths(struct fs *fs, const struct job *job, const json_t *paths
 				 "a path begins with /, at the root of the mount");
 			return -EINVAL;
 		}
-		r = job->resumed ? 0 : fs_resolve(fs, text, &id);
+		r = job->resumed ? 0 : resolve(fs, path, &id);
 		if (r) {
-			snprintf(message, message_cap, "%.200s: %s", text, error_text(r));
+			char *name = json_name_get(path);
+
+			snprintf(message, message_cap, "%.200s: %s", name ? name : text,
+				 error_text(r));
+			free(name);
 			return -EINVAL;
 		}
 	}
@@ -169,16 +182,18 @@ int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char
 	      size_t message_cap)
 {
 	const struct pool_config *config = pool_config(fs->pool);
-	const char *verb = NULL, *to = NULL, *tier = NULL, *path = NULL;
-	json_t *root, *paths = NULL;
+	const char *verb = NULL, *to = NULL, *tier = NULL;
+	json_t *root, *paths = NULL, *place = NULL;
+	char *path = NULL;
 	int r = -EINVAL;
 
 	root = json_loadb(text, len, 0, NULL);
-	if (!root || json_unpack(root, "{s:s,s?s,s?o,s?s,s?s}", "verb", &verb, "to", &to, "paths",
-				 &paths, "tier", &tier, "path", &path)) {
+	if (!root || json_unpack(root, "{s:s,s?s,s?o,s?s,s?o}", "verb", &verb, "to", &to, "paths",
+				 &paths, "tier", &tier, "path", &place)) {
 		snprintf(message, message_cap, "not an object with a verb");
 		goto out;
 	}
+	path = json_name_get(place);
 	job->kind = kind_find(verb);
 	if (!job->kind) {
 		snprintf(message, message_cap, "unknown verb");
@@ -192,6 +207,7 @@ int job_parse(struct job *job, struct fs *fs, const char *text, size_t len, char
 		r = 0;
 	}
 out:
+	free(path);
 	json_decref(root);
 	return r;
 }
@@ -206,8 +222,9 @@ void job_release(struct job *job)
 
 char *job_request(const struct job *job)
 {
-	json_t *root = json_pack("{s:s,s:s*,s:O*,s:s*}", "verb", job->kind->verb, "to",
-				 job->to_name, "paths", job->paths, "path", job->path);
+	json_t *root =
+		json_pack("{s:s,s:s*,s:O*,s:o*}", "verb", job->kind->verb, "to", job->to_name,
+			  "paths", job->paths, "path", job->path ? json_name(job->path) : NULL);
 	char *text;
 
 	if (root && job->kind->has_place && (job->kind->run != run_evacuate || !job->path))
@@ -249,17 +266,18 @@ static json_t *what_json(const struct job *job)
 {
 	const json_t *first = json_array_get(job->paths, 0);
 	size_t more = json_array_size(job->paths);
-	char text[400] = "", count[40] = "";
+	char text[400] = "", count[40] = "", *name = json_name_get(first);
 
 	if (more > 1)
 		snprintf(count, sizeof(count), " and %zu more", more - 1);
 	if (json_is_integer(first))
 		snprintf(text, sizeof(text), INODE_WORD " %lld%s",
 			 (long long)json_integer_value(first), count);
-	else if (first)
-		snprintf(text, sizeof(text), "%.300s%s", json_string_value(first), count);
+	else if (name)
+		snprintf(text, sizeof(text), "%.300s%s", name, count);
 	else if (job->kind->has_place)
 		snprintf(text, sizeof(text), "%.300s", job->path ? job->path : job->tier_name);
+	free(name);
 	return json_name(text);
 }
 
@@ -269,7 +287,7 @@ void job_json_name(struct fs *fs, json_t *json)
 	unsigned long long inode;
 	int end = 0;
 	json_t *path;
-	char text[PATH_MAX + 40];
+	char text[3 * PATH_MAX + 40];
 
 	if (!what || sscanf(what, INODE_WORD " %llu%n", &inode, &end) != 1 || !end)
 		return;
@@ -278,6 +296,12 @@ void job_json_name(struct fs *fs, json_t *json)
 	if (path)
 		json_object_set_new(json, "what", json_string(text));
 	json_decref(path);
+}
+
+/* Names may be in it. */
+static json_t *error_json(const struct job *job)
+{
+	return json_name(job->why[0] ? job->why : error_text(job->error));
 }
 
 json_t *job_json(struct job *job, bool ended)
@@ -289,15 +313,13 @@ json_t *job_json(struct job *job, bool ended)
 		done += job->progress.bytes_done;
 		failed += job->progress.frames_failed;
 	}
-	return json_pack("{s:s,s:o,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:s?}", "verb", job->kind->verb,
+	return json_pack("{s:s,s:o,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o}", "verb", job->kind->verb,
 			 "what", what_json(job), "to", job->to_name, "bytes_total",
 			 (json_int_t)total, "bytes_done", (json_int_t)done, "files",
 			 (json_int_t)job->files, "moved", (json_int_t)done, "failed_frames",
 			 (json_int_t)failed, "engine_ms", (double)job->engine_ns / 1e6, "moving_ms",
 			 (double)job->moving_ns / 1e6, "error",
-			 !ended || !job->error ? NULL
-			 : job->why[0]	       ? job->why
-					       : error_text(job->error));
+			 ended && job->error ? error_json(job) : json_null());
 }
 
 /* Running. ------------------------------------------------------------------------------------- */
@@ -465,7 +487,7 @@ static int collect_path(struct fs *fs, struct collect *collect, const json_t *pa
 	int r = 0;
 
 	if (!json_is_integer(path))
-		r = fs_resolve(fs, json_string_value(path), &id);
+		r = resolve(fs, path, &id);
 	if (!r)
 		r = fs_getattr(fs, id, &st);
 	if (r == -ENOENT && json_is_integer(path))

@@ -19,6 +19,7 @@
 #include "fs/fs.h"
 #include "fs/policy.h"
 #include "fs/settings_impl.h"
+#include "fs/text.h"
 #include "tiers/config_edit.h"
 #include "tiers/config_keys.h"
 #include "tiers/engine/engine.h"
@@ -121,7 +122,7 @@ static int find_target(struct pool_config *config, const char *name, struct targ
 static char *value_text(const json_t *value)
 {
 	if (json_is_string(value))
-		return strdup(json_string_value(value));
+		return json_name_get(value);
 	return json_is_number(value) ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10))
 				     : NULL;
 }

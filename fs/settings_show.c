@@ -23,7 +23,7 @@ static const char *source_of(const struct settings *settings, const struct confi
 static json_t *value_json(const struct config_key *key, const void *base)
 {
 	char *text = config_value_text(key, base);
-	json_t *json = text ? json_string(text) : NULL;
+	json_t *json = text ? json_name(text) : NULL;
 
 	free(text);
 	return json;
@@ -85,7 +85,7 @@ static json_t *settings_list(struct settings *settings)
 /* The lines of a rule's section, as {"key": value}, values of repeated keys as a list. */
 static json_t *rule_json(const struct config_rule *rule)
 {
-	json_t *json = json_pack("{ss}", "name", rule->name);
+	json_t *json = json_pack("{so}", "name", json_name(rule->name));
 	char *text = NULL, *rest, *line;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
@@ -105,7 +105,7 @@ static json_t *rule_json(const struct config_rule *rule)
 		*value = '\0';
 		value += 3;
 		if (strcmp(line, "match") != 0 && strcmp(line, "never") != 0) {
-			json_object_set_new(json, line, json_string(value));
+			json_object_set_new(json, line, json_name(value));
 			continue;
 		}
 		list = json_object_get(json, line);
@@ -127,8 +127,9 @@ char *settings_json(struct settings *settings)
 	pthread_mutex_lock(&settings->lock);
 	for (uint32_t i = 0; i < settings->now.nrules; i++)
 		json_array_append_new(rules, rule_json(&settings->now.rules[i]));
-	root = json_pack("{ss so so}", "file", settings->now.file ? settings->now.file : "",
-			 "settings", settings_list(settings), "rules", rules);
+	root = json_pack("{so so so}", "file",
+			 json_name(settings->now.file ? settings->now.file : ""), "settings",
+			 settings_list(settings), "rules", rules);
 	pthread_mutex_unlock(&settings->lock);
 	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);

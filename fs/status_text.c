@@ -38,7 +38,12 @@ static char *joined_paths(const json_t *tier)
 	if (!out)
 		return NULL;
 	json_array_foreach(json_object_get(tier, "paths"), i, path)
-		fprintf(out, "%s%s", i ? "," : "", json_string_value(path));
+	{
+		char *name = json_name_get(path);
+
+		fprintf(out, "%s%s", i ? "," : "", name ? name : "");
+		free(name);
+	}
 	return fclose(out) ? NULL : text;
 }
 
@@ -141,7 +146,7 @@ static void print_replicas(FILE *out, const json_t *replicas, bool plain)
 	json_array_foreach(json_object_get(replicas, "lost"), i, lost)
 	{
 		fprintf(out, "%s: ", text_of(lost, "tier"));
-		print_name(out, text_of(lost, "path"));
+		print_json_name(out, json_object_get(lost, "path"));
 		fputs(json_is_true(json_object_get(lost, "went"))
 			      ? " is not there: mount its disk; if it was deleted, `terrace run` "
 				"makes it again\n"

@@ -183,27 +183,75 @@ bool table_print(struct table *table)
 	return table_print_to(table, stdout);
 }
 
+/* Bytes that are no characters stand as these, all of which are in the private use area; to tell
+ * them from what is in names, these characters stand as their bytes do. */
+#define BYTE_BASE  0xef00u
+#define BYTE_FIRST 0xef80u
+#define BYTE_LAST  0xefffu
+
+static bool is_byte(uint32_t c)
+{
+	return c >= BYTE_FIRST && c <= BYTE_LAST;
+}
+
 json_t *json_name(const char *name)
 {
-	json_t *json = json_string(name);
-	size_t len = strlen(name), i, n = 0;
-	char *text;
+	size_t cap = 3 * strlen(name) + 1, n = 0;
+	char *text = malloc(cap);
+	json_t *json;
 
-	if (json)
-		return json;
-	text = malloc(3 * len + 1);
-	for (i = 0; text && i < len; i++) {
-		if ((unsigned char)name[i] < 0x80) {
-			text[n++] = name[i];
+	if (!text)
+		return NULL;
+	while (*name) {
+		uint32_t c;
+		size_t len = utf8_decode(name, &c);
+
+		if (len && !is_byte(c)) {
+			memcpy(text + n, name, len);
+			name += len;
+			n += len;
 		} else {
-			memcpy(text + n, "\xef\xbf\xbd", 3);
-			n += 3;
+			c = BYTE_BASE + (unsigned char)*name++;
+			text[n++] = (char)(0xe0 | c >> 12);
+			text[n++] = (char)(0x80 | (c >> 6 & 0x3f));
+			text[n++] = (char)(0x80 | (c & 0x3f));
 		}
 	}
-	if (text)
-		json = json_stringn(text, n);
+	json = json_stringn(text, n);
 	free(text);
 	return json;
+}
+
+char *json_name_get(const json_t *json)
+{
+	const char *text = json_string_value(json);
+	char *name = text ? malloc(strlen(text) + 1) : NULL, *to = name;
+
+	while (name && *text) {
+		uint32_t c;
+		size_t len = utf8_decode(text, &c);
+
+		if (len && is_byte(c)) {
+			*to++ = (char)(c - BYTE_BASE);
+		} else {
+			len = len ? len : 1; /* jansson holds nothing but characters */
+			memcpy(to, text, len);
+			to += len;
+		}
+		text += len;
+	}
+	if (name)
+		*to = '\0';
+	return name;
+}
+
+void print_json_name(FILE *out, const json_t *json)
+{
+	char *name = json_name_get(json);
+
+	if (name)
+		print_name(out, name);
+	free(name);
 }
 
 bool json_print(json_t *json)

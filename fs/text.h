@@ -36,8 +36,14 @@ void table_row(struct table *table, ...) __attribute__((sentinel));
 bool table_print(struct table *table);		     /* to stdout */
 bool table_print_to(struct table *table, FILE *out); /* out NULL: only frees */
 
-/* A file's name: in one that is not UTF-8, every byte beyond ASCII becomes U+FFFD. */
+/* A file's name, or a text that may have one in it. JSON holds characters only: bytes that are no
+ * part of one stand as U+EF80 to U+EFFF, and so do the bytes of these characters themselves. NULL:
+ * no memory. */
 json_t *json_name(const char *name);
+/* What json_name() was made of: malloc'd; NULL: not a string, or no memory. */
+char *json_name_get(const json_t *json);
+/* As print_name() has it. Nothing, if it is no string. */
+void print_json_name(FILE *out, const json_t *json);
 /* Prints one line of JSON; takes the reference. false when it is NULL. */
 bool json_print(json_t *json);
 

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The length of the character at s if it may stand as it is, else 0. */
-static size_t plain(const unsigned char *s)
+size_t utf8_decode(const char *text, uint32_t *out)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	const unsigned char *s = (const unsigned char *)text;
 	size_t len = *s < 0x80 ? 1 : *s >> 5 == 6 ? 2 : *s >> 4 == 14 ? 3 : *s >> 3 == 30 ? 4 : 0;
 	uint32_t c = len > 1 ? *s & (0x7fu >> len) : *s;
 
@@ -20,11 +20,19 @@ static size_t plain(const unsigned char *s)
 			return 0;
 		c = c << 6 | (s[i] & 0x3fu);
 	}
-	if (!len || c < 0x20 || (c >= 0x7f && c < 0xa0))
-		return 0;
 	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
 		return 0;
+	*out = c;
 	return len;
+}
+
+/* The length of the character at s if it may stand as it is, else 0. */
+static size_t plain(const unsigned char *s)
+{
+	uint32_t c;
+	size_t len = utf8_decode((const char *)s, &c);
+
+	return !len || c < 0x20 || (c >= 0x7f && c < 0xa0) ? 0 : len;
 }
 
 static size_t escaped(unsigned char c, char out[5])

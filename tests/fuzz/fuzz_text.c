@@ -2,7 +2,8 @@
 /*
  * Small texts from users. The first byte says which:
  * 0 a pattern and a path, with a zero byte between them: a pattern without a fault matches or does
- *   not, in bounded time; 1 sizes and times; 2 a name as JSON: always valid UTF-8.
+ *   not, in bounded time; 1 sizes and times; 2 a name as JSON: always valid UTF-8, and the name
+ *   again when it is read.
  */
 #include <assert.h>
 #include <errno.h>
@@ -45,9 +46,11 @@ static void numbers(const char *text)
 static void name(const char *text)
 {
 	json_t *json = json_name(text);
-	char *dump;
+	char *dump, *again = json_name_get(json);
 
 	assert(json);
+	assert(again && !strcmp(again, text));
+	free(again);
 	dump = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
 	assert(dump && !strchr(dump, '\n'));
 	free(dump);

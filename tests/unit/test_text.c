@@ -73,12 +73,54 @@ static void test_numbers(void **state)
 	assert_string_equal(text, "{\"created\":1795279512.25,\"bytes\":4118762.5}\n");
 }
 
+static void check_name(const char *name, const char *as)
+{
+	json_t *json = json_name(name);
+	char *again = json_name_get(json);
+
+	assert_string_equal(json_string_value(json), as);
+	assert_string_equal(again, name);
+	free(again);
+	json_decref(json);
+}
+
+/* A name that is not UTF-8 comes back from JSON byte for byte; one that is stays as it is, but for
+ * the characters that stand for bytes. */
+static void test_names(void **state)
+{
+	char all[256];
+
+	(void)state;
+	check_name("", "");
+	check_name("gr\xc3\xbc\xc3\x9f \\ \n \xf0\x9f\x98\x80",
+		   "gr\xc3\xbc\xc3\x9f \\ \n \xf0\x9f\x98\x80");
+	check_name("\xff", "\xee\xbf\xbf");				      /* U+EFFF */
+	check_name("a\x80z", "a\xee\xbe\x80z");				      /* U+EF80 */
+	check_name("\xee\xbe\x80", "\xee\xbf\xae\xee\xbe\xbe\xee\xbe\x80");   /* ... itself */
+	check_name("\xee\xbd\xbf \xef\x80\x80", "\xee\xbd\xbf \xef\x80\x80"); /* its neighbours */
+	check_name("\xe2\x82", "\xee\xbf\xa2\xee\xbe\x82");		      /* cut off */
+	for (unsigned i = 0; i < 255; i++)
+		all[i] = (char)(i + 1);
+	all[255] = '\0';
+	for (unsigned i = 0; i < 255; i++) {
+		json_t *json = json_name(all + i);
+		char *again = json_name_get(json);
+
+		assert_string_equal(again, all + i);
+		free(again);
+		json_decref(json);
+	}
+	assert_null(json_name_get(NULL));
+	assert_null(json_name_get(json_null()));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

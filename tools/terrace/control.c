@@ -113,6 +113,13 @@ const char *control_text(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
+char *control_name(const json_t *object, const char *key)
+{
+	const json_t *name = json_object_get(object, key);
+
+	return json_is_string(name) ? json_name_get(name) : strdup("");
+}
+
 enum exit_code control_check_tier(const struct mount *mount, const char *tier)
 {
 	json_t *stats = control_read(mount, "stats.json"), *row;
@@ -188,7 +195,7 @@ enum exit_code control_submit(const struct mount *mount, json_t *request, uint64
 
 	json_decref(request);
 	if (!text)
-		return complain(EXIT_FAILED, "out of memory (or a name that is not UTF-8)");
+		return complain(EXIT_FAILED, "out of memory");
 	code = control_request(mount, "jobs/new", text, &reply);
 	*job = control_number(reply, "job");
 	json_decref(reply);
@@ -241,18 +248,22 @@ bool control_job_ended(const json_t *job)
 
 enum exit_code control_judge(const struct mount *mount, const json_t *job)
 {
-	const char *state = control_text(job, "state"), *why = control_text(job, "error");
+	const char *state = control_text(job, "state"), *because;
+	char *why = control_name(job, "error");
+	enum exit_code code = control_number(job, "moved") ? EXIT_DONE : EXIT_NOTHING;
 
+	because = why ? why : "";
 	if (!strcmp(state, "cancelled"))
-		return complain(EXIT_FAILED, "cancelled; what had moved by then has moved");
-	if (strcmp(state, "done") != 0)
-		return complain(EXIT_FAILED, "%s: job %" PRIu64 ": %s", mount->point,
-				control_number(job, "job"), why[0] ? why : state);
-	if (control_number(job, "failed_frames"))
-		return complain(EXIT_FAILED, "%s: %" PRIu64 " frames could not be moved%s%s",
+		code = complain(EXIT_FAILED, "cancelled; what had moved by then has moved");
+	else if (strcmp(state, "done") != 0)
+		code = complain(EXIT_FAILED, "%s: job %" PRIu64 ": %s", mount->point,
+				control_number(job, "job"), *because ? because : state);
+	else if (control_number(job, "failed_frames"))
+		code = complain(EXIT_FAILED, "%s: %" PRIu64 " frames could not be moved%s%s",
 				mount->point, control_number(job, "failed_frames"),
-				why[0] ? ": " : "", why);
-	return control_number(job, "moved") ? EXIT_DONE : EXIT_NOTHING;
+				*because ? ": " : "", because);
+	free(why);
+	return code;
 }
 
 /* Looks at a job until it has ended, is given up, or cannot be read: NULL. */

@@ -21,6 +21,8 @@ json_t *control_read_opened(const struct mount *mount, const char *name, int fd)
 uint64_t control_number(const json_t *object, const char *key);
 /* Text of an object, "" when it is not there. */
 const char *control_text(const json_t *object, const char *key);
+/* A name of an object (json_name()): malloc'd, "" when it is not there; NULL: no memory. */
+char *control_name(const json_t *object, const char *key);
 /* Is there a tier of this name? If not, says which there are. */
 enum exit_code control_check_tier(const struct mount *mount, const char *tier);
 

@@ -39,9 +39,10 @@ static void print_problem(void *arg, const struct check_problem *problem)
 		return;
 	}
 	snprintf(code, sizeof(code), "C%03d", problem->code);
-	json = json_pack("{ss so ss ss so*}", "code", code, "where", json_name(problem->where),
-			 "what", problem->what, "consequence", problem->consequence, "repair",
-			 problem->repair ? json_string(problem->repair) : NULL);
+	json = json_pack("{ss so so so so*}", "code", code, "where", json_name(problem->where),
+			 "what", json_name(problem->what), "consequence",
+			 json_name(problem->consequence), "repair",
+			 problem->repair ? json_name(problem->repair) : NULL);
 	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	printf("%s%s", output->first ? "\n" : ",\n", text ? text : "null");
 	output->first = false;
@@ -82,9 +83,9 @@ static void print_end_json(const struct options *options, const struct check_res
 			   const char *file, enum exit_code code)
 {
 	json_t *json = json_pack(
-		"{ss sb sb sb sI sI sI sI sI sI sI si}", "pool", file, "mounted", result->live,
-		"unclean", result->unclean, "deep", has(options, OPTION_DEEP), "found",
-		(json_int_t)result->problems, "mended",
+		"{so sb sb sb sI sI sI sI sI sI sI si}", "pool", json_name(file), "mounted",
+		result->live, "unclean", result->unclean, "deep", has(options, OPTION_DEEP),
+		"found", (json_int_t)result->problems, "mended",
 		has(options, OPTION_REPAIR) ? (json_int_t)result->mended : 0, "left",
 		has(options, OPTION_REPAIR) ? (json_int_t)result->left
 					    : (json_int_t)result->problems,

@@ -18,13 +18,15 @@
 static void place_row(struct table *table, const json_t *tier, const json_t *place, bool plain)
 {
 	char size[TEXT_CELL], used[TEXT_CELL], free_bytes[TEXT_CELL];
+	char *path = control_name(place, "path");
 
 	table_row(table, control_text(tier, "name"),
 		  text_size(control_number(place, "size"), plain, size),
 		  text_size(control_number(place, "used"), plain, used),
 		  text_size(control_number(place, "free"), plain, free_bytes),
 		  json_is_true(json_object_get(place, "closed")) ? "closed" : "open",
-		  control_text(place, "path"), NULL);
+		  path ? path : "?", NULL);
+	free(path);
 }
 
 static bool print_places(const json_t *stats, bool plain)
@@ -33,7 +35,8 @@ static bool print_places(const json_t *stats, bool plain)
 	json_t *tier, *place;
 	size_t i, k;
 
-	printf("%s\n", control_text(stats, "config"));
+	print_json_name(stdout, json_object_get(stats, "config"));
+	putchar('\n');
 	table_row(table, "Tier", "Size", "Used", "Free", "State", "Path", NULL);
 	json_array_foreach(json_object_get(stats, "tiers"), i, tier)
 	{
@@ -51,8 +54,8 @@ static bool print_json(const json_t *stats)
 	json_array_foreach(json_object_get(stats, "tiers"), i, tier) json_array_append_new(
 		tiers, json_pack("{ss sO}", "name", control_text(tier, "name"), "places",
 				 json_object_get(tier, "places")));
-	return json_print(json_pack("{ss ss so}", "pool", control_text(stats, "pool"), "config",
-				    control_text(stats, "config"), "tiers", tiers));
+	return json_print(json_pack("{sO sO so}", "pool", json_object_get(stats, "pool"), "config",
+				    json_object_get(stats, "config"), "tiers", tiers));
 }
 
 static enum exit_code show(const struct options *options, const struct mount *mount)
@@ -95,21 +98,25 @@ static enum exit_code check_folder(const char *path)
 static enum exit_code dry_run(const struct options *options, const struct mount *mount,
 			      json_t *request, bool add)
 {
-	const char *path = control_text(request, "path");
-	enum exit_code code = control_check_tier(mount, control_text(request, "tier"));
+	char *path = control_name(request, "path");
+	enum exit_code code = path ? control_check_tier(mount, control_text(request, "tier"))
+				   : complain(EXIT_FAILED, "out of memory");
 	uint64_t used = 0;
 
 	if (!code)
 		code = add ? check_folder(path) : would_empty(mount, path, &used);
 
-	if (!code && !has(options, OPTION_JSON))
-		printf("would %s %s %s tier %s\n", add ? "add" : "take", path,
-		       add ? "to" : "out of", control_text(request, "tier"));
+	if (!code && !has(options, OPTION_JSON)) {
+		printf("would %s ", add ? "add" : "take");
+		print_name(stdout, path);
+		printf(" %s tier %s\n", add ? "to" : "out of", control_text(request, "tier"));
+	}
 	if (!code && has(options, OPTION_JSON)) {
 		json_object_set_new(request, "dry_run", json_true());
 		if (!json_print(json_incref(request)))
 			code = complain(EXIT_FAILED, "out of memory");
 	}
+	free(path);
 	return code;
 }
 
@@ -123,10 +130,10 @@ static enum exit_code change(const struct options *options, const struct mount *
 
 	if (!path)
 		return complain(EXIT_FAILED, "%s: %s", options->args[2], strerror(errno));
-	request = json_pack("{ss ss ss}", "verb", add ? "add-path" : "remove-path", "tier", tier,
-			    "path", path);
+	request = json_pack("{ss ss so}", "verb", add ? "add-path" : "remove-path", "tier", tier,
+			    "path", json_name(path));
 	if (!request) {
-		code = complain(EXIT_FAILED, "out of memory (or a name that is not UTF-8)");
+		code = complain(EXIT_FAILED, "out of memory");
 		goto out;
 	}
 	if (has(options, OPTION_DRY_RUN)) {
@@ -140,8 +147,10 @@ static enum exit_code change(const struct options *options, const struct mount *
 	code = code == EXIT_NOTHING ? EXIT_DONE : code; /* no bytes are moved */
 	if (end && has(options, OPTION_JSON))
 		json_print(json_incref(end));
-	else if (!code)
-		printf("%s is %s tier %s\n", path, add ? "in" : "no longer in", tier);
+	else if (!code) {
+		print_name(stdout, path);
+		printf(" is %s tier %s\n", add ? "in" : "no longer in", tier);
+	}
 	json_decref(end);
 out:
 	free(path);

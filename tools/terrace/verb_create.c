@@ -189,12 +189,12 @@ static json_t *describe(const struct pool_config *config, const char *file, bool
 		json_t *paths = json_array();
 
 		for (j = 0; j < config->tiers[i].npaths; j++)
-			json_array_append_new(paths, json_string(config->tiers[i].paths[j]));
+			json_array_append_new(paths, json_name(config->tiers[i].paths[j]));
 		json_array_append_new(
 			tiers, json_pack("{ss so}", "name", config->tiers[i].name, "paths", paths));
 	}
-	return json_pack("{ss ss ss so sb}", "config", file, "uuid", uuid, "meta",
-			 config->meta_path, "tiers", tiers, "dry_run", dry);
+	return json_pack("{so ss so so sb}", "config", json_name(file), "uuid", uuid, "meta",
+			 json_name(config->meta_path), "tiers", tiers, "dry_run", dry);
 }
 
 static void report(const struct pool_config *config, const char *file, const char *pool, bool dry)
@@ -209,11 +209,14 @@ static void report(const struct pool_config *config, const char *file, const cha
 		if (tier->kind == TIER_KIND_DIR)
 			codec_format(&tier->codec, codec, sizeof(codec));
 		printf("  %-8s %-8s", tier->name, codec);
-		for (j = 0; j < tier->npaths; j++)
-			printf(" %s", tier->paths[j]);
+		for (j = 0; j < tier->npaths; j++) {
+			putchar(' ');
+			print_name(stdout, tier->paths[j]);
+		}
 		putchar('\n');
 	}
-	printf("  %-8s %-8s %s\n", "metadata", "", config->meta_path);
+	printf("  %-8s %-8s ", "metadata", "");
+	print_name_line(config->meta_path);
 	if (!dry)
 		printf("mount it with: terracefs %s MNT\n", pool);
 }

@@ -51,15 +51,17 @@ static void print_tiers(const json_t *event)
 	printf("  %-10s", text);
 }
 
-static void print_part(const char *text)
+static void print_part(const json_t *event, const char *key)
 {
+	if (!*control_text(event, key))
+		return;
 	fputs("  ", stdout);
-	print_name(stdout, text);
+	print_json_name(stdout, json_object_get(event, key));
 }
 
 static void print_event(const json_t *event)
 {
-	static const char *const texts[] = {"state", "place", "setting", "why"};
+	static const char *const texts[] = {"state", "place", "setting", "why", "error"};
 	char before[TEXT_CELL], after[TEXT_CELL];
 	uint64_t missed = control_number(event, "missed");
 
@@ -77,15 +79,11 @@ static void print_event(const json_t *event)
 		printf(" (%s -> %s stored)",
 		       text_size(control_number(event, "before"), false, before),
 		       text_size(control_number(event, "after"), false, after));
-	if (*control_text(event, "path"))
-		print_part(control_text(event, "path"));
-	else if (control_number(event, "object"))
+	print_part(event, "path");
+	if (!*control_text(event, "path") && control_number(event, "object"))
 		printf("  object %" PRIu64, control_number(event, "object"));
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		if (*control_text(event, texts[i]))
-			print_part(control_text(event, texts[i]));
-	if (*control_text(event, "error"))
-		print_part(control_text(event, "error"));
+		print_part(event, texts[i]);
 	putchar('\n');
 }
 

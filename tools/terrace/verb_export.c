@@ -44,8 +44,8 @@ static bool report_json(const struct export_result *result, struct output *outpu
 	const struct salvage_source *source = &result->source;
 
 	return json_print(json_pack(
-		"{s:s,s:b,s:b,s:f,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "metadata",
-		source->path, "copy", source->copy, "by_number", source->none, "time",
+		"{s:o,s:b,s:b,s:f,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "metadata",
+		json_name(source->path), "copy", source->copy, "by_number", source->none, "time",
 		(double)source->info.time_ns / 1e9, "unclean", source->unclean, "ram_missing",
 		source->ram_missing, "journal_damaged", source->damaged, "ram_writes",
 		(json_int_t)source->ram_writes, "ram_bytes", (json_int_t)source->ram_bytes,

@@ -81,9 +81,9 @@ static bool print_json(const struct report *report, const struct import_counts *
 		       bool dry_run)
 {
 	return json_print(json_pack(
-		"{ss, sb, sI, sI, sI, sI, sI, sI, sI, sI, sI, sI, sO}", "from", report->from,
-		"dry_run", dry_run, "files", (json_int_t)counts->entries, "bytes",
-		(json_int_t)counts->bytes, "folders", (json_int_t)counts->folders, "made",
+		"{so, sb, sI, sI, sI, sI, sI, sI, sI, sI, sI, sI, sO}", "from",
+		json_name(report->from), "dry_run", dry_run, "files", (json_int_t)counts->entries,
+		"bytes", (json_int_t)counts->bytes, "folders", (json_int_t)counts->folders, "made",
 		(json_int_t)counts->made, "copied", (json_int_t)counts->copied, "copied_bytes",
 		(json_int_t)counts->copied_bytes, "linked", (json_int_t)counts->linked, "same",
 		(json_int_t)counts->same, "attributes", (json_int_t)counts->attributes, "failed",

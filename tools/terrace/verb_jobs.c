@@ -99,7 +99,10 @@ static void progress_text(const json_t *job, char *buf, size_t cap)
 	struct tm tm;
 
 	if (*control_text(job, "error")) {
-		snprintf(buf, cap, "%s", control_text(job, "error"));
+		char *error = control_name(job, "error");
+
+		snprintf(buf, cap, "%s", error ? error : "?");
+		free(error);
 	} else if (ended > 0) {
 		localtime_r(&when, &tm);
 		strftime(buf, cap, "%Y-%m-%d %H:%M:%S", &tm);
@@ -118,9 +121,10 @@ void jobs_row(struct table *table, const json_t *job)
 {
 	char number[TEXT_CELL], moved[TEXT_CELL], what[400], progress[400];
 	const char *to = control_text(job, "to");
+	char *name = control_name(job, "what");
 
-	snprintf(what, sizeof(what), "%.300s%s%.60s", control_text(job, "what"), *to ? " to " : "",
-		 to);
+	snprintf(what, sizeof(what), "%.300s%s%.60s", name ? name : "?", *to ? " to " : "", to);
+	free(name);
 	progress_text(job, progress, sizeof(progress));
 	table_row(table, text_size(control_number(job, "job"), true, number),
 		  control_text(job, "state"), control_text(job, "verb"),

@@ -31,9 +31,8 @@ static enum exit_code take_paths(const struct options *options, struct mount *mo
 		if (!code && i && here.device != mount->device)
 			code = complain(EXIT_USAGE, "%s and %s are of two pools; use two calls",
 					options->args[0], options->args[i]);
-		if (!code && json_array_append_new(paths, json_string(inside)))
-			code = complain(EXIT_FAILED, "%s: the name is not UTF-8; name its folder",
-					options->args[i]);
+		if (!code && json_array_append_new(paths, json_name(inside)))
+			code = complain(EXIT_FAILED, "out of memory");
 		free(inside);
 		if (!code && !i)
 			*mount = here;
@@ -161,8 +160,8 @@ static enum exit_code dry_run(const struct options *options, const struct mount 
 	if (code)
 		return code;
 	if (has(options, OPTION_JSON))
-		return json_print(json_pack("{ss ss sb sI sI}", "verb", "run", "mount",
-					    mount->point, "dry_run", 1, "files",
+		return json_print(json_pack("{ss so sb sI sI}", "verb", "run", "mount",
+					    json_name(mount->point), "dry_run", 1, "files",
 					    (json_int_t)sum.files, "bytes", (json_int_t)sum.bytes))
 			       ? EXIT_DONE
 			       : complain(EXIT_FAILED, "out of memory");
@@ -189,8 +188,9 @@ enum exit_code verb_run(const struct options *options)
 static json_t *evacuate_request(const char *what)
 {
 	char *full = strchr(what, '/') ? realpath(what, NULL) : NULL;
-	json_t *request = json_pack("{ss ss}", "verb", "evacuate",
-				    strchr(what, '/') ? "path" : "tier", full ? full : what);
+	json_t *request =
+		json_pack("{ss so}", "verb", "evacuate", strchr(what, '/') ? "path" : "tier",
+			  json_name(full ? full : what));
 
 	free(full);
 	return request;
@@ -200,20 +200,24 @@ static json_t *evacuate_request(const char *what)
 static enum exit_code dry_evacuate(const struct options *options, const struct mount *mount,
 				   json_t *request)
 {
-	const char *path = control_text(request, "path");
-	const char *what = *path ? path : control_text(request, "tier");
+	char *path = control_name(request, "path");
+	const char *what = path && *path ? path : control_text(request, "tier");
 	uint64_t used = 0;
 	enum exit_code code = would_empty(mount, what, &used);
 	char size[TEXT_CELL];
 
-	if (!code && !has(options, OPTION_JSON))
-		printf("would empty %s, which takes %s, and keep it so until the next mount\n",
-		       what, text_size(used, false, size));
+	if (!code && !has(options, OPTION_JSON)) {
+		printf("would empty ");
+		print_name(stdout, what);
+		printf(", which takes %s, and keep it so until the next mount\n",
+		       text_size(used, false, size));
+	}
 	json_object_set_new(request, "dry_run", json_true());
 	json_object_set_new(request, "used", json_integer((json_int_t)used));
 	if (!code && has(options, OPTION_JSON) && !json_print(json_incref(request)))
 		code = complain(EXIT_FAILED, "out of memory");
 	json_decref(request);
+	free(path);
 	return code;
 }
 

@@ -3,7 +3,7 @@
 #include "tools/terrace/terrace.h"
 
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "tools/terrace/control.h"
 #include "tools/terrace/mounts.h"
@@ -25,8 +25,11 @@ static enum exit_code print_pins(const json_t *pins)
 	table_row(table, "Pin", "State", "Codec", "Replicas", "Path", NULL);
 	json_array_foreach(pins, i, row)
 	{
+		char *path = control_name(row, "path");
+
 		table_row(table, cell(row, "pin"), cell(row, "state"), cell(row, "codec"),
-			  cell(row, "replicas"), cell(row, "path"), NULL);
+			  cell(row, "replicas"), path && *path ? path : "-", NULL);
+		free(path);
 	}
 	return table_print(table) ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
 }

@@ -99,7 +99,10 @@ static bool print_plan(const struct options *options, const json_t *plan)
 		return done;
 	putchar('\n');
 	json_array_foreach(json_object_get(plan, "files"), i, path)
-		print_name_line(json_string_value(path));
+	{
+		print_json_name(stdout, path);
+		putchar('\n');
+	}
 	return done;
 }
 

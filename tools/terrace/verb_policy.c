@@ -15,6 +15,7 @@
 #include "tools/terrace/control.h"
 #include "tools/terrace/mounts.h"
 #include "tools/terrace/text.h"
+#include "tiers/escape.h"
 
 /* Showing -------------------------------------------------------------------------------------- */
 
@@ -35,16 +36,29 @@ static bool print_settings(const json_t *settings)
 	return table_print(table);
 }
 
+/* Patterns are no names: a backslash of theirs stays one. */
+static void print_pair(const char *key, const json_t *value)
+{
+	char *text = json_name_get(value), *shown = NULL;
+	size_t cap = text ? ESCAPED_CAP(strlen(text)) : 0;
+
+	if (text)
+		shown = malloc(cap);
+	printf(" %s=%s", key, shown ? escape_line(text, shown, cap) : "?");
+	free(shown);
+	free(text);
+}
+
 static void print_pairs(const char *key, const json_t *value)
 {
 	json_t *one;
 	size_t i;
 
 	if (json_is_string(value))
-		printf(" %s=%s", key, json_string_value(value));
+		print_pair(key, value);
 	json_array_foreach(value, i, one)
 	{
-		printf(" %s=%s", key, json_string_value(one));
+		print_pair(key, one);
 	}
 }
 
@@ -60,7 +74,9 @@ static void print_rules(const json_t *rules)
 	       json_array_size(rules) ? "Rules; the first that fits counts:" : "No rules.");
 	json_array_foreach(rules, i, rule)
 	{
-		printf("%3zu %s:", i + 1, control_text(rule, "name"));
+		printf("%3zu ", i + 1);
+		print_json_name(stdout, json_object_get(rule, "name"));
+		putchar(':');
 		for (size_t k = 0; conditions[k]; k++)
 			print_pairs(conditions[k], json_object_get(rule, conditions[k]));
 		printf(" ->");
@@ -80,7 +96,8 @@ static enum exit_code show(const struct options *options, const struct mount *mo
 	if (has(options, OPTION_JSON)) {
 		done = json_print(root);
 	} else {
-		printf("%s\n\n", control_text(root, "file"));
+		print_json_name(stdout, json_object_get(root, "file"));
+		printf("\n\n");
 		done = print_settings(json_object_get(root, "settings"));
 		print_rules(json_object_get(root, "rules"));
 		json_decref(root);
@@ -100,7 +117,7 @@ static enum exit_code request(const struct options *options, const struct mount 
 
 	json_decref(json);
 	if (!text)
-		return complain(EXIT_FAILED, "out of memory (or text that is not UTF-8)");
+		return complain(EXIT_FAILED, "out of memory (or a key that is not UTF-8)");
 	code = control_request(mount, "policy", text, &reply);
 	if (!code && has(options, OPTION_DRY_RUN)) {
 		json_object_set_new(reply, "done", json_false());
@@ -127,7 +144,7 @@ static enum exit_code set(const struct options *options, const struct mount *mou
 			json_decref(keys);
 			return complain(EXIT_USAGE, "%s is given twice", options->args[i]);
 		}
-		json_object_set_new(keys, options->args[i], json_string(equals + 1));
+		json_object_set_new(keys, options->args[i], json_name(equals + 1));
 	}
 	json = json_pack("{so sb sb}", "set", keys, "runtime", has(options, OPTION_RUNTIME),
 			 "dry_run", dry);

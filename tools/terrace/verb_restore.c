@@ -53,16 +53,16 @@ static void each(void *arg, struct meta *meta, uint64_t object, uint64_t lost, u
 
 static json_t *describe(const struct restore_result *result, const struct output *output, bool dry)
 {
-	return json_pack("{s:s,s:b,s:o,s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:O,s:O}", "copy",
-			 result->from, "live", result->live, "generation",
-			 number(result->copy.generation), "time",
-			 (double)result->copy.time_ns / 1e9, "aside", result->aside, "objects",
-			 number(result->objects), "lost_segments", number(result->lost_segments),
-			 "lost_frames", number(result->lost_frames), "lost_bytes",
-			 number(result->lost_bytes), "newer_bytes", number(result->newer_bytes),
-			 "newer_segments", number(result->newer_segments), "unknown_files",
-			 number(result->unknown_objects), "dry_run", dry, "lost", output->lost,
-			 "newer", output->newer);
+	return json_pack(
+		"{s:o,s:b,s:o,s:f,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:O,s:O}", "copy",
+		json_name(result->from), "live", result->live, "generation",
+		number(result->copy.generation), "time", (double)result->copy.time_ns / 1e9,
+		"aside", json_name(result->aside), "objects", number(result->objects),
+		"lost_segments", number(result->lost_segments), "lost_frames",
+		number(result->lost_frames), "lost_bytes", number(result->lost_bytes),
+		"newer_bytes", number(result->newer_bytes), "newer_segments",
+		number(result->newer_segments), "unknown_files", number(result->unknown_objects),
+		"dry_run", dry, "lost", output->lost, "newer", output->newer);
 }
 
 static void report(const struct restore_result *result, bool dry)

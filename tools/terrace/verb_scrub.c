@@ -170,8 +170,7 @@ enum exit_code verb_scrub(const struct options *options)
 
 static void damaged_row(struct table *table, const json_t *item, bool plain)
 {
-	const char *path = control_text(item, "path");
-	char off[TEXT_CELL], len[TEXT_CELL], since[32];
+	char *path = control_name(item, "path"), off[TEXT_CELL], len[TEXT_CELL], since[32];
 	bool used = json_object_get(item, "offset");
 
 	table_row(table, control_text(item, "tier"),
@@ -180,7 +179,8 @@ static void damaged_row(struct table *table, const json_t *item, bool plain)
 		  when(control_number(item, "since"), since),
 		  strcmp(control_text(item, "error"), "EBADMSG") ? control_text(item, "error")
 								 : "checksum",
-		  *path ? path : "(in no file any more)", NULL);
+		  path && *path ? path : "(in no file any more)", NULL);
+	free(path);
 }
 
 static bool print_list(const json_t *list, bool plain)

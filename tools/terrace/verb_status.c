@@ -135,8 +135,13 @@ static bool print_usage(const json_t *stats, const char *point, bool plain)
 {
 	bool done;
 
-	printf("Pool %s at %s, %s\n", control_text(stats, "pool"), point,
-	       control_text(stats, "config"));
+	printf("Pool ");
+	print_json_name(stdout, json_object_get(stats, "pool"));
+	printf(" at ");
+	print_name(stdout, point);
+	printf(", ");
+	print_json_name(stdout, json_object_get(stats, "config"));
+	putchar('\n');
 	done = print_amounts(stats, plain);
 	putchar('\n');
 	return print_codecs(stats, plain) && done;

@@ -46,8 +46,11 @@ static void print_head(FILE *out, const json_t *stats)
 
 	localtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%H:%M:%S", &tm);
-	fprintf(out, "terrace: %s at %s  %s  up %s\n", control_text(stats, "pool"),
-		control_text(stats, "mount"), when,
+	fprintf(out, "terrace: ");
+	print_json_name(out, json_object_get(stats, "pool"));
+	fprintf(out, " at ");
+	print_json_name(out, json_object_get(stats, "mount"));
+	fprintf(out, "  %s  up %s\n", when,
 		text_time((uint64_t)(real_of(stats, "time") - real_of(stats, "mounted")), up));
 	fprintf(out, "%s in files, %s stored (%s), ",
 		text_size(control_number(stats, "logical"), false, a),

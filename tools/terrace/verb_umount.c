@@ -47,7 +47,7 @@ static enum exit_code print_done(const struct options *options, const char *what
 				 const struct mount *mount)
 {
 	if (has(options, OPTION_JSON) &&
-	    !json_print(json_pack("{ss ss}", "mount", mount->point, "result", what)))
+	    !json_print(json_pack("{so ss}", "mount", json_name(mount->point), "result", what)))
 		return complain(EXIT_FAILED, "out of memory");
 	return EXIT_DONE;
 }

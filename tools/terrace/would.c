@@ -122,8 +122,12 @@ static bool find_used(const json_t *stats, const char *what, uint64_t *used)
 			return true;
 		json_array_foreach(json_object_get(tier, "places"), k, place)
 		{
+			char *path = control_name(place, "path");
+			bool found = path && !strcmp(path, what);
+
+			free(path);
 			*used = control_number(place, "used");
-			if (!strcmp(control_text(place, "path"), what))
+			if (found)
 				return true;
 		}
 	}
