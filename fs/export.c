@@ -18,6 +18,7 @@
 
 #include "compress/bytes.h"
 #include "fs/attr.h"
+#include "fs/deep.h"
 #include "fs/dir.h"
 #include "tiers/config.h"
 #include "tiers/idmap.h"
@@ -27,7 +28,7 @@
 #include "tiers/meta.h"
 
 #define WORK_NAME    ".terrace-export"
-#define DEPTH_MAX    1024u
+#define DEPTH_MAX    4096u /* of a stack of 8 MiB, more than half */
 #define OBJECTS_NAME "objects"
 
 struct exporter {
@@ -36,8 +37,9 @@ struct exporter {
 	struct salvage *salvage;
 	struct idmap linked; /* inode with several names -> its first path, a string */
 	int dest;
-	char path[PATH_MAX]; /* of what is being made, from dest; "" its root */
-	size_t path_len;
+	char *path; /* of what is being made, from dest; "" its root */
+	size_t path_len, path_cap;
+	struct idmap under_way; /* folders that this one is in */
 	unsigned depth;
 	int fd;			     /* of the file being written */
 	uint64_t lost_off, lost_len; /* of it, not told yet */
@@ -85,9 +87,12 @@ static void xattrs_set(struct exporter *exporter, uint64_t id, const char *proc)
 	meta_cursor_close(cursor);
 }
 
-/* Owner before mode: chown takes suid away. Times last. */
-static void attributes_set(struct exporter *exporter, uint64_t id, const struct attr *attr,
-			   const struct object_record *record, int folder, const char *name)
+/* Owner before mode: chown takes suid away. Times last. (Here and below: what has large buffers is
+ * not to be a part of the frames of the walk, of which there may be DEPTH_MAX.) */
+__attribute__((noinline)) static void attributes_set(struct exporter *exporter, uint64_t id,
+						     const struct attr *attr,
+						     const struct object_record *record, int folder,
+						     const char *name)
 {
 	struct attr_time mtime = attr->mtime;
 	struct timespec times[2];
@@ -141,7 +146,8 @@ static void lost(void *arg, uint64_t off, uint64_t len)
 	exporter->lost_len += len;
 }
 
-static int file_make(struct exporter *exporter, uint64_t id, int folder, const char *name)
+__attribute__((noinline)) static int file_make(struct exporter *exporter, uint64_t id, int folder,
+					       const char *name)
 {
 	struct salvage_sink sink = {.put = put, .lost = lost, .arg = exporter};
 	uint64_t size = 0;
@@ -160,7 +166,8 @@ static int file_make(struct exporter *exporter, uint64_t id, int folder, const c
 	return rc;
 }
 
-static int link_make(struct exporter *exporter, uint64_t id, int folder, const char *name)
+__attribute__((noinline)) static int link_make(struct exporter *exporter, uint64_t id, int folder,
+					       const char *name)
 {
 	uint8_t key[KEY_LEN_1];
 	char target[PATH_MAX];
@@ -206,6 +213,19 @@ static int inode_make(struct exporter *exporter, uint64_t id, const struct attr 
 		       : 0;
 }
 
+__attribute__((noinline)) static int link_to(struct exporter *exporter, const char *first,
+					     int folder, const char *name)
+{
+	const char *rest;
+	int from = deep_open(exporter->dest, first, &rest), rc = from;
+
+	if (from >= 0) {
+		rc = linkat(from, rest, folder, name, 0) < 0 ? -errno : 0;
+		close(from);
+	}
+	return rc;
+}
+
 /* A further name of an inode is a link to the first. 1: it is the first. */
 static int name_again(struct exporter *exporter, uint64_t id, const struct attr *attr, int folder,
 		      const char *name)
@@ -217,7 +237,7 @@ static int name_again(struct exporter *exporter, uint64_t id, const struct attr 
 		return 1;
 	first = idmap_get(&exporter->linked, id);
 	if (first)
-		return linkat(exporter->dest, first, folder, name, 0) < 0 ? -errno : 0;
+		return link_to(exporter, first, folder, name);
 	first = strdup(exporter->path);
 	rc = first ? idmap_put(&exporter->linked, id, first) : -ENOMEM;
 	if (rc < 0)
@@ -254,6 +274,23 @@ static bool is_name(const char *name, size_t len)
 	       !(len == 1 && name[0] == '.') && !(len == 2 && name[0] == '.' && name[1] == '.');
 }
 
+static int path_push(struct exporter *exporter, const char *name)
+{
+	size_t need = exporter->path_len + strlen(name) + 2;
+	char *longer;
+
+	if (need > exporter->path_cap) {
+		longer = realloc(exporter->path, 2 * need);
+		if (!longer)
+			return -ENOMEM;
+		exporter->path = longer;
+		exporter->path_cap = 2 * need;
+	}
+	exporter->path_len += (size_t)sprintf(exporter->path + exporter->path_len, "%s%s",
+					      exporter->path_len ? "/" : "", name);
+	return 0;
+}
+
 /* What fails here is told, and the rest goes on; but for a full disk. */
 static int each_entry(void *arg, const struct dir_entry *entry)
 {
@@ -261,7 +298,7 @@ static int each_entry(void *arg, const struct dir_entry *entry)
 	struct exporter *exporter = filling->exporter;
 	size_t before = exporter->path_len;
 	char name[DIR_NAME_MAX + 1];
-	int n, rc = -EUCLEAN;
+	int rc = -EUCLEAN;
 
 	if (!is_name(entry->name, entry->name_len)) {
 		miss(exporter, 0, 0, rc);
@@ -269,15 +306,10 @@ static int each_entry(void *arg, const struct dir_entry *entry)
 	}
 	memcpy(name, entry->name, entry->name_len);
 	name[entry->name_len] = '\0';
-	n = snprintf(exporter->path + before, sizeof(exporter->path) - before, "%s%s",
-		     before ? "/" : "", name);
-	if (before + (size_t)n >= sizeof(exporter->path)) {
-		rc = -ENAMETOOLONG;
-	} else {
-		exporter->path_len = before + (size_t)n;
+	rc = path_push(exporter, name);
+	if (rc == 0)
 		rc = name_make(exporter, entry->id, filling->fd, name);
-		exporter->out->names += rc == 0;
-	}
+	exporter->out->names += rc == 0;
 	if (rc < 0)
 		miss(exporter, 0, 0, rc);
 	exporter->path_len = before;
@@ -294,11 +326,15 @@ static int folder_fill(struct exporter *exporter, uint64_t id, int fd)
 	struct filling filling = {exporter, fd};
 	int rc;
 
-	if (exporter->depth == DEPTH_MAX) /* a circle, in damaged metadata */
-		return -ELOOP;
+	if (exporter->depth == DEPTH_MAX || idmap_get(&exporter->under_way, id))
+		return -ELOOP; /* a circle, in damaged metadata */
+	rc = idmap_put(&exporter->under_way, id, exporter);
+	if (rc < 0)
+		return rc;
 	exporter->depth++;
 	rc = dir_walk(&dir, DIR_PARENT, each_entry, &filling);
 	exporter->depth--;
+	idmap_del(&exporter->under_way, id);
 	return rc;
 }
 
@@ -371,7 +407,7 @@ static int number_begin(void *arg, uint64_t object)
 
 	if (rc < 0)
 		return rc;
-	snprintf(exporter->path, sizeof(exporter->path), OBJECTS_NAME "/%llu",
+	snprintf(exporter->path, exporter->path_cap, OBJECTS_NAME "/%llu",
 		 (unsigned long long)object);
 	exporter->fd = openat(exporter->dest, exporter->path,
 			      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -407,7 +443,7 @@ static int root_fill(struct exporter *exporter)
 
 int fs_export(const struct export_options *options, struct export_result *out)
 {
-	struct exporter exporter = {.options = options, .out = out};
+	struct exporter exporter = {.options = options, .out = out, .path_cap = 256};
 	char work[PATH_MAX], *first;
 	size_t at = 0;
 	bool made;
@@ -420,7 +456,11 @@ int fs_export(const struct export_options *options, struct export_result *out)
 	if (exporter.dest < 0)
 		return exporter.dest;
 	idmap_init(&exporter.linked);
-	rc = mkdir(work, 0700) < 0 ? -errno : 0;
+	idmap_init(&exporter.under_way);
+	exporter.path = calloc(1, exporter.path_cap);
+	rc = exporter.path ? 0 : -ENOMEM;
+	if (rc == 0)
+		rc = mkdir(work, 0700) < 0 ? -errno : 0;
 	if (rc == 0)
 		rc = salvage_open(&exporter.salvage, options->config, work, &out->source);
 	if (rc == 0) {
@@ -431,6 +471,8 @@ int fs_export(const struct export_options *options, struct export_result *out)
 	while ((first = idmap_each(&exporter.linked, &at)))
 		free(first);
 	idmap_release(&exporter.linked);
+	idmap_release(&exporter.under_way);
+	free(exporter.path);
 	close(exporter.dest);
 	if (rc < 0 && made)
 		rmdir(options->dest); /* if nothing is in it */

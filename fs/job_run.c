@@ -313,11 +313,12 @@ json_t *job_json(struct job *job, bool ended)
 		done += job->progress.bytes_done;
 		failed += job->progress.frames_failed;
 	}
-	return json_pack("{s:s,s:o,s:s?,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o}", "verb", job->kind->verb,
-			 "what", what_json(job), "to", job->to_name, "bytes_total",
+	return json_pack("{s:s,s:o,s:s?,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:o}", "verb",
+			 job->kind->verb, "what", what_json(job), "to", job->to_name, "bytes_total",
 			 (json_int_t)total, "bytes_done", (json_int_t)done, "files",
 			 (json_int_t)job->files, "moved", (json_int_t)done, "failed_frames",
-			 (json_int_t)failed, "engine_ms", (double)job->engine_ns / 1e6, "moving_ms",
+			 (json_int_t)failed, "directories_made", (json_int_t)job->places_made,
+			 "engine_ms", (double)job->engine_ns / 1e6, "moving_ms",
 			 (double)job->moving_ns / 1e6, "error",
 			 ended && job->error ? error_json(job) : json_null());
 }
@@ -339,8 +340,9 @@ static void move_ended(struct job *job)
 	job->total += job->progress.bytes_total;
 	job->done += job->progress.bytes_done;
 	job->failed_frames += job->progress.frames_failed;
+	job->places_made += job->progress.places_made;
 	job->progress.bytes_total = job->progress.bytes_done = 0;
-	job->progress.frames_failed = 0;
+	job->progress.frames_failed = job->progress.places_made = 0;
 }
 
 static int run_pass(struct fs *fs, struct job *job)
@@ -531,7 +533,8 @@ static int move_to(struct fs *fs, struct job *job, const struct list *files, con
 			r = list_add(&some, files->ids[i]);
 	if (!r && some.len) {
 		move_begins(job);
-		r = pool_move(fs->pool, some.ids, some.len, to, &job->progress);
+		r = pool_move_step(fs->pool, some.ids, some.len, to, job->kind->step,
+				   &job->progress);
 		move_ended(job);
 		if (r == -ENOSPC)
 			snprintf(job->why, sizeof(job->why),

@@ -37,7 +37,7 @@ struct job {
 	char why[512]; /* when ended: what the error is about; "" = its name says it */
 	struct move_progress progress;	     /* of the move under way */
 	_Atomic uint64_t total, done, files; /* of moves that ended */
-	_Atomic uint64_t failed_frames;
+	_Atomic uint64_t failed_frames, places_made;
 	_Atomic bool between;	    /* no move under way: do not add its progress */
 	_Atomic uint64_t engine_ns; /* of moves that ended: CPU time of choosing and committing */
 	_Atomic uint64_t moving_ns; /* ... and from begin to end */

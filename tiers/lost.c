@@ -437,18 +437,21 @@ static int remake(struct pool *pool, uint32_t t, uint32_t place)
 	return rc;
 }
 
-int lost_remake(struct pool *pool)
+int lost_remake(struct pool *pool, unsigned *made)
 {
 	int first = 0;
 
+	*made = 0;
 	for (uint32_t t = 1; t < pool->config.ntiers; t++) {
 		for (uint64_t gone = pool->copies->lost->gone[t]; gone; gone &= gone - 1) {
 			uint32_t place = (uint32_t)__builtin_ctzll(gone);
 			const char *path = tier_place_path(pool->tiers[t].tier, place);
 			int rc = 0;
 
-			if (path && was_deleted(pool, t, place, path))
+			if (path && was_deleted(pool, t, place, path)) {
 				rc = remake(pool, t, place);
+				*made += rc == 0;
+			}
 			first = first ? first : rc;
 		}
 	}

@@ -51,7 +51,7 @@ void lost_look(struct pool *pool, const uint64_t *ids, size_t n);
 /* Copies of which the file has gone. The first error. */
 int lost_files(struct pool *pool, const uint64_t *ids, size_t n);
 /* Makes directories again that were deleted, while their parent is on the same medium as they were.
- * The segments' records say already that nothing is there. The first error. */
-int lost_remake(struct pool *pool);
+ * The segments' records say already that nothing is there. *made: how many. The first error. */
+int lost_remake(struct pool *pool, unsigned *made);
 
 #endif

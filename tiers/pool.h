@@ -160,6 +160,7 @@ void pool_latency(struct pool *pool, uint32_t tier, struct latency_view *out);
 struct move_progress { /* read by others while the move runs; all fields atomic */
 	_Atomic uint64_t bytes_total, bytes_done; /* raw */
 	_Atomic uint64_t frames_failed;
+	_Atomic uint64_t places_made; /* directories that had been deleted */
 	_Atomic uint64_t
 		engine_ns; /* CPU time of choosing and committing; coding is done by others */
 	_Atomic bool cancel;
@@ -170,6 +171,9 @@ struct move_progress { /* read by others while the move runs; all fields atomic 
  * what is only in the log. -ECANCELED; -ENOSPC; first error otherwise, the rest is still tried. */
 int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
 	      struct move_progress *progress);
+/* The same of what lies below the tier only (step -1: a promotion), or above it (1). */
+int pool_move_step(struct pool *pool, const uint64_t *objects, size_t n, int to, int step,
+		   struct move_progress *progress);
 /* One pass of the tier engine now (tiers/engine/engine.h), whatever the window and the pace. */
 int pool_run(struct pool *pool, struct move_progress *progress);
 

@@ -535,6 +535,7 @@ static int mend_frames(struct pass *pass)
 static int run_pass(struct pass *pass)
 {
 	int rc = list_ids(pass);
+	unsigned made = 0;
 
 	if (rc < 0)
 		return rc;
@@ -544,7 +545,9 @@ static int run_pass(struct pass *pass)
 		failed(pass, lost_files(pass->pool, pass->ids, pass->nids));
 	rc = record_homes(pass);
 	if (rc == 0 && pass->asked)
-		failed(pass, lost_remake(pass->pool));
+		failed(pass, lost_remake(pass->pool, &made));
+	if (pass->progress)
+		pass->progress->places_made += made;
 	if (rc == 0 && prepare(pass)) {
 		rc = settle(pass->pool);
 		for (size_t i = 0; rc == 0 && i < pass->nids; i++) {

@@ -17,6 +17,15 @@ terrace promote -n --to ssd "$M/d/3" | grep -q ': 0 files' || fail "$(terrace pr
 terrace demote --to hdd "$M/d/1" "$M/d/2" >/dev/null
 terrace promote -n "$M/d/1" | grep -qE 'now hdd=50000\): 1 files, 48\.8K$' || fail "$(terrace promote -n "$M/d/1")"
 terrace demote -n --to hdd "$M/d" | grep -q ': 18 files' || fail "$(terrace demote -n --to hdd "$M/d")"
+# a demotion moves nothing up, a promotion nothing down, and they say so
+code=0
+terrace demote --to ssd "$M/d" >"$T/said" || code=$?
+[ "$code" = 3 ] && grep -q 'terrace promote' "$T/said" || fail "demote to a tier above: $code, $(cat "$T/said")"
+code=0
+terrace promote --to hdd "$M/d" >"$T/said" || code=$?
+[ "$code" = 3 ] && grep -q 'terrace demote' "$T/said" || fail "promote to a tier below: $code, $(cat "$T/said")"
+terrace promote -n --to hdd "$M/d" | grep -q ': 0 files' || fail "$(terrace promote -n --to hdd "$M/d")"
+[ "$(attribute tier "$M/d/1") $(attribute tier "$M/d/3")" = 'hdd ssd' ] || fail "moved the other way"
 
 setfattr -n user.terrace.pin -v hdd "$M/d"
 terrace jobs wait "$(attribute job "$M/d")" "$M" >/dev/null || true

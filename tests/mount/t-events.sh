@@ -64,7 +64,7 @@ for make in (lambda: select.poll(), lambda: select.epoll()):
     waiter.start()
     time.sleep(0.2)
     to = "hdd" if isinstance(poll, select.epoll) else "ssd"
-    subprocess.run(["terrace", "demote", "--to", to, mount + "/b file"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["terrace", "demote" if to == "hdd" else "promote", "--to", to, mount + "/b file"], check=True, stdout=subprocess.DEVNULL)
     waiter.join()
     assert ready and ready[0][1] & select.POLLIN, "poll was not told"
     drain(fd)

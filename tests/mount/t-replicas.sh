@@ -27,6 +27,11 @@ mkdir -p "$T/d1" "$T/d2" "$T/d3"
 pool_new "ram:path=$RAM,size=64M" "ssd:path=$T/ssd,codec=lz4" \
 	"hdd:path=$T/d1,path=$T/d2,path=$T/d3,codec=zstd:3,replicas=2"
 pool_mount
+# making an empty directory again is something done
+rm -rf "$T/d3"
+terrace run --progress=off "$M" >"$T/out" 2>&1 || fail "run: $? $(cat "$T/out")"
+grep -q '^made 1 directories again' "$T/out" || fail "run: $(cat "$T/out")"
+[ -e "$T/d3/terrace.tier" ] || fail "an empty directory was not made again"
 head -c 3M /dev/urandom >"$T/content"
 cp "$T/content" "$M/big"
 cp -a /usr/include/linux/netfilter "$M/linux"

@@ -59,7 +59,7 @@ static int to_ram(struct pool *pool, const uint64_t *objects, size_t n,
 
 struct asked {
 	struct pool *pool;
-	int to;
+	int to, step;		   /* step: see pool_move_step(); 0 from everywhere */
 	struct executor *executor; /* NULL: bytes are only counted */
 	uint64_t bytes;
 };
@@ -71,7 +71,9 @@ static int ask_some(struct asked *asked, uint64_t object, const struct extent_li
 	int rc = 0;
 
 	while (rc == 0 && object_choice_next(asked->pool, object, list, &i, &choice)) {
-		if (choice.record.tier == (uint32_t)asked->to)
+		int below = (int)choice.record.tier - asked->to;
+
+		if (!below || below * asked->step > 0)
 			continue;
 		asked->bytes += choice.bytes;
 		choice.verdict = (struct verdict){.to = asked->to, .reason = REASON_ASKED};
@@ -101,14 +103,20 @@ static int ask_object(void *arg, struct object *object)
 int pool_move(struct pool *pool, const uint64_t *objects, size_t n, int to,
 	      struct move_progress *progress)
 {
-	struct asked asked = {.pool = pool, .to = to};
+	return pool_move_step(pool, objects, n, to, 0, progress);
+}
+
+int pool_move_step(struct pool *pool, const uint64_t *objects, size_t n, int to, int step,
+		   struct move_progress *progress)
+{
+	struct asked asked = {.pool = pool, .to = to, .step = step};
 	struct executor executor;
 	int rc, ended;
 
 	if (to < 0 || to >= (int)pool->config.ntiers)
 		return -EINVAL;
 	if (to == 0)
-		return to_ram(pool, objects, n, progress);
+		return step > 0 ? 0 : to_ram(pool, objects, n, progress);
 	rc = pool_sync(pool);
 	if (rc == 0)
 		rc = objects_each(pool, objects, n, ask_object, &asked);

@@ -6,11 +6,13 @@
 #include <string.h>
 
 enum exit_code each_file(char *path,
-			 enum exit_code (*each)(void *arg, const char *file, const struct stat *st),
+			 enum exit_code (*each)(void *arg, const char *file, const char *at,
+						const struct stat *st),
 			 void *arg)
 {
 	char *roots[] = {path, NULL};
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
+	/* It goes from folder to folder, so that paths may be longer than PATH_MAX. */
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_XDEV, NULL);
 	enum exit_code code = EXIT_DONE;
 	FTSENT *entry;
 
@@ -21,7 +23,8 @@ enum exit_code each_file(char *path,
 		    entry->fts_info == FTS_NS)
 			code = complain(EXIT_FAILED, "%s: %s", entry->fts_path,
 					strerror(entry->fts_errno));
-		else if (entry->fts_info == FTS_F && each(arg, entry->fts_path, entry->fts_statp))
+		else if (entry->fts_info == FTS_F &&
+			 each(arg, entry->fts_path, entry->fts_accpath, entry->fts_statp))
 			code = EXIT_FAILED;
 	}
 	fts_close(tree);

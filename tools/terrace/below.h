@@ -9,11 +9,13 @@
 
 /*
  * Calls each() for a file, or for every one below a folder, on the same filesystem; hard links as
- * often as they are found. What cannot be read is said on stderr, and the rest is gone on with:
- * EXIT_FAILED then, or when each() has failed once.
+ * often as they are found. `file` is its name to be told, of any length; `at` is where it can be
+ * reached: the process is in the file's folder meanwhile. What cannot be read is said on stderr,
+ * and the rest is gone on with: EXIT_FAILED then, or when each() has failed once.
  */
 enum exit_code each_file(char *path,
-			 enum exit_code (*each)(void *arg, const char *file, const struct stat *st),
+			 enum exit_code (*each)(void *arg, const char *file, const char *at,
+						const struct stat *st),
 			 void *arg);
 
 #endif

@@ -250,7 +250,10 @@ enum exit_code control_judge(const struct mount *mount, const json_t *job)
 {
 	const char *state = control_text(job, "state"), *because;
 	char *why = control_name(job, "error");
-	enum exit_code code = control_number(job, "moved") ? EXIT_DONE : EXIT_NOTHING;
+	enum exit_code code =
+		control_number(job, "moved") || control_number(job, "directories_made")
+			? EXIT_DONE
+			: EXIT_NOTHING;
 
 	because = why ? why : "";
 	if (!strcmp(state, "cancelled"))

@@ -16,9 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/deep.h"
 #include "tools/terrace/numbers.h"
 
-#define TRIES_CHANGED 3 /* of a file that changes while it is copied */
+#define TRIES_CHANGED 3	    /* of a file that changes while it is copied */
+#define DEPTH_MAX     4096u /* folders in each other: of a stack of 8 MiB, more than half */
 
 struct walk {
 	const struct import *import;
@@ -31,6 +33,7 @@ struct walk {
 	struct numbers numbers; /* (device, inode) of files with several names */
 	char **names;		/* by number: the first name */
 	size_t names_cap;
+	unsigned depth;
 	uint64_t left; /* bytes of the current file that have still to be copied */
 };
 
@@ -134,26 +137,30 @@ static int link_again(struct walk *walk, const struct import_side *to, const cha
 		      const char *first, const struct stat *there, const char **what)
 {
 	const struct import *import = walk->import;
+	const char *rest;
 	struct stat st;
+	int folder, r = 0;
 
 	*what = "cannot be linked to its other name";
 	if (import->dry_run) {
 		walk->counts->linked++;
 		return 0;
 	}
-	if (fstatat(import->to, first, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	if (there && there->st_ino == st.st_ino) {
+	folder = deep_open(import->to, first, &rest);
+	if (folder < 0)
+		return folder;
+	if (fstatat(folder, rest, &st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	else if (there && there->st_ino == st.st_ino)
 		walk->counts->same++;
-		return 0;
-	}
-	if (unlinkat(to->dir, IMPORT_TEMP, 0) && errno != ENOENT)
-		return -errno;
-	if (linkat(import->to, first, to->dir, IMPORT_TEMP, 0) ||
-	    renameat(to->dir, IMPORT_TEMP, to->dir, name))
-		return -errno;
-	walk->counts->linked++;
-	return 0;
+	else if ((unlinkat(to->dir, IMPORT_TEMP, 0) && errno != ENOENT) ||
+		 linkat(folder, rest, to->dir, IMPORT_TEMP, 0) ||
+		 renameat(to->dir, IMPORT_TEMP, to->dir, name))
+		r = -errno;
+	else
+		walk->counts->linked++;
+	close(folder);
+	return r;
 }
 
 /* Entries that are no folders. ------------------------------------------------------------------
@@ -256,8 +263,10 @@ static int copy_entry(struct walk *walk, const char *from, const struct import_s
 	return 0;
 }
 
-static int import_entry(struct walk *walk, const struct import_side *from,
-			const struct import_side *to, const char *name, struct stat *st)
+/* Not a part of the walk's frames: its buffers are large, and folders may be thousands deep. */
+__attribute__((noinline)) static int import_entry(struct walk *walk, const struct import_side *from,
+						  const struct import_side *to, const char *name,
+						  struct stat *st)
 {
 	const char *what = "cannot be imported", *first = NULL;
 	struct stat buf, *there = NULL;
@@ -328,6 +337,8 @@ static int import_folder(struct walk *walk, const struct import_side *from,
 
 	if (st->st_dev == walk->top_dev && st->st_ino == walk->top_ino)
 		return 0; /* where all this goes to */
+	if (walk->depth == DEPTH_MAX)
+		return walk->scan ? 0 : fail(walk, -ENAMETOOLONG, "lies too deep");
 	in = openat(from->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (in < 0)
 		r = -errno;
@@ -339,7 +350,9 @@ static int import_folder(struct walk *walk, const struct import_side *from,
 			close(in);
 		return walk->scan ? 0 : fail(walk, r, what);
 	}
+	walk->depth++;
 	r = walk_folder(walk, in, out);
+	walk->depth--;
 	if (!r && out >= 0) { /* last: what was made in it has moved its times */
 		r = import_attributes(from->path, to->path, st, walk->import->dry_run, &set, &what);
 		walk->counts->attributes += !r && set && !made;
@@ -366,9 +379,12 @@ static int take(struct walk *walk, int from, int to, const char *name)
 		walk->counts->folders++;
 		return import_folder(walk, &source, &target, name, &st);
 	}
-	walk->counts->entries++;
-	if (S_ISREG(st.st_mode))
+	if (S_ISREG(st.st_mode)) {
+		walk->counts->files++;
 		walk->counts->bytes += (uint64_t)st.st_size;
+	} else {
+		walk->counts->others++;
+	}
 	if (walk->scan)
 		return 0;
 	if (!strcmp(name, IMPORT_TEMP))

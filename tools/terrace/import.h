@@ -23,8 +23,9 @@
 #define IMPORT_TEMP ".terrace-import~"
 
 struct import_counts {
-	uint64_t entries, bytes;       /* seen, without folders; bytes of files */
-	uint64_t folders, made;	       /* seen; of them, made (or would be) */
+	uint64_t files, bytes,
+		others;		/* regular files seen, their bytes; links and special files */
+	uint64_t folders, made; /* seen; of them, made (or would be) */
 	uint64_t copied, copied_bytes; /* or would be */
 	uint64_t linked;	       /* further names of a file */
 	uint64_t same, attributes,
@@ -41,7 +42,7 @@ struct import {
 	void (*advanced)(void *arg, uint64_t done_bytes); /* of those that a scan counts */
 };
 
-/* Counts only: entries, folders, bytes. Errors are left to import_run(). */
+/* Counts only: files, others, folders, bytes. Errors are left to import_run(). */
 void import_scan(const struct import *import, struct import_counts *out);
 /*
  * 0, also when single files failed; -EINTR stopped; else what ended it: -ENOSPC, -ENOTCONN,

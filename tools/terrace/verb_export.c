@@ -2,11 +2,11 @@
 /* terrace export: the files of a pool that is not mounted, from what is left of it. */
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/deep.h"
 #include "fs/export.h"
 #include "tiers/log.h"
 #include "tools/terrace/lines.h"
@@ -21,22 +21,25 @@ struct output {
 static void missing(void *arg, const char *path, uint64_t off, uint64_t len, int error)
 {
 	struct output *output = arg;
-	char full[PATH_MAX + 1];
+	char *full;
 
-	snprintf(full, sizeof(full), "/%s", path);
+	if (asprintf(&full, "/%s", path) < 0)
+		return; /* that something is missing is counted */
 	if (output->json) {
 		json_array_append_new(output->missing,
 				      json_pack("{s:o,s:I,s:I,s:s}", "path", json_name(full),
 						"offset", (json_int_t)off, "length",
 						(json_int_t)len, "error", error_text(error)));
-		return;
+	} else {
+		printf("missing: ");
+		print_name(stdout, full);
+		if (len)
+			printf(": %llu bytes at %llu\n", (unsigned long long)len,
+			       (unsigned long long)off);
+		else
+			printf(": %s\n", error_text(error));
 	}
-	printf("missing: ");
-	print_name(stdout, full);
-	if (len)
-		printf(": %llu bytes at %llu\n", (unsigned long long)len, (unsigned long long)off);
-	else
-		printf(": %s\n", error_text(error));
+	free(full);
 }
 
 static bool report_json(const struct export_result *result, struct output *output)
@@ -135,5 +138,6 @@ static enum exit_code rebuild(const struct options *options, const struct pool_c
 
 enum exit_code verb_export(const struct options *options)
 {
+	deep_allow();
 	return with_config(options, rebuild);
 }

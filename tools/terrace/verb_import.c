@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "fs/deep.h"
 #include "tools/terrace/import.h"
 #include "tools/terrace/mounts.h"
 #include "tools/terrace/progress.h"
@@ -68,10 +68,11 @@ static void print_text(const struct import_counts *counts, bool dry_run)
 {
 	char a[TEXT_CELL], b[TEXT_CELL];
 
-	printf("%" PRIu64 " files (%s), %" PRIu64 " folders: %" PRIu64 " %s (%s), %" PRIu64
-	       " %s, %" PRIu64 " there already; %" PRIu64 " %s\n",
-	       counts->entries, text_size(counts->bytes, false, a), counts->folders, counts->copied,
-	       dry_run ? "to be copied" : "copied and read back",
+	printf("%" PRIu64 " files (%s), %" PRIu64 " links and special files, %" PRIu64
+	       " folders: %" PRIu64 " %s (%s), %" PRIu64 " %s, %" PRIu64 " there already; %" PRIu64
+	       " %s\n",
+	       counts->files, text_size(counts->bytes, false, a), counts->others, counts->folders,
+	       counts->copied, dry_run ? "to be copied" : "copied and read back",
 	       text_size(counts->copied_bytes, false, b), counts->linked,
 	       dry_run ? "to be linked" : "linked", counts->same, counts->attributes,
 	       dry_run ? "need other attributes" : "got attributes only");
@@ -81,13 +82,14 @@ static bool print_json(const struct report *report, const struct import_counts *
 		       bool dry_run)
 {
 	return json_print(json_pack(
-		"{so, sb, sI, sI, sI, sI, sI, sI, sI, sI, sI, sI, sO}", "from",
-		json_name(report->from), "dry_run", dry_run, "files", (json_int_t)counts->entries,
-		"bytes", (json_int_t)counts->bytes, "folders", (json_int_t)counts->folders, "made",
-		(json_int_t)counts->made, "copied", (json_int_t)counts->copied, "copied_bytes",
-		(json_int_t)counts->copied_bytes, "linked", (json_int_t)counts->linked, "same",
-		(json_int_t)counts->same, "attributes", (json_int_t)counts->attributes, "failed",
-		(json_int_t)counts->failed, "errors", report->errors));
+		"{so, sb, sI, sI, sI, sI, sI, sI, sI, sI, sI, sI, sI, sO}", "from",
+		json_name(report->from), "dry_run", dry_run, "files", (json_int_t)counts->files,
+		"others", (json_int_t)counts->others, "bytes", (json_int_t)counts->bytes, "folders",
+		(json_int_t)counts->folders, "made", (json_int_t)counts->made, "copied",
+		(json_int_t)counts->copied, "copied_bytes", (json_int_t)counts->copied_bytes,
+		"linked", (json_int_t)counts->linked, "same", (json_int_t)counts->same,
+		"attributes", (json_int_t)counts->attributes, "failed", (json_int_t)counts->failed,
+		"errors", report->errors));
 }
 
 static enum exit_code conclude(const struct report *report, const struct import_counts *counts,
@@ -175,17 +177,6 @@ static enum exit_code open_dest(const char *dest, bool dry_run, int *out, int *r
 	return *out < 0 ? complain(EXIT_FAILED, "%s: %s", dest, strerror(errno)) : EXIT_DONE;
 }
 
-/* A level of folders takes two descriptors. */
-static void allow_depth(void)
-{
-	struct rlimit limit;
-
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 enum exit_code verb_import(const struct options *options)
 {
 	const char *source = options->args[0];
@@ -194,7 +185,7 @@ enum exit_code verb_import(const struct options *options)
 
 	if (from < 0)
 		return complain(EXIT_FAILED, "%s: %s", source, strerror(errno));
-	allow_depth();
+	deep_allow();
 	code = open_dest(options->args[1], has(options, OPTION_DRY_RUN), &to, &root);
 	if (!code)
 		code = run(options, from, to, root);

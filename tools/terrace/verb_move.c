@@ -42,15 +42,28 @@ static enum exit_code take_paths(const struct options *options, struct mount *mo
 	return code;
 }
 
+/* Why nothing was moved, perhaps. */
+static const char *nothing_hint(const char *verb, const char *to)
+{
+	if (!strcmp(verb, "run"))
+		return " (what is held up, and why: terrace plan)";
+	if (*to && !strcmp(verb, "demote"))
+		return " down to it (what is below comes up by terrace promote)";
+	if (*to && !strcmp(verb, "promote"))
+		return " up to it (what is above goes down by terrace demote)";
+	return "";
+}
+
 static void print_end(const json_t *job)
 {
 	char moved[TEXT_CELL];
 	const char *to = control_text(job, "to");
 
+	if (control_number(job, "directories_made"))
+		printf("made %" PRIu64 " directories again that had been deleted\n",
+		       control_number(job, "directories_made"));
 	if (!control_number(job, "moved")) {
-		printf("nothing to move%s\n", strcmp(control_text(job, "verb"), "run") == 0
-						      ? " (what is held up, and why: terrace plan)"
-						      : "");
+		printf("nothing to move%s\n", nothing_hint(control_text(job, "verb"), to));
 		return;
 	}
 	printf("moved %s", text_size(control_number(job, "moved"), false, moved));

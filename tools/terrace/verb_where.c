@@ -151,17 +151,18 @@ static uint64_t number_attribute(const char *path, const char *name)
 	return value;
 }
 
-static enum exit_code look_at_file(const char *path, uint64_t size, const struct options *options,
-				   struct summary *sum)
+/* at: where it can be reached. */
+static enum exit_code look_at_file(const char *path, const char *at, uint64_t size,
+				   const struct options *options, struct summary *sum)
 {
-	uint64_t stored = number_attribute(path, "stored");
-	char *text = attribute_get(path, "extents");
+	uint64_t stored = number_attribute(at, "stored");
+	char *text = attribute_get(at, "extents");
 	bool understood;
 
 	if (text) {
 		understood = take_extents(text, options, sum);
 	} else if (errno == E2BIG || errno == ERANGE) {
-		text = attribute_get(path, "tiers");
+		text = attribute_get(at, "tiers");
 		understood = text && take_tiers(text, size, stored, sum);
 	} else {
 		return complain(EXIT_FAILED, "%s: %s", path, strerror(errno));
@@ -170,7 +171,7 @@ static enum exit_code look_at_file(const char *path, uint64_t size, const struct
 	sum->files++;
 	sum->size += size;
 	sum->stored += stored;
-	sum->resident += number_attribute(path, "resident");
+	sum->resident += number_attribute(at, "resident");
 	return understood ? EXIT_DONE
 			  : complain(EXIT_FAILED, "%s: the daemon is of another version", path);
 }
@@ -261,13 +262,13 @@ struct look {
 	struct summary *sum;
 };
 
-static enum exit_code look_below(void *arg, const char *file, const struct stat *st)
+static enum exit_code look_below(void *arg, const char *file, const char *at, const struct stat *st)
 {
 	struct look *look = arg;
 
 	if (has(look->options, OPTION_VERBOSE) && !look->sum->extents)
 		print_name_line(file);
-	return look_at_file(file, (uint64_t)st->st_size, look->options, look->sum);
+	return look_at_file(file, at, (uint64_t)st->st_size, look->options, look->sum);
 }
 
 static enum exit_code look_at(char *path, const struct options *options, json_t *all)
@@ -293,7 +294,7 @@ static enum exit_code look_at(char *path, const struct options *options, json_t 
 	else if (folder)
 		code = each_file(path, look_below, &(struct look){options, sum});
 	else if (S_ISREG(stat_buf.st_mode))
-		code = look_at_file(path, (uint64_t)stat_buf.st_size, options, sum);
+		code = look_at_file(path, path, (uint64_t)stat_buf.st_size, options, sum);
 	else
 		code = complain(EXIT_FAILED, "%s is no file and no folder: it has no bytes", path);
 	if (json)

@@ -43,33 +43,32 @@ static const char *target_of(const struct question *question, const char *main_t
 		       : control_text(json_array_get(question->tiers, (size_t)to), "name");
 }
 
-/* text: "ssd=123 hdd=456", as the attribute has it. */
+/* text: "ssd=123 hdd=456", as the attribute has it. What is beyond the target stays there. */
 static uint64_t bytes_to_move(const struct question *question, const char *text)
 {
-	uint64_t all = 0, there = 0, most = 0, bytes;
+	uint64_t moved = 0, most = 0, bytes;
 	char name[32], main_tier[32] = "";
-	const char *target;
-	int used;
+	int used, target;
 
 	for (const char *p = text; sscanf(p, "%31[^=]=%" SCNu64 " %n", name, &bytes, &used) == 2;
 	     p += used) {
-		all += bytes;
 		if (bytes > most) {
 			most = bytes;
 			memcpy(main_tier, name, sizeof(name));
 		}
 	}
-	target = target_of(question, main_tier);
+	target = index_of(question->tiers, target_of(question, main_tier));
 	for (const char *p = text; sscanf(p, "%31[^=]=%" SCNu64 " %n", name, &bytes, &used) == 2;
 	     p += used)
-		there += !strcmp(name, target) ? bytes : 0;
-	return *target ? all - there : 0;
+		if ((target - index_of(question->tiers, name)) * question->step > 0)
+			moved += bytes;
+	return target < 0 ? 0 : moved;
 }
 
-static enum exit_code add_file(void *arg, const char *file, const struct stat *st)
+static enum exit_code add_file(void *arg, const char *file, const char *at, const struct stat *st)
 {
 	struct question *question = arg;
-	char *text = attribute_get(file, "tiers");
+	char *text = attribute_get(at, "tiers");
 	uint64_t bytes;
 
 	(void)st;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Paths that may be longer than PATH_MAX, as trees have them that are walked by descriptors.
+ * Threads: any. */
+#ifndef TERRACE_FS_DEEP_H
+#define TERRACE_FS_DEEP_H
+
+/*
+ * Opens (O_PATH) a folder on the way of path, which is relative to `top`, such that what is left of
+ * it, *rest, is short enough for a system call. A descriptor, the caller's; or a negative errno.
+ * Follows no link in the last part of what it opens.
+ */
+int deep_open(int top, const char *path, const char **rest);
+
+/* A level of folders takes descriptors: allows as many as the system lets this process have. */
+void deep_allow(void);
+
+#endif

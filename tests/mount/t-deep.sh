@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# flavors: release
+# Trees deeper than PATH_MAX and than a thousand folders: import, where -r, demote and export take
+# them whole, with hard links between their depths.
+. "$(dirname "$0")/lib.sh"
+
+pool_new
+pool_mount
+# deep make|show TOP: a chain of 1500 folders, long names first, with a file in every 300th one, its
+# other name in the folder above, and what is in it; or what there is, one line each.
+deep() {
+	python3 - "$@" <<'END'
+import os, sys
+what, top = sys.argv[1:]
+def name(i):
+    return ("long%d-" % i) + "x" * 100 if i < 60 else "d"
+os.chdir(top)
+files = 0
+for i in range(1500):
+    if what == "make":
+        os.mkdir(name(i))
+    os.chdir(name(i))
+    if i % 300 == 299:
+        if what == "make":
+            with open("file", "w") as out:
+                out.write("at %d\n" % i)
+            os.link("file", "../other")
+        assert os.stat("file").st_ino == os.stat("../other").st_ino, i
+        assert open("file").read() == "at %d\n" % i
+        files += 1
+assert files == 5
+END
+}
+mkdir "$T/source"
+deep make "$T/source"
+terrace import --progress=off "$T/source" "$M/in" >"$T/said" || fail "import: $(cat "$T/said")"
+grep -q '^5 files' "$T/said" || grep -q '^10 files' "$T/said" || fail "import: $(cat "$T/said")"
+deep show "$M/in"
+terrace import --progress=off "$T/source" "$M/in" >"$T/said" && fail "imported twice" || [ $? = 3 ] || fail "again: $(cat "$T/said")"
+terrace where -r "$M/in" >"$T/said" || fail "where: $(cat "$T/said")"
+head -n 1 "$T/said" | grep -q ': 10 files, 74,' || fail "where: $(head -n 1 "$T/said")"
+(cd "$M" && terrace where -r in . >"$T/said") || fail "where, from a folder: $(cat "$T/said")"
+[ "$(grep -c ': 10 files' "$T/said")" = 2 ] || fail "where, from a folder: $(cat "$T/said")"
+terrace demote -n --to hdd "$M/in" | grep -q ': 10 files' || fail "demote -n: $(terrace demote -n --to hdd "$M/in")"
+terrace demote --to hdd "$M/in" >/dev/null
+terrace where -rj "$M/in" | jq -e '[.[0].rows[].tier] == ["hdd"]' >/dev/null || fail "demote: $(terrace where -r "$M/in")"
+pool_umount
+terrace export "$POOL" "$T/out" >"$T/said" || fail "export: $(cat "$T/said")"
+deep show "$T/out/in"
