@@ -19,7 +19,13 @@ struct source {
 	struct heat_state heat;
 	struct frame_header header;
 	uint8_t *raw;
-	bool used; /* something of it is to move */
+	bool used;  /* something of it is to move */
+	bool again; /* something of it has moved in a round before */
+	bool more;  /* ... is to move in another round, from here on: */
+	struct scan {
+		uint32_t named;	      /* extents of its table that have been looked at */
+		uint64_t object, off; /* then records: up to here */
+	} scan;
 	int error;
 };
 
@@ -76,7 +82,7 @@ struct move {
 	struct move_result *result;
 	struct job_group *group;
 	struct source *sources;
-	size_t nsources;
+	size_t nsources, users_max;
 	struct idmap objects; /* id -> struct move_object */
 	struct list users, pieces, runs;
 	struct list builds; /* struct frame_build * */
@@ -85,6 +91,7 @@ struct move {
 	uint64_t bulk_object;
 	uint64_t mark;	/* of the appender, before the first append */
 	int unprepared; /* why it will not be committed */
+	bool ended;
 	int error;
 };
 

@@ -10,6 +10,8 @@
 #include "tiers/extmap.h"
 #include "tiers/log.h"
 
+#define LIST_MAX 4096u /* extents of an object looked at in one go */
+
 void *move_list_add(struct list *list, const void *item)
 {
 	if (list->count == list->cap) {
@@ -44,27 +46,39 @@ static int source_load(void *arg, struct codec_scratch *scratch)
 	return 0; /* each source's error is its own */
 }
 
-static int load_sources(struct move *move)
+static void source_begin(struct move *move, uint64_t frame, const struct source *before)
 {
 	const struct move_request *request = move->request;
+	struct source *source = &move->sources[move->nsources];
 	struct pool *pool = move->pool;
+
+	*source = (struct source){.pool = pool, .id = frame};
+	if (before) {
+		source->scan = before->scan;
+		source->again = before->again || before->used;
+	}
+	if (frame_record_get(pool, frame, &source->record) < 0 || source->record.tier == 0 ||
+	    source->record.tier >= pool->config.ntiers ||
+	    (source->record.tier == request->to && !request->rewrite))
+		return; /* freed meanwhile, or there already */
+	source->heat = heat_of(pool->heat, frame, frame_record_heat(&source->record));
+	move->nsources++;
+	workers_submit(pool->workers, request->reads, move->group, source_load, source);
+}
+
+/* Those of the request, or what the round before has left. */
+static int load_sources(struct move *move, const struct move *before)
+{
+	const struct move_request *request = move->request;
 
 	move->sources = calloc(request->n, sizeof(*move->sources));
 	if (!move->sources)
 		return -ENOMEM;
-	for (size_t i = 0; i < request->n; i++) {
-		struct source *source = &move->sources[move->nsources];
-
-		*source = (struct source){.pool = pool, .id = request->frames[i]};
-		if (frame_record_get(pool, source->id, &source->record) < 0 ||
-		    source->record.tier == 0 || source->record.tier >= pool->config.ntiers ||
-		    (source->record.tier == request->to && !request->rewrite))
-			continue; /* freed meanwhile, or there already */
-		source->heat = heat_of(pool->heat, source->id, frame_record_heat(&source->record));
-		move->nsources++;
-		workers_submit(pool->workers, move->request->reads, move->group, source_load,
-			       source);
-	}
+	for (size_t i = 0; before && i < before->nsources; i++)
+		if (before->sources[i].more && !before->sources[i].error)
+			source_begin(move, before->sources[i].id, &before->sources[i]);
+	for (size_t i = 0; !before && i < request->n; i++)
+		source_begin(move, request->frames[i], NULL);
 	return job_group_wait(move->group);
 }
 
@@ -141,6 +155,14 @@ static int object_of(struct move *move, const struct source *source, uint64_t id
 	return 0;
 }
 
+/* Nothing of it is in the move. */
+static void object_drop(struct move *move, struct move_object *object)
+{
+	idmap_del(&move->objects, object->object->id);
+	object_put(object->object);
+	free(object);
+}
+
 static bool wanted(const struct move *move, const struct source *source,
 		   const struct move_object *object)
 {
@@ -152,45 +174,73 @@ static bool wanted(const struct move *move, const struct source *source,
 			    move->pool->config.ntiers);
 }
 
-/* The object's extents in [off, off+len) that point into the source. */
-static int users_in(struct move *move, struct source *source, uint64_t id, uint64_t off,
-		    uint64_t len)
+/* Of one piece of the object's map. *off: where the next one begins; it stays where there is no
+ * room for another user. */
+static int users_some(struct move *move, struct source *source, struct move_object *owner,
+		      uint64_t *off, uint64_t end)
 {
 	struct extent_list list = {0};
-	struct move_object *owner;
-	int rc = object_of(move, source, id, &owner);
+	int rc;
 
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	if (!wanted(move, source, owner))
-		return 0;
 	pthread_rwlock_rdlock(&owner->object->data_lock);
-	rc = extmap_list(owner->object, off, off + len, SIZE_MAX, &list);
+	rc = extmap_list(owner->object, *off, end, LIST_MAX, &list);
 	pthread_rwlock_unlock(&owner->object->data_lock);
-	for (size_t i = 0; rc == 0 && i < list.count; i++)
-		if (list.items[i].frame == source->id &&
-		    list.items[i].frame_off + (uint64_t)list.items[i].len <=
-			    source->record.raw_len &&
-		    !move_list_add(&move->users, &(struct user){source, owner, list.items[i]}))
-			rc = -ENOMEM;
+	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+		const struct extent *extent = &list.items[i];
+
+		if (extent->frame == source->id &&
+		    extent->frame_off + (uint64_t)extent->len <= source->record.raw_len) {
+			source->more = move->users.count >= move->users_max;
+			if (source->more)
+				break;
+			if (!move_list_add(&move->users, &(struct user){source, owner, *extent}))
+				rc = -ENOMEM;
+		}
+		*off = extent->off + extent->len;
+	}
+	if (rc == 0 && !source->more && list.count < LIST_MAX)
+		*off = end;
 	extent_list_release(&list);
 	return rc;
+}
+
+/* The object's extents in [*off, end) that point into the source; *off: up to where they have been
+ * looked at, which is less than end when source->more. */
+static int users_in(struct move *move, struct source *source, uint64_t id, uint64_t *off,
+		    uint64_t end)
+{
+	size_t before = move->users.count;
+	uint64_t from = *off;
+	struct move_object *owner;
+	bool known = idmap_get(&move->objects, id);
+	int rc = object_of(move, source, id, &owner);
+
+	if (rc == 0 && wanted(move, source, owner))
+		while (rc == 0 && !source->more && from < end)
+			rc = users_some(move, source, owner, &from, end);
+	*off = source->more ? from : end;
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	if (!known && move->users.count == before)
+		object_drop(move, owner);
+	return 0;
 }
 
 /* Records come by object and offset. Their ranges may overlap (clones laid over clones): each part
  * of an object is looked at once, or the users found would be their number squared. */
 static int users_shared(struct move *move, struct source *source)
 {
-	uint8_t prefix[KEY_LEN_1];
-	uint64_t object = 0, seen = 0; /* all of object below it has been looked at */
+	uint8_t prefix[KEY_LEN_1], start[KEY_LEN_2];
+	struct scan *scan = &source->scan;
 	struct meta_cursor *cursor;
 	struct meta_item item;
 	int rc = meta_cursor_open(move->pool->meta, prefix, key_1(prefix, KEY_SHARED, source->id),
-				  NULL, 0, &cursor);
+				  start, key_2(start, KEY_SHARED, source->id, scan->object),
+				  &cursor);
 
 	if (rc < 0)
 		return rc;
-	while (rc == 0 && (rc = meta_cursor_next(cursor, &item)) == 0) {
+	while (rc == 0 && !source->more && (rc = meta_cursor_next(cursor, &item)) == 0) {
 		uint64_t off, end;
 
 		if (item.key_len != KEY_LEN_3 || item.len != 8)
@@ -198,14 +248,14 @@ static int users_shared(struct move *move, struct source *source)
 		off = get_be64(item.key + KEY_LEN_2);
 		end = get_le64(item.value);
 		end = end > UINT64_MAX - off ? UINT64_MAX : off + end;
-		if (get_be64(item.key + KEY_LEN_1) != object)
-			seen = 0;
-		object = get_be64(item.key + KEY_LEN_1);
-		off = off > seen ? off : seen;
+		if (get_be64(item.key + KEY_LEN_1) != scan->object)
+			scan->off = 0;
+		scan->object = get_be64(item.key + KEY_LEN_1);
+		off = off > scan->off ? off : scan->off;
 		if (off >= end)
 			continue;
-		rc = users_in(move, source, object, off, end - off);
-		seen = end;
+		scan->off = off;
+		rc = users_in(move, source, scan->object, &scan->off, end);
 	}
 	meta_cursor_close(cursor);
 	return rc == -ENOENT ? 0 : rc;
@@ -259,19 +309,23 @@ static int pieces_of(struct move *move, struct source *source, size_t first)
 
 static int find_users(struct move *move, struct source *source)
 {
+	struct scan *scan = &source->scan;
 	size_t first = move->users.count;
 	int rc = 0;
 
-	for (uint32_t i = 0; rc == 0 && i < source->header.nextents; i++) {
-		const struct frame_extent *extent = &source->header.extents[i];
+	for (; rc == 0 && scan->named < source->header.nextents; scan->named += !source->more) {
+		const struct frame_extent *extent = &source->header.extents[scan->named];
+		uint64_t off = extent->offset;
 
-		rc = users_in(move, source, extent->object, extent->offset, extent->length);
+		rc = users_in(move, source, extent->object, &off, off + extent->length);
+		if (source->more)
+			break;
 	}
-	if (rc == 0 && source->record.shared)
+	if (rc == 0 && !source->more && source->record.shared)
 		rc = users_shared(move, source);
 	if (rc == 0)
 		rc = pieces_of(move, source, first);
-	if (rc == 0 && !source->used)
+	if (rc == 0 && !source->used && !source->more && !source->again)
 		move->result->held++;
 	return rc;
 }
@@ -288,7 +342,7 @@ static void tell_left(struct move *move)
 					 .stored_len = source->record.stored_len,
 					 .error = source->error};
 
-		if (source->used && !source->error)
+		if ((source->used || source->more || source->again) && !source->error)
 			continue;
 		if (source->error && !source->used && source_gone(move, source))
 			continue;
@@ -319,6 +373,7 @@ static int move_new(struct pool *pool, const struct move_request *request,
 	move->request = request;
 	move->progress = progress;
 	move->result = result;
+	move->users_max = request->users_max ? request->users_max : MOVE_USERS_MAX;
 	move->mark = appender_mark(pool->tiers[request->to].appender);
 	move->users.size = sizeof(struct user);
 	move->pieces.size = sizeof(struct piece);
@@ -360,9 +415,10 @@ static void move_free(struct move *move)
 	free(move);
 }
 
-static int move_prepare(struct move *move)
+/* before: the round that this one goes on from, or NULL. */
+static int move_prepare(struct move *move, const struct move *before)
 {
-	int rc = load_sources(move);
+	int rc = load_sources(move, before);
 
 	for (size_t i = 0; i < move->nsources && rc == 0; i++) {
 		struct source *source = &move->sources[i];
@@ -377,6 +433,54 @@ static int move_prepare(struct move *move)
 	return rc == 0 ? move_pack(move) : rc;
 }
 
+static void end_locked(struct move *move)
+{
+	/* Builds that are under way read from the sources: they are waited for whatever happened.
+	 */
+	move_make_durable(move);
+	if (move->unprepared) {
+		move_fail(move, move->unprepared);
+	} else {
+		move_commit(move);
+		tell_left(move);
+	}
+	for (size_t i = 0; i < move->nsources; i++)
+		move->result->frames += !move->sources[i].more;
+	move->ended = true;
+}
+
+/* Is there another round to come? */
+static bool has_more(const struct move *move)
+{
+	bool more = false;
+
+	if (move->unprepared || (move->progress && move->progress->cancel) || move->pool->stopping)
+		return false;
+	for (size_t i = 0; i < move->nsources; i++)
+		more |= move->sources[i].more && !move->sources[i].error;
+	return more;
+}
+
+/* Ends a round and prepares the next one, if the first has moved anything; else false. */
+static bool next_round(struct move **at)
+{
+	struct move *move = *at, *next;
+	uint64_t moved = move->result->moved;
+
+	end_locked(move);
+	if (move->result->moved == moved || move->result->commit_error || !has_more(move))
+		return false;
+	if (move_new(move->pool, move->request, move->progress, move->result, &next) < 0) {
+		move_fail(move, -ENOMEM);
+		return false;
+	}
+	next->error = move->error;
+	next->unprepared = move_prepare(next, move);
+	move_free(move);
+	*at = next;
+	return true;
+}
+
 int move_begin(struct pool *pool, const struct move_request *request,
 	       struct move_progress *progress, struct move_result *result, struct move **out)
 {
@@ -388,7 +492,9 @@ int move_begin(struct pool *pool, const struct move_request *request,
 		return rc;
 	}
 	pthread_mutex_lock(&pool->move_lock);
-	(*out)->unprepared = move_prepare(*out);
+	(*out)->unprepared = move_prepare(*out, NULL);
+	while (has_more(*out) && next_round(out))
+		;
 	pthread_mutex_unlock(&pool->move_lock);
 	return 0;
 }
@@ -399,18 +505,11 @@ int move_finish(struct move *move)
 	struct pool *pool = move->pool;
 	int rc;
 
-	pthread_mutex_lock(&pool->move_lock);
-	/* Builds that are under way read from the sources: they are waited for whatever happened.
-	 */
-	move_make_durable(move);
-	if (move->unprepared)
-		move_fail(move, move->unprepared);
-	else
-		move_commit(move);
-	if (!move->unprepared)
-		tell_left(move);
-	result->frames += move->nsources;
-	pthread_mutex_unlock(&pool->move_lock);
+	if (!move->ended) {
+		pthread_mutex_lock(&pool->move_lock);
+		end_locked(move);
+		pthread_mutex_unlock(&pool->move_lock);
+	}
 	rc = move->error;
 	if (!result->error)
 		result->error = rc;

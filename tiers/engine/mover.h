@@ -7,6 +7,9 @@
  * KEY_SHARED records say whom to ask), packs the bytes that are still used into frames of the
  * target tier, by folder, object and offset, and points the extents there. What was changed
  * meanwhile stays as it is: an extent is only redirected if it still points to the source.
+ *
+ * A frame may be shared by any number of extents (clones). A move takes so many at a time, in
+ * rounds: each writes what its extents need once more, and the source goes with the last of them.
  */
 #ifndef TERRACE_ENGINE_MOVER_H
 #define TERRACE_ENGINE_MOVER_H
@@ -31,6 +34,10 @@ struct move_left {
 	int error; /* 0: nobody in it may move */
 };
 
+/* Extents that one round of a move points elsewhere: what several hundred bytes are kept of each.
+ */
+#define MOVE_USERS_MAX 65536u
+
 struct move_request {
 	const uint64_t *frames; /* together at most MOVE_BATCH_BYTES raw */
 	size_t n;
@@ -42,6 +49,7 @@ struct move_request {
 	bool rewrite;		     /* also what is in that tier already */
 	bool own_codec;		     /* code what moves with this one, whatever else is set */
 	struct codec_spec codec;
+	size_t users_max;				       /* 0: MOVE_USERS_MAX */
 	void (*left)(void *arg, const struct move_left *left); /* may be NULL */
 	void *arg;
 };
@@ -57,7 +65,8 @@ struct move_result {
 };
 
 /*
- * The first half: sources are read, and what is to move is being coded and written when it returns.
+ * The first half: sources are read, and what is to move is being coded and written when it returns
+ * (of a move in several rounds: the last one; those before have ended).
  * Other moves may begin, and end, before move_finish(): what the one waits for, the other uses. The
  * request's arrays and maps are not looked at after it; all else stays the caller's until
  * move_finish(). -ENOMEM: nothing has begun, and move_finish() must not be called.
