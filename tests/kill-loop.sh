@@ -56,14 +56,14 @@ fill_journal() {
 		python3 - "$M/filler" "$i" <<-'PYTHON'
 			import os, sys
 			folder, first = sys.argv[1], int(sys.argv[2])
-			for i in range(first, first + 4000):
+			for i in range(first, first + 500):
 			    path = "%s/name-%d" % (folder, i % 8000)
 			    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
 			    os.setxattr(path, "user.some", b"x" * (i % 1500))
 			    os.chmod(path, 0o600)
 			    os.rename(path, path + ".to")
 		PYTHON
-		i=$((i + 4000))
+		i=$((i + 500))
 		terrace sync "$M"
 	done
 }
@@ -85,9 +85,12 @@ timed_mount
 while [ $SECONDS -lt "$until" ] && [ $losses -eq 0 ]; do
 	iterations=$((iterations + 1))
 	large=$((iterations % 4 == 0))
-	[ $large -eq 0 ] || fill_journal
 	works_begin "$iterations" $((RANDOM + 1))
-	sleep "$((RANDOM % 4)).$(printf %03d $((RANDOM % 1000)))"
+	if [ $large -eq 1 ]; then
+		fill_journal
+	else
+		sleep "$((RANDOM % 4)).$(printf %03d $((RANDOM % 1000)))"
+	fi
 	works_freeze "$iterations"
 	journal=$(metric journal_bytes || echo 0)
 	works_kill
