@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# flavors: release
 # terrace simulate on published traces, if they are there (TERRACE_TRACES): the RAM tier's hit ratio
 # comes within two points of the best of LRU, ARC, S3-FIFO and W-TinyLFU as other programs measured
 # them (the table in the traces' README.md); where the table has no figure, of LRU and ARC as

@@ -197,6 +197,13 @@ static void test_power(void **state)
 /* The model -------------------------------------------------------------------------------------
  */
 
+#ifdef __SANITIZE_THREAD__ /* each step takes ten times as long */
+#define STEPS_ALONE 150
+#define STEPS	    600
+#else
+#define STEPS_ALONE 1500
+#define STEPS	    1500
+#endif
 #define OBJECTS	  12u
 #define MODEL_MAX (3u << 20)
 
@@ -575,13 +582,13 @@ static void run_model(bool background, unsigned steps)
 static void test_model(void **state)
 {
 	(void)state;
-	run_model(false, 1500);
+	run_model(false, STEPS_ALONE);
 }
 
 static void test_model_background(void **state)
 {
 	(void)state;
-	run_model(true, 1500);
+	run_model(true, STEPS);
 }
 
 int main(void)
