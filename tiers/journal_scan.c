@@ -153,6 +153,8 @@ static int file_load(struct scan *scan, unsigned name)
 	*found = (struct scanned_file){.file = file};
 	file->size = (uint64_t)st.st_size;
 	file->end = JOURNAL_HEADER_LEN;
+	/* All of it is going to be read; an error would be that of the read. */
+	(void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_WILLNEED);
 	rc = io_pread_all(file->fd, scan->window, JOURNAL_HEADER_LEN, 0);
 	if (!rc)
 		rc = file_header_decode(scan->journal, scan->window, &file->number, &file->salt);
