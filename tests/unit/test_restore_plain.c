@@ -20,6 +20,7 @@
 #include "tests/unit/fix_bytes.h"
 #include "tests/unit/fix_dir.h"
 #include "tests/unit/fix_fault.h"
+#include "tests/unit/fix_place.h"
 #include "tests/unit/fix_pool.h"
 #include "tiers/copier.h"
 #include "tiers/io.h"
@@ -301,10 +302,13 @@ static void test_elsewhere(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 	path_of(path, "ssd", stays, 2);
 	file_make(path, new);
+	path_of(path, "hdd", stays, 1); /* also of the same generation */
+	file_make(path, new);
 	disaster();
 	assert_int_equal(restore(NULL), 0);
 	assert_int_equal(result.lost_files, 0);
 	file_is_aside("ssd", stays, 2, new);
+	file_is_aside("hdd", stays, 1, new);
 	fix_pool_open(&fix);
 	object_check(moved, HDD, new);
 	object_check(stays, SSD, old);
@@ -340,27 +344,29 @@ static void test_directory_lost(void **state)
  * lives that have ended. */
 static void test_several(void **state)
 {
-	uint64_t first = make(), up = make(), down = make();
-	static const uint32_t order[][2] = {{1, 2}, {2, 1}};
-	const uint64_t ids[] = {up, down};
+	static const uint32_t last[] = {2, 1}; /* whatever order a folder is read in */
+	uint64_t first = make(), ids[2];
 	char path[128];
 
 	(void)state;
+	ids[0] = make();
+	ids[1] = make();
 	turn(first, SSD);
 	copy();
-	for (unsigned i = 0; i < 2; i++) {
-		path_of(path, "ssd", ids[i], order[i][0]);
-		file_make(path, old);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		for (uint32_t generation = 1; generation < 3; generation++) {
+			path_of(path, "ssd", ids[i], generation);
+			file_make(path, old);
+		}
 	usleep(TICK_US);
 	for (unsigned i = 0; i < 2; i++) {
-		path_of(path, "ssd", ids[i], order[i][1]);
-		file_make(path, new);
+		path_of(path, "ssd", ids[i], last[i]);
+		place_write(path, new, LEN);
 	}
 	disaster();
 	assert_int_equal(restore(NULL), 0);
 	for (unsigned i = 0; i < 2; i++)
-		file_is_aside("ssd", ids[i], order[i][0], old);
+		file_is_aside("ssd", ids[i], 3 - last[i], old);
 	fix_pool_open(&fix);
 	for (unsigned i = 0; i < 2; i++)
 		object_check(ids[i], SSD, new);
