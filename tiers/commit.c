@@ -540,10 +540,10 @@ static void drop_empty(struct pool *pool)
 	while (!txn->error && (segment = idmap_each(&pool->segments, &at))) {
 		if (!segment->removing && !segment_frames(segment) &&
 		    segment->record.len > EMPTY_ROLL_BYTES &&
-		    appender_is_open(pool->tiers[segment->record.tier].appender, segment->id))
+		    appender_holds(pool->tiers[segment->record.tier].appender, segment->id))
 			appender_roll(pool->tiers[segment->record.tier].appender);
 		if (segment->removing || segment_frames(segment) ||
-		    appender_is_open(pool->tiers[segment->record.tier].appender, segment->id) ||
+		    appender_holds(pool->tiers[segment->record.tier].appender, segment->id) ||
 		    frame_builds_in(pool, segment->record.tier, segment->id))
 			continue;
 		txn_segment_drop(txn, segment);

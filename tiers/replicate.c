@@ -376,7 +376,7 @@ static bool is_still(struct pass *pass, const struct segment *segment)
 	struct pool *pool = pass->pool;
 	uint64_t mark;
 
-	if (appender_is_open(pool->tiers[segment->record.tier].appender, segment->id))
+	if (appender_holds(pool->tiers[segment->record.tier].appender, segment->id))
 		return false;
 	mark = frame_builds_mark(pool);
 	for (unsigned i = 0; i < STILL_LOOKS && !cancelled(pass); i++) {

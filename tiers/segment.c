@@ -747,18 +747,16 @@ void appender_place_open(struct appender *appender, uint32_t place)
 	pthread_mutex_unlock(&appender->lock);
 }
 
-int appender_is_open(struct appender *appender, uint64_t segment_id)
+int appender_holds(struct appender *appender, uint64_t segment_id)
 {
 	struct segment *segment;
-	int open;
 
 	pthread_mutex_lock(&appender->lock);
 	segment = appender->segments;
 	while (segment && segment->seg.id != segment_id)
 		segment = segment->next;
-	open = segment && (!segment->sealed || segment->inflight[0] || segment->inflight[1]);
 	pthread_mutex_unlock(&appender->lock);
-	return open;
+	return segment != NULL;
 }
 
 int appender_new(struct appender **out, const struct appender_options *options)

@@ -95,8 +95,9 @@ void appender_roll(struct appender *appender);
  */
 void appender_place_close(struct appender *appender, uint32_t place);
 void appender_place_open(struct appender *appender, uint32_t place);
-/* True while appends may still go to this segment, or are on their way. */
-int appender_is_open(struct appender *appender, uint64_t segment_id);
+/* True while the appender needs the segment's file: appends may still go there, are on their way,
+ * or are not synced yet. */
+int appender_holds(struct appender *appender, uint64_t segment_id);
 
 /* What the header of a segment says. */
 struct segment_header {

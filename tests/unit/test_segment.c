@@ -142,9 +142,10 @@ static void test_pieces_come_back_and_segments_are_sealed_when_full(void **state
 		if (i && locs[i].seg.id == locs[i - 1].seg.id) /* no padding without a sync */
 			assert_int_equal(locs[i].off, locs[i - 1].off + sizes[(i - 1) % 5]);
 	}
-	assert_true(appender_is_open(appender, locs[39].seg.id));
-	assert_false(appender_is_open(appender, locs[0].seg.id));
+	assert_true(appender_holds(appender, locs[39].seg.id));
+	assert_true(appender_holds(appender, locs[0].seg.id)); /* full, and not synced yet */
 	assert_int_equal(appender_sync(appender), 0);
+	assert_false(appender_holds(appender, locs[0].seg.id));
 	for (i = 0; i < 40; i++) {
 		expect_piece(tier, &locs[i], sizes[i % 5], i);
 		assert_int_equal(
@@ -224,7 +225,7 @@ static void test_after_a_sync_the_next_append_starts_a_block(void **state)
 	assert_int_equal(appender_append(appender, "12345", 5, TIER_FOREGROUND, &d), 0);
 	assert_int_equal(d.off, c.off + 4096);
 	appender_roll(appender);
-	assert_false(appender_is_open(appender, d.seg.id));
+	assert_true(appender_holds(appender, d.seg.id));
 	assert_int_equal(appender_append(appender, "12345", 5, TIER_FOREGROUND, &a), 0);
 	assert_int_not_equal(a.seg.id, d.seg.id);
 	/* The rolled one was not synced yet; it is now. */
@@ -232,6 +233,7 @@ static void test_after_a_sync_the_next_append_starts_a_block(void **state)
 	assert_int_equal(appender_sync(appender), 0);
 	assert_true(fault_calls() >= 2);
 	fault_disarm();
+	assert_false(appender_holds(appender, d.seg.id));
 	appender_free(appender);
 	tier_close(tier);
 }
@@ -369,7 +371,7 @@ static void test_failed_sync_is_told_and_the_segment_closed(void **state)
 	fault_arm(FAULT_SYNC, 1, FAULT_EIO, false);
 	assert_int_equal(appender_sync(appender), -EIO);
 	fault_disarm();
-	assert_false(appender_is_open(appender, a.seg.id));
+	assert_false(appender_holds(appender, a.seg.id));
 	later = appender_mark(appender);
 	assert_int_equal(appender_append(appender, "b", 1, TIER_FOREGROUND, &b), 0);
 	assert_int_not_equal(a.seg.id, b.seg.id);
@@ -417,7 +419,7 @@ static void *append_and_sync(void *arg)
 			writer->error = appender_sync(writer->appender);
 		if (i % 20 == 19)
 			appender_roll(writer->appender);
-		(void)appender_is_open(writer->appender, writer->locs[i].seg.id);
+		(void)appender_holds(writer->appender, writer->locs[i].seg.id);
 	}
 	free(buf);
 	return NULL;

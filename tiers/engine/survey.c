@@ -231,7 +231,7 @@ static int look_segment(struct pool *pool, struct survey *survey, struct survey_
 
 	if (segment->stored)
 		segment->mean_rank = (uint32_t)(look.rank_bytes / segment->stored);
-	segment->open = appender_is_open(pool->tiers[segment->tier].appender, segment->id);
+	segment->open = appender_holds(pool->tiers[segment->tier].appender, segment->id);
 	*frames += look.frames;
 	return rc;
 }
