@@ -20,7 +20,11 @@
 #include "tools/terrace/progress.h"
 #include "tools/terrace/text.h"
 
-#define POLL_NS 100000000L /* between looks at a job */
+/* Between looks at a job: a sixteenth of the time it has taken so far, so that who waits for a
+ * short one hardly waits for us. */
+#define POLL_MIN_NS 1000000L
+#define POLL_MAX_NS 100000000L
+#define POLL_GROWTH 16
 
 enum exit_code control_cannot(const struct mount *mount, const char *name)
 {
@@ -272,7 +276,7 @@ enum exit_code control_judge(const struct mount *mount, const json_t *job)
 /* Looks at a job until it has ended, is given up, or cannot be read: NULL. */
 static json_t *watch(const struct mount *mount, uint64_t number, enum progress_mode mode)
 {
-	struct timespec pause = {.tv_nsec = POLL_NS};
+	struct timespec pause = {.tv_nsec = POLL_MIN_NS};
 	struct progress progress;
 	bool cancelled = false;
 	json_t *job;
@@ -294,6 +298,9 @@ static json_t *watch(const struct mount *mount, uint64_t number, enum progress_m
 			cancelled = true;
 		}
 		nanosleep(&pause, NULL);
+		pause.tv_nsec += pause.tv_nsec / POLL_GROWTH;
+		if (pause.tv_nsec > POLL_MAX_NS)
+			pause.tv_nsec = POLL_MAX_NS;
 	}
 	return job;
 }
