@@ -310,11 +310,12 @@ static int files_move(const char *from, const char *to, bool *any)
 	return rc == 0 ? io_sync_folder(from) : rc;
 }
 
-/* What an attempt that died has left goes first. */
+/* What an attempt that died has left goes first, the journal's tail as well: that lies with the
+ * rest here, on a medium, where a power loss can tear it. */
 static int store_make(struct restore *restore)
 {
 	struct meta_options options = {.dir = restore->store,
-				       .tail_dir = restore->tail,
+				       .tail_dir = restore->store,
 				       .pool_uuid = restore->options->config->uuid,
 				       .create = true};
 	const char *folder = restore->options->config->meta_path;
@@ -326,10 +327,6 @@ static int store_make(struct restore *restore)
 		rc = io_make_folder(restore->store, 0700);
 	if (rc == -EEXIST)
 		rc = files_move(restore->store, NULL, NULL);
-	if (rc == 0)
-		rc = io_make_folder(restore->tail, 0700);
-	if (rc == -EEXIST)
-		rc = 0;
 	if (rc == 0)
 		rc = meta_open_lmdb(&restore->meta, &options, NULL);
 	return say(folder, "the metadata cannot be made anew there", rc);
@@ -482,7 +479,6 @@ static int carry_out(struct restore *restore)
 		rc = store_exchange(restore);
 	if (restore->meta)
 		meta_abandon(restore->meta);
-	rmdir(restore->tail);
 	return rc;
 }
 
@@ -497,8 +493,6 @@ int meta_restore(const struct restore_options *options, struct restore_result *o
 	idmap_init(&restore.plains);
 	idmap_init(&restore.plain_files);
 	rc = path_make(restore.store, options->config->meta_path, RESTORING);
-	if (rc == 0)
-		rc = path_make(restore.tail, options->config->meta_path, RESTORING ".tail");
 	if (rc == 0)
 		rc = folder_lock(&restore);
 	if (rc == 0)

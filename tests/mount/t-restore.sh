@@ -57,6 +57,7 @@ grep -q 'terrace restore-metadata' "$T/said" || fail "$(cat "$T/said")"
 cp "$T/ssd/meta/metadata.mdb" "$T/damaged"
 mkdir "$T/ssd/meta/restoring" # of an attempt that died
 cp "$T/damaged" "$T/ssd/meta/restoring/metadata.mdb"
+head -c 4096 /dev/zero >"$T/ssd/meta/restoring/journal.tail"
 restore
 [ ! -e "$T/ssd/meta/restoring" ]
 cmp "$T/damaged" "$T/ssd/meta/damaged-1/metadata.mdb"

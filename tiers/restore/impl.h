@@ -22,7 +22,7 @@ struct restore {
 	struct directory *dirs;
 	size_t ndirs;
 	int lock_fd;
-	char tail[PATH_MAX], store[PATH_MAX];
+	char store[PATH_MAX];	  /* where the new one is made */
 	struct meta *meta;	  /* the new store, while it is filled */
 	struct meta *live;	  /* what is left of the old one; NULL: nothing */
 	bool look;		  /* nothing of the pool changes but `meta` */
