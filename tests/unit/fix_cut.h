@@ -11,9 +11,10 @@
  *		check();
  *	}
  *
- * Writes: kept, lost, or torn (each 512-byte sector for itself). Names of new files: gone unless
- * their folder was synced. Allocations, lengths and removals count as kept at once. Only files
- * opened for writing under the folder given are covered.
+ * Writes: kept, lost, or torn (each 512-byte sector for itself), whatever the file is called by
+ * then. Names: new files, renames and removals since the last sync of their folder are kept, or all
+ * undone. Allocations, lengths and new folders count as kept at once. Only files opened for writing
+ * under the folder given are covered.
  */
 #ifndef TERRACE_TESTS_FIX_CUT_H
 #define TERRACE_TESTS_FIX_CUT_H
