@@ -49,6 +49,11 @@ struct meta_options {
 	size_t memtable_bytes;	  /* freeze is due beyond this; 0 = default (32 MiB) */
 	bool create;		  /* make a new store; -EEXIST if there is one */
 	bool damaged_values;	  /* to be mended: values that do not verify keep it from nothing */
+	/* Before the store makes batches durable by itself (meta_apply()): what these speak of must
+	 * be durable first. On an error nothing becomes durable, and that is meta_apply()'s. NULL:
+	 * there is nothing. */
+	int (*emergency)(void *arg);
+	void *arg;
 };
 
 struct meta_recovery {		  /* what opening found; for logs and tests */

@@ -55,6 +55,8 @@ struct store {
 	struct meta base;
 	int lock_fd;
 	size_t memtable_bytes;
+	int (*emergency)(void *arg); /* see struct meta_options */
+	void *arg;
 	struct tree *tree;
 	struct journal *journal;
 	struct tail *tail;
@@ -357,16 +359,21 @@ static bool store_checkpoint_due(struct meta *meta, uint64_t max_age_ns)
 
 /* Applying. ------------------------------------------------------------------------------------ */
 
+/* Batches are to become durable without the caller's having said so. No lock held. */
+static int emergency_begin(struct store *store)
+{
+	atomic_fetch_add(&store->emergencies, 1);
+	return store->emergency ? store->emergency(store->arg) : 0;
+}
+
 /* Nobody made a checkpoint for far too long: see meta_apply(). */
 static int emergency_checkpoint(struct store *store)
 {
-	int rc;
+	int rc = store_freeze(&store->base);
 
-	atomic_fetch_add(&store->emergencies, 1);
-	rc = store_freeze(&store->base);
-	if (rc && rc != -EBUSY)
-		return rc;
-	return store_checkpoint(&store->base);
+	if (!rc || rc == -EBUSY) /* after it: what comes now does not become durable */
+		rc = emergency_begin(store);
+	return rc ? rc : store_checkpoint(&store->base);
 }
 
 /* apply_lock held, given up meanwhile. */
@@ -409,9 +416,12 @@ static int tail_reserve_locked(struct store *store, const struct meta_batch *bat
 	int rc;
 
 	while ((rc = tail_reserve(store->tail, batch->len)) == -EAGAIN) {
-		atomic_fetch_add(&store->emergencies, 1);
+		uint64_t upto = store_seq(&store->base);
+
 		pthread_mutex_unlock(&store->apply_lock);
-		rc = store_sync(&store->base, store_seq(&store->base));
+		rc = emergency_begin(store);
+		if (!rc)
+			rc = store_sync(&store->base, upto);
 		pthread_mutex_lock(&store->apply_lock);
 		if (rc)
 			return rc;
@@ -664,6 +674,8 @@ int meta_open_lmdb(struct meta **out, const struct meta_options *options,
 		return -ENOMEM;
 	store->base.ops = &store_ops;
 	store->lock_fd = -1;
+	store->emergency = options->emergency;
+	store->arg = options->arg;
 	store->memtable_bytes =
 		options->memtable_bytes ? options->memtable_bytes : MEMTABLE_BYTES_DEFAULT;
 	pthread_mutex_init(&store->gate.lock, NULL);

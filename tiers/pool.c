@@ -24,6 +24,7 @@
 #include "tiers/folder.h"
 #include "tiers/log.h"
 #include "tiers/lost.h"
+#include "tiers/plain_files.h"
 #include "tiers/plain_places.h"
 #include "tiers/pool_impl.h"
 #include "tiers/readbuf.h"
@@ -139,12 +140,20 @@ static int meta_there(const struct pool *pool)
 	return -ENOENT;
 }
 
+/* As before every cut (commit.c): records speak of plain files. */
+static int emergency(void *arg)
+{
+	return plain_names_sync(arg);
+}
+
 static int open_meta(struct pool *pool, struct meta_recovery *recovery)
 {
 	struct meta_options options = {.dir = pool->config.meta_path,
 				       .tail_dir = pool->ram_dir,
 				       .pool_uuid = pool->config.uuid,
-				       .memtable_bytes = pool->config.journal_bytes};
+				       .memtable_bytes = pool->config.journal_bytes,
+				       .emergency = emergency,
+				       .arg = pool};
 	int rc = meta_there(pool);
 
 	if (rc == 0)

@@ -462,6 +462,75 @@ static void test_emergency(void **state)
 	assert_int_equal(meta_close(meta), 0);
 }
 
+struct emergency {
+	struct meta *meta;
+	unsigned calls;
+	int error;
+	uint64_t durable; /* when it was called first without an error */
+};
+
+static int emergency(void *arg)
+{
+	struct emergency *emergency = arg;
+
+	if (++emergency->calls == 2)
+		emergency->durable = meta_durable_seq(emergency->meta);
+	return emergency->error;
+}
+
+static int apply_large(struct meta *meta, uint32_t n, size_t len)
+{
+	static const uint8_t value[META_VALUE_MAX];
+	struct meta_batch *batch;
+	uint8_t key[4];
+	int rc;
+
+	put_be32(key, n);
+	assert_int_equal(meta_batch_new(&batch), 0);
+	meta_batch_put(batch, key, 4, value, len);
+	rc = meta_apply(meta, batch, NULL);
+	meta_batch_free(batch);
+	return rc;
+}
+
+/* Nothing becomes durable by itself before the caller has had his say, and nothing if he fails. */
+static void emergency_at(size_t memtable_bytes, size_t len)
+{
+	struct emergency asked = {.error = -EIO, .durable = UINT64_MAX};
+	struct meta_options options;
+	uint32_t n = 0;
+	int rc;
+
+	place_options(&place, true, memtable_bytes, &options);
+	options.emergency = emergency;
+	options.arg = &asked;
+	assert_int_equal(meta_open_lmdb(&asked.meta, &options, NULL), 0);
+	while ((rc = apply_large(asked.meta, n, len)) == 0)
+		n++;
+	assert_int_equal(rc, -EIO);
+	assert_int_equal(asked.calls, 1);
+	assert_int_equal(meta_durable_seq(asked.meta), 0);
+	assert_int_equal(meta_seq(asked.meta), n);
+	asked.error = 0;
+	while (asked.calls == 1)
+		assert_int_equal(apply_large(asked.meta, n++, len), 0);
+	assert_int_equal(asked.durable, 0);
+	assert_true(meta_durable_seq(asked.meta) > 0);
+	assert_int_equal(meta_close(asked.meta), 0);
+}
+
+static void test_emergency_memtable(void **state)
+{
+	(void)state;
+	emergency_at(1 << 14, 100);
+}
+
+static void test_emergency_tail(void **state)
+{
+	(void)state;
+	emergency_at(8 << 20, META_VALUE_MAX);
+}
+
 /* Tail chunks come and go; what is unsynced when the process dies spans several of them. */
 static void test_large_tail(void **state)
 {
@@ -684,6 +753,8 @@ int main(void)
 		PLACE(test_replay_of_long_batches),
 		PLACE(test_due_after_replay),
 		PLACE(test_emergency),
+		PLACE(test_emergency_memtable),
+		PLACE(test_emergency_tail),
 		PLACE(test_large_tail),
 		PLACE(test_checkpoint_fails),
 		PLACE(test_damaged_value),
