@@ -233,6 +233,7 @@ static void init_locks(struct pool *pool)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&pool->commit_lock, NULL);
+	pthread_rwlock_init(&pool->passed_lock, NULL);
 	pthread_rwlock_init(&pool->hooks_lock, NULL);
 	pthread_rwlock_init(&pool->tunables_lock, NULL);
 	pthread_mutex_init(&pool->objects_lock, NULL);
@@ -258,6 +259,7 @@ static void init_locks(struct pool *pool)
 static void destroy_locks(struct pool *pool)
 {
 	pthread_mutex_destroy(&pool->commit_lock);
+	pthread_rwlock_destroy(&pool->passed_lock);
 	pthread_rwlock_destroy(&pool->hooks_lock);
 	pthread_rwlock_destroy(&pool->tunables_lock);
 	pthread_mutex_destroy(&pool->objects_lock);
@@ -589,9 +591,11 @@ const struct pool_config *pool_config(struct pool *pool)
 
 void pool_hooks_set(struct pool *pool, const struct pool_hooks *hooks)
 {
+	pthread_rwlock_wrlock(&pool->passed_lock);
 	pthread_rwlock_wrlock(&pool->hooks_lock);
 	pool->hooks = *hooks;
 	pthread_rwlock_unlock(&pool->hooks_lock);
+	pthread_rwlock_unlock(&pool->passed_lock);
 }
 
 void pool_moved(struct pool *pool, uint64_t object)
@@ -603,12 +607,18 @@ void pool_moved(struct pool *pool, uint64_t object)
 	resident_seen(pool, object);
 }
 
+/* Not under hooks_lock: what is done after a pass moves files, and takes all the locks for that. */
 void pool_passed(struct pool *pool)
 {
+	struct pool_hooks hooks;
+
+	pthread_rwlock_rdlock(&pool->passed_lock);
 	pthread_rwlock_rdlock(&pool->hooks_lock);
-	if (pool->hooks.passed)
-		pool->hooks.passed(pool->hooks.arg);
+	hooks = pool->hooks;
 	pthread_rwlock_unlock(&pool->hooks_lock);
+	if (hooks.passed)
+		hooks.passed(hooks.arg);
+	pthread_rwlock_unlock(&pool->passed_lock);
 }
 
 void pool_path(struct pool *pool, uint64_t object, char *buf, size_t cap)

@@ -4,11 +4,11 @@
  * Not for other layers.
  *
  * Locks, outermost first; all of them are in terrace(7), LOCKS:
- *   room_lock -> sync_lock -> cursor_lock -> resident's turn -> move_lock -> reap_lock ->
- *   closing_lock -> object.data_lock -> reclaim_lock -> commit_lock -> hooks_lock -> objects_lock
- * -> object.attr_lock -> leaf locks of the modules. flush_lock, thread_lock, gate_lock,
- * builds_lock, names_lock and closed_lock are leaves too. object.flushing is only changed under
- * flush_lock.
+ *   passed_lock -> room_lock -> sync_lock -> cursor_lock -> resident's turn -> move_lock ->
+ *   reap_lock -> closing_lock -> object.data_lock -> reclaim_lock -> commit_lock -> hooks_lock ->
+ * objects_lock -> object.attr_lock -> leaf locks of the modules. flush_lock, thread_lock,
+ * gate_lock, builds_lock, names_lock and closed_lock are leaves too. object.flushing is only
+ * changed under flush_lock.
  */
 #ifndef TERRACE_TIERS_POOL_IMPL_H
 #define TERRACE_TIERS_POOL_IMPL_H
@@ -195,7 +195,8 @@ struct pool {
 	struct events *events; /* from before the first of recovery to after the last of closing */
 	struct pool_tier tiers[CONFIG_TIERS_MAX];
 	struct tier *space_tiers[CONFIG_TIERS_MAX]; /* the directory tiers, for space */
-	pthread_rwlock_t hooks_lock; /* held shared while a hook runs: who takes hooks away waits */
+	pthread_rwlock_t passed_lock; /* held shared while hooks.passed runs, as the next */
+	pthread_rwlock_t hooks_lock;  /* ... any other hook: who takes hooks away waits */
 	struct pool_hooks hooks;
 	uint64_t log_epoch; /* of the RAM log in use */
 	char *ram_dir;

@@ -591,12 +591,63 @@ static void test_model_background(void **state)
 	run_model(true, STEPS);
 }
 
+static struct {
+	struct fix_pool *fix;
+	pthread_t thread;
+	_Atomic bool taken, early;
+	bool locked;
+} pass;
+
+static void *hooks_take(void *arg)
+{
+	(void)arg;
+	pool_hooks_set(pass.fix->pool, &(struct pool_hooks){.arg = NULL});
+	pass.taken = true;
+	return NULL;
+}
+
+static void long_pass(void *arg)
+{
+	struct pool *pool = pass.fix->pool;
+
+	(void)arg;
+	pass.locked = pthread_rwlock_trywrlock(&pool->hooks_lock) != 0;
+	if (!pass.locked)
+		pthread_rwlock_unlock(&pool->hooks_lock);
+	assert_int_equal(pthread_create(&pass.thread, NULL, hooks_take, NULL), 0);
+	usleep(50000);
+	assert_true(pool_has_policies(pool));
+	pass.early = pass.taken;
+}
+
+/* What is done after a pass holds nothing that others need, and who takes hooks away waits for it.
+ */
+static void test_passed(void **state)
+{
+	struct fix_pool fix;
+
+	(void)state;
+	pass.fix = &fix;
+	fix_pool_new(&fix, RAM, false);
+	pool_hooks_set(
+		fix.pool,
+		&(struct pool_hooks){.policy = wish_policy, .any = wish_any, .passed = long_pass});
+	assert_int_equal(pool_run(fix.pool, NULL), 0);
+	pthread_join(pass.thread, NULL);
+	assert_false(pass.locked);
+	assert_false(pass.early);
+	assert_true(pass.taken);
+	assert_false(pool_has_policies(fix.pool));
+	fix_pool_free(&fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_large_reads),
 		cmocka_unit_test(test_kill),	   cmocka_unit_test(test_power),
 		cmocka_unit_test(test_model),	   cmocka_unit_test(test_model_background),
+		cmocka_unit_test(test_passed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
