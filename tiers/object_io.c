@@ -170,6 +170,18 @@ static int reserve(struct pool *pool, uint64_t len)
 	return pool_free_up(pool) < 0 ? rc : space_reserve(pool->space, len);
 }
 
+/* What is made again after a power loss is not new: the record has its time. */
+static int64_t change_time(const struct pool *pool)
+{
+	return pool->making_again ? 0 : clock_wall_ns();
+}
+
+static void changed_at(struct object *object, const struct ramlog_record *record)
+{
+	if (record->time_ns)
+		object->write_time = record->time_ns;
+}
+
 /* Reserves a log record with the data lock held exclusively; waits for room without it. */
 static int log_reserve(struct object *object, enum ramlog_op op, uint64_t off, uint64_t len,
 		       bool append, int64_t time_ns, struct ramlog_record *record, void **data)
@@ -183,7 +195,8 @@ static int log_reserve(struct object *object, enum ramlog_op op, uint64_t off, u
 			rc = -ENOENT;
 		else
 			rc = ramlog_reserve(pool->log, op, object->id, append ? object->size : off,
-					    len, time_ns ? time_ns : clock_wall_ns(), record, data);
+					    len, time_ns ? time_ns : change_time(pool), record,
+					    data);
 		if (rc != -EAGAIN)
 			break;
 		pthread_rwlock_unlock(&object->data_lock);
@@ -233,7 +246,7 @@ static int write_at(struct object *object, const void *buf, size_t len, uint64_t
 	dirty_insert(&object->dirty, record.off, len, data, record.pos, &sink);
 	if (record.off + len > object->size)
 		object->size = record.off + len;
-	object->write_time = record.time_ns;
+	changed_at(object, &record);
 	synced_note(object, record.off, len);
 	object_fetch_drop(object);
 	*at = record.off;
@@ -318,7 +331,7 @@ int object_log_note(struct object *object, enum ramlog_op op, uint64_t off, uint
 		object_flushing_wait(object);
 	}
 	ramlog_commit(object->pool->log, note);
-	object->write_time = note->time_ns;
+	changed_at(object, note);
 	object->note_pos = note->pos;
 	object->note_size = object->size;
 	return 0;

@@ -182,6 +182,7 @@ struct pool {
 	struct meta *meta;
 	struct ramlog *log;
 	bool log_recovered; /* it was there: the last daemon died and the machine went on */
+	bool making_again;  /* opening makes synced changes again: they have no time of their own */
 	struct readbufs *readbufs;
 	struct blockcache *cache;
 	struct blockcache

@@ -40,7 +40,7 @@ struct ramlog_record {
 	uint64_t object;
 	uint64_t off;
 	uint64_t len;	 /* WRITE: payload bytes */
-	int64_t time_ns; /* wall clock of the operation */
+	int64_t time_ns; /* wall clock of the operation; 0: not a new one (recover_synced()) */
 	enum ramlog_op op;
 	const void *data; /* WRITE: the payload in the log; else NULL */
 	uint64_t pos;	  /* the record's position: grows for ever; identifies it */

@@ -481,13 +481,13 @@ int synced_recall(struct object *object)
 	return 0;
 }
 
-int recover_synced(struct pool *pool, bool log_recovered)
+static int recover_each(struct pool *pool, bool replay)
 {
 	uint64_t id = 0, first = 0, next = 0;
 	int rc;
 
 	while ((rc = find_object(pool, &id, UINT64_MAX, &first, &next)) == 0) {
-		rc = recover_object(pool, id, first, next, !log_recovered);
+		rc = recover_object(pool, id, first, next, replay);
 		if (rc < 0) {
 			log_error("%s: synced writes of object %llu cannot be replayed: %s",
 				  pool->config.name, (unsigned long long)id, strerror(-rc));
@@ -496,4 +496,14 @@ int recover_synced(struct pool *pool, bool log_recovered)
 		id++;
 	}
 	return rc == -ENOENT ? 0 : rc;
+}
+
+int recover_synced(struct pool *pool, bool log_recovered)
+{
+	int rc;
+
+	pool->making_again = true;
+	rc = recover_each(pool, !log_recovered);
+	pool->making_again = false;
+	return rc;
 }

@@ -43,6 +43,13 @@ void fix_fs_crash(struct fix_fs *fix)
 	assert_int_equal(fs_open(fix->pool.pool, "/mnt", &fix->fs), 0);
 }
 
+void fix_fs_power(struct fix_fs *fix)
+{
+	fs_close(fix->fs);
+	fix_pool_power(&fix->pool);
+	assert_int_equal(fs_open(fix->pool.pool, "/mnt", &fix->fs), 0);
+}
+
 void fix_fs_remount(struct fix_fs *fix)
 {
 	fs_close(fix->fs);

@@ -23,6 +23,7 @@ struct fix_fs {
 int fix_fs_setup(void **state);
 int fix_fs_teardown(void **state);
 void fix_fs_crash(struct fix_fs *fix); /* kill -9, and opened again */
+void fix_fs_power(struct fix_fs *fix); /* the machine dies, and opened again */
 void fix_fs_remount(struct fix_fs *fix);
 
 uint64_t fix_file(struct fix_fs *fix, uint64_t parent, const char *name, const char *content);

@@ -147,6 +147,47 @@ static void overtaking_times(void **state)
 	assert_int_equal(fix_stat(fix, f).st_mtim.tv_sec, 1000);
 }
 
+/* What was synced has its time, also where the machine dies, and the next daemon after it. */
+static void synced_times_outlive_a_power_loss(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", ""), g = fix_file(fix, ROOT, "g", "some bytes");
+	struct inode *inode;
+	struct stat before[2];
+
+	assert_int_equal(fs_file_open(fix->fs, f, O_WRONLY, false, &inode), 0);
+	assert_int_equal(fs_write(fix->fs, inode, "x", 1, 0, FS_WRITE_CACHED), 0);
+	set(fix, f, FS_SET_MTIME, (struct stat){.st_mtim = {1000, 5}});
+	assert_int_equal(fs_fsync(fix->fs, inode), 0);
+	fs_file_close(fix->fs, inode, O_WRONLY);
+	assert_int_equal(fs_file_open(fix->fs, g, O_WRONLY, false, &inode), 0);
+	assert_int_equal(fs_write(fix->fs, inode, "y", 1, 4, 0), 0);
+	assert_int_equal(fs_fallocate(fix->fs, inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1,
+				      2, false),
+			 0);
+	assert_int_equal(fs_fsync(fix->fs, inode), 0);
+	before[0] = fix_stat(fix, f);
+	before[1] = fix_stat(fix, g);
+	fs_file_close(fix->fs, inode, O_WRONLY);
+	assert_int_equal(before[0].st_mtim.tv_sec, 1000);
+	for (unsigned i = 0; i < 2; i++) {
+		if (i)
+			fix_fs_crash(fix);
+		else
+			fix_fs_power(fix);
+		for (unsigned k = 0; k < 2; k++) {
+			struct stat after = fix_stat(fix, k ? g : f);
+
+			assert_memory_equal(&after.st_mtim, &before[k].st_mtim,
+					    sizeof(after.st_mtim));
+			assert_memory_equal(&after.st_ctim, &before[k].st_ctim,
+					    sizeof(after.st_ctim));
+			assert_int_equal(after.st_size, before[k].st_size);
+		}
+	}
+	fix_content(fix, f, "x");
+}
+
 static void time_rules(void **state)
 {
 	struct fix_fs *fix = *state;
@@ -390,6 +431,7 @@ int main(void)
 		TEST(times_after_a_rename),
 		TEST(unreported_times_are_recovered),
 		TEST(overtaking_times),
+		TEST(synced_times_outlive_a_power_loss),
 		TEST(time_rules),
 		TEST(allocation),
 		TEST(appending_and_truncating_opens),
