@@ -204,6 +204,24 @@ static int replace_locked(struct policy *policy, const struct setting *setting)
 	return 0;
 }
 
+/* An inode that was unlinked while it was open, and whose last daemon died, has been deleted by the
+ * tiers, which know nothing of settings. What is not dropped now is at the next mount. */
+static bool drop_left(struct fs *fs, uint64_t id)
+{
+	struct object *object = NULL;
+	int r = object_get(fs->pool, id, &object);
+	struct txn *txn;
+
+	object_put(object);
+	if (r != -ENOENT)
+		return false;
+	txn = txn_begin(fs->pool);
+	txn_frees(txn);
+	policy_stage_delete(txn, id);
+	(void)txn_commit(txn);
+	return true;
+}
+
 static int load_one(struct policy *policy, const struct meta_item *item)
 {
 	struct setting setting = {.next = NULL};
@@ -212,6 +230,8 @@ static int load_one(struct policy *policy, const struct meta_item *item)
 	if (item->key_len != KEY_LEN || !policy_record_readable(item->value, item->len, &kinds))
 		return -EUCLEAN;
 	setting.id = get_be64(item->key + 1 + KEY_HEAD_LEN);
+	if (drop_left(policy->fs, setting.id))
+		return 0;
 	for (unsigned kind = 0; kind < kinds; kind++)
 		choose(policy, &setting, kind,
 		       (const char *)item->value + 1 + kind * POLICY_TEXT_MAX);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "compress/bytes.h"
+#include "fs/policy.h"
 #include "tests/unit/fix_fs.h"
 #include "tiers/meta.h"
 
@@ -417,6 +418,8 @@ static void nothing_is_left_of_what_is_deleted(void **state)
 	assert_int_equal(keys(fix, "I"), 1);
 	for (const char *type = "DXLOEW"; *type; type++)
 		assert_int_equal(keys(fix, (const char[]){*type, '\0'}), 0);
+	assert_int_equal(keys(fix, "Pfs.policy."), 0);
+	assert_false(policy_any(fix->fs->policy));
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
