@@ -73,7 +73,7 @@ static void ask_tier_locked(struct space *space, uint32_t t)
 {
 	struct tier *tier = space->tiers[t];
 	uint32_t first = space->nplaces;
-	uint64_t used = 0, quota = 0;
+	uint64_t used = 0, quota = 0, kept = 0;
 
 	for (uint32_t i = 0; i < tier->nplaces; i++) {
 		bool open = !tier_place_closed(tier, i);
@@ -84,6 +84,7 @@ static void ask_tier_locked(struct space *space, uint32_t t)
 			continue;
 		used += room.used;
 		quota = room.quota;
+		kept = room.kept;
 		medium = medium_index(space, &room);
 		for (k = first; k < space->nplaces && space->places[k].medium != medium; k++)
 			;
@@ -98,7 +99,8 @@ static void ask_tier_locked(struct space *space, uint32_t t)
 	space->quotas[t] = quota ? quota : UINT64_MAX;
 	space->quotas_left[t] = UINT64_MAX;
 	if (quota)
-		space->quotas_left[t] = less_headroom(quota > used ? quota - used : 0, quota);
+		space->quotas_left[t] =
+			less_headroom(quota > used + kept ? quota - used - kept : 0, quota);
 }
 
 /* Gives the tier up to `limit` bytes of its media: of those it has alone, or of those it shares. */

@@ -191,6 +191,7 @@ int tier_room(struct tier *tier, struct tier_space *out)
 		error = 0;
 		out->used += space.used;
 		out->quota = space.quota;
+		out->kept = space.kept;
 		for (k = 0; k < nseen && seen[k] != space.device; k++)
 			;
 		if (k == nseen) {
@@ -207,7 +208,8 @@ int tier_room(struct tier *tier, struct tier_space *out)
 	out->total = out->medium_total;
 	out->free = out->medium_free;
 	if (out->quota) {
-		uint64_t left = out->quota > out->used ? out->quota - out->used : 0;
+		uint64_t taken = out->used + out->kept;
+		uint64_t left = out->quota > taken ? out->quota - taken : 0;
 
 		out->total = out->total < out->quota ? out->total : out->quota;
 		out->free = out->free < left ? out->free : left;

@@ -48,6 +48,7 @@ struct tier_space {	/* bytes, of one place */
 	uint64_t device; /* st_dev of the medium */
 	uint64_t medium_total, medium_free;
 	uint64_t quota; /* of the tier, all places together; 0 = none */
+	uint64_t kept;	/* of the quota, for the file system's own blocks: neither used nor free */
 };
 
 enum tier_hint {

@@ -91,6 +91,23 @@ static uint64_t used_all(const struct dir_tier *dir)
 	return filecache_used_all(dir->files) + tier_plain_used(&dir->base);
 }
 
+/* The file system's own maps of files that are not synced yet do not show in what they take: a
+ * block each, of a batch's segments. */
+static uint64_t quota_kept(const struct dir_tier *dir)
+{
+	uint64_t quota = dir->quota;
+
+	return quota / 256 < QUOTA_OWN_MAX ? quota / 256 : QUOTA_OWN_MAX;
+}
+
+/* What may still be written. */
+static uint64_t quota_left(const struct dir_tier *dir)
+{
+	uint64_t taken = used_all(dir) + quota_kept(dir), quota = dir->quota;
+
+	return quota > taken ? quota - taken : 0;
+}
+
 static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 {
 	struct dir_tier *dir = dir_of(tier);
@@ -101,7 +118,8 @@ static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 	*out = (struct tier_space){.device = medium_device(medium),
 				   .used = filecache_used(dir->files, index) +
 					   tier->plain_used[index],
-				   .quota = dir->quota};
+				   .quota = dir->quota,
+				   .kept = quota_kept(dir)};
 	error = medium_space(medium, path, &out->medium_total, &out->medium_free);
 	if (error && !atomic_exchange(&dir->places[index].space_told, true))
 		log_error("tier %s: cannot ask %s for its space: %s", dir->name, path,
@@ -112,8 +130,7 @@ static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 	out->total = out->medium_total;
 	out->free = out->medium_free;
 	if (out->quota) {
-		uint64_t used = used_all(dir);
-		uint64_t left = out->quota > used ? out->quota - used : 0;
+		uint64_t left = quota_left(dir);
 
 		if (out->total > out->quota)
 			out->total = out->quota;
@@ -145,16 +162,6 @@ static void start_writing(int fd, size_t len, uint64_t off)
 
 	if (upto > from)
 		io_start_writing(fd, upto - from, from);
-}
-
-/* What may still be written. The file system's own maps of files that are not synced yet do not
- * show in what they take: a block each, of a batch's segments. */
-static uint64_t quota_left(struct dir_tier *dir)
-{
-	uint64_t own = dir->quota / 256 < QUOTA_OWN_MAX ? dir->quota / 256 : QUOTA_OWN_MAX;
-	uint64_t used = used_all(dir) + own;
-
-	return dir->quota > used ? dir->quota - used : 0;
 }
 
 static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,

@@ -374,7 +374,7 @@ static int power_space(struct tier *tier, uint32_t place, struct tier_space *out
 	out->device = place;
 	out->medium_total = out->total;
 	out->medium_free = out->free;
-	out->quota = 0;
+	out->quota = out->kept = 0;
 	pthread_mutex_unlock(&power->lock);
 	return error;
 }

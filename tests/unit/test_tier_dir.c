@@ -239,7 +239,8 @@ static void test_quota_is_of_all_places_and_kept(void **state)
 	tier = tier_open_new(&options);
 	assert_int_equal(tier_room(tier, &room), 0);
 	assert_int_equal(room.total, 2 << 20);
-	assert_int_equal(room.free, (2 << 20) - room.used);
+	assert_int_equal(room.kept, 8192);
+	assert_int_equal(room.free, (2 << 20) - room.used - room.kept);
 	assert_int_equal(tier_segment_create(tier, seg), 0);
 	assert_int_equal(tier_segment_create(tier, two), 0);
 	/* More than half of it in one place: the other has what is left. */
@@ -252,6 +253,10 @@ static void test_quota_is_of_all_places_and_kept(void **state)
 	assert_true(space.free < 300000);
 	assert_int_equal(tier_room(tier, &room), 0);
 	assert_int_equal(room.free, space.free);
+	/* What is said to be free can be written, and no more. */
+	assert_int_equal(tier_write(tier, two, buf, space.free + 1, 600000, TIER_FOREGROUND),
+			 -ENOSPC);
+	assert_int_equal(tier_write(tier, two, buf, space.free, 600000, TIER_FOREGROUND), 0);
 	tier_close(tier);
 	free(buf);
 }
