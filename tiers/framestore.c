@@ -9,6 +9,7 @@
 #include "tiers/clock.h"
 #include "tiers/log.h"
 #include "tiers/pool_impl.h"
+#include "tiers/readbuf.h"
 #include "tiers/replicate.h"
 
 /* Builds -----------------------------------------------------------------------------------------
@@ -265,27 +266,36 @@ static int write_to(struct frame_build *build, int tier, struct codec_scratch *s
 	return 0;
 }
 
+/* The build's bytes in one piece: as they lie, or copied into *buf. NULL: no memory. */
+static const uint8_t *build_raw(const struct frame_build *build, uint8_t **buf)
+{
+	const uint8_t *end = build->data[0];
+	uint32_t i = 0;
+	uint8_t *p;
+
+	while (i < build->nextents && build->data[i] == end)
+		end += build->extents[i++].length;
+	if (i == build->nextents)
+		return build->data[0];
+	p = *buf = readbuf_get(build->pool->readbufs);
+	for (i = 0; p && i < build->nextents; i++) {
+		memcpy(p, build->data[i], build->extents[i].length);
+		p += build->extents[i].length;
+	}
+	return *buf;
+}
+
 int frame_build_write(void *arg, struct codec_scratch *scratch)
 {
 	struct frame_build *build = arg;
 	struct pool *pool = build->pool;
-	uint32_t block = FRAME_BLOCK_MAX;
-	uint8_t *raw, *coded, *p;
-	size_t cap;
+	uint8_t *buf = NULL, *coded = readbuf_get(pool->readbufs);
+	/* An empty one: there was no memory for what was to go in. */
+	const uint8_t *raw = build->nextents ? build_raw(build, &buf) : NULL;
+	size_t cap = READBUF_BYTES;
 
-	for (uint32_t t = 1; t < pool->config.ntiers; t++)
-		if (pool->config.tiers[t].block_bytes < block)
-			block = pool->config.tiers[t].block_bytes;
-	cap = frame_bound(build->raw_len, block, build->nextents);
-	raw = malloc(build->raw_len);
-	coded = malloc(cap);
 	build->error = raw && coded ? 0 : -ENOMEM;
 	build->id = atomic_fetch_add(&pool->next_frame, 1);
-	p = raw;
-	for (uint32_t i = 0; i < build->nextents && !build->error; i++) {
-		memcpy(p, build->data[i], build->extents[i].length);
-		p += build->extents[i].length;
-	}
 	if (!build->error) {
 		build->error = write_to(build, build->tier, scratch, raw, coded, cap);
 		/* Spill order: down the tiers, then those above the one that was wanted. */
@@ -295,8 +305,8 @@ int frame_build_write(void *arg, struct codec_scratch *scratch)
 		for (int t = build->tier - 1; build->error && build->may_spill && t >= 1; t--)
 			build->error = write_to(build, t, scratch, raw, coded, cap);
 	}
-	free(raw);
-	free(coded);
+	readbuf_put(pool->readbufs, buf);
+	readbuf_put(pool->readbufs, coded);
 	return build->error;
 }
 
@@ -382,6 +392,21 @@ int frame_header_check(const struct frame_header *header, uint64_t frame,
 	return 0;
 }
 
+int frame_load_stored(uint64_t frame, const struct frame_record *record, const void *stored,
+		      struct codec_scratch *scratch, struct frame_header *header, void *raw)
+{
+	int rc = frame_header_parse(stored, record->stored_len, header);
+
+	if (rc < 0)
+		return rc;
+	rc = frame_header_check(header, frame, record);
+	if (rc == 0)
+		rc = frame_decode(scratch, header, stored, record->stored_len, raw);
+	if (rc < 0)
+		frame_header_release(header);
+	return rc;
+}
+
 struct load {
 	struct pool *pool;
 	uint64_t frame;
@@ -395,19 +420,12 @@ struct load {
 static int load_attempt(void *arg, struct tier_segment seg)
 {
 	struct load *load = arg;
-	uint32_t len = load->record->stored_len;
-	int rc = frame_copy_read(load->pool, load->record, seg, load->stored, len, 0, TIER_BULK);
+	int rc = frame_copy_read(load->pool, load->record, seg, load->stored,
+				 load->record->stored_len, 0, TIER_BULK);
 
-	if (rc == 0)
-		rc = frame_header_parse(load->stored, len, load->header);
-	if (rc < 0)
-		return rc;
-	rc = frame_header_check(load->header, load->frame, load->record);
-	if (rc == 0)
-		rc = frame_decode(load->scratch, load->header, load->stored, len, load->raw);
-	if (rc < 0)
-		frame_header_release(load->header);
-	return rc;
+	return rc < 0 ? rc
+		      : frame_load_stored(load->frame, load->record, load->stored, load->scratch,
+					  load->header, load->raw);
 }
 
 int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *record,
@@ -418,13 +436,13 @@ int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *rec
 			    .record = record,
 			    .scratch = scratch,
 			    .header = header,
-			    .stored = malloc(record->stored_len),
+			    .stored = readbuf_get(pool->readbufs),
 			    .raw = raw};
 	int rc;
 
 	*header = (struct frame_header){0};
 	rc = load.stored ? copies_try(pool, frame, record, load_attempt, &load) : -ENOMEM;
-	free(load.stored);
+	readbuf_put(pool->readbufs, load.stored);
 	return rc;
 }
 
@@ -484,8 +502,8 @@ int frame_verify(struct frame_build *build, struct codec_scratch *scratch)
 			    .record = record,
 			    .scratch = scratch,
 			    .header = &header,
-			    .stored = malloc(record->stored_len),
-			    .raw = malloc(build->raw_len)};
+			    .stored = readbuf_get(build->pool->readbufs),
+			    .raw = readbuf_get(build->pool->readbufs)};
 	uint64_t places = homes_get(build->pool->homes, record->segment, record->place);
 	int rc = load.stored && load.raw ? 0 : -ENOMEM;
 
@@ -498,8 +516,8 @@ int frame_verify(struct frame_build *build, struct codec_scratch *scratch)
 		if (one < 0 && !homes_drop(build->pool->homes, seg.id, seg.place))
 			rc = one;
 	}
-	free(load.stored);
-	free(load.raw);
+	readbuf_put(build->pool->readbufs, load.stored);
+	readbuf_put(build->pool->readbufs, load.raw);
 	return rc;
 }
 

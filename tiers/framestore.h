@@ -144,5 +144,9 @@ int frame_pin(struct pool *pool, uint64_t frame, uint32_t off, uint32_t len, uin
  * release. */
 int frame_load(struct pool *pool, uint64_t frame, const struct frame_record *record,
 	       struct codec_scratch *scratch, struct frame_header *header, void *raw);
+/* The same out of the stored frame, which the caller has fetched. -EBADMSG, -ENOTSUP: these stored
+ * bytes are no good, and nothing has been said of it; -ENOMEM. Then *header is empty. */
+int frame_load_stored(uint64_t frame, const struct frame_record *record, const void *stored,
+		      struct codec_scratch *scratch, struct frame_header *header, void *raw);
 
 #endif

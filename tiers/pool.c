@@ -206,7 +206,7 @@ static int open_memory(struct pool *pool)
 	if (rc == 0)
 		rc = heat_new(&pool->heat, HEAT_FRAMES, pool_heat_scale(pool));
 	if (rc == 0)
-		rc = readbufs_new(&pool->readbufs);
+		rc = readbufs_new(&pool->readbufs, READBUF_BYTES, READBUF_KEEP);
 	if (rc == 0)
 		rc = blockcache_new(&pool->cache, ram_tier_size(pool));
 	if (rc == 0 && pool->fetch)

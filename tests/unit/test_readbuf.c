@@ -18,7 +18,7 @@ static void test_apart(void **state)
 	uint8_t *all[MANY];
 
 	(void)state;
-	assert_int_equal(readbufs_new(&bufs), 0);
+	assert_int_equal(readbufs_new(&bufs, READBUF_BYTES, READBUF_KEEP), 0);
 	for (unsigned round = 0; round < 3; round++) {
 		for (unsigned i = 0; i < MANY; i++) {
 			all[i] = readbuf_get(bufs);
@@ -41,7 +41,7 @@ static void test_last_first(void **state)
 	uint8_t *one, *two;
 
 	(void)state;
-	assert_int_equal(readbufs_new(&bufs), 0);
+	assert_int_equal(readbufs_new(&bufs, READBUF_BYTES, READBUF_KEEP), 0);
 	one = readbuf_get(bufs);
 	two = readbuf_get(bufs);
 	readbuf_put(bufs, two);
