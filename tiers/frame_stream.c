@@ -3,22 +3,20 @@
  * Invariants:
  *  1. A piece is taken only if it wants whole blocks, most of its frame, and the cache knows none
  * of them: what was asked for twice belongs there (frame_read() puts it there).
- *  2. A run is what one access fetches: frames of one segment that lie one behind the other. It
- *     begins in the buffer where it lies in the medium's block, so that nothing is copied.
- *  3. Nothing here is final: whatever goes wrong, frame_read() reads the piece, from each copy, and
+ *  2. Nothing here is final: whatever goes wrong, frame_read() reads the piece, from each copy, and
  *     says what is damaged.
  */
 #include "tiers/frame_stream.h"
 
+#include "tiers/frame_run.h"
 #include "tiers/framestore.h"
 #include "tiers/pool_impl.h"
 #include "tiers/readbuf.h"
-#include "tiers/replicate.h"
 
-struct run {
-	struct frame_stream *stream;
-	size_t first, n;    /* parts */
-	uint64_t from, end; /* in the segment; from is a multiple of READBUF_ALIGN */
+/* The parts that the run fetches. */
+struct span {
+	struct frame_run run;
+	size_t first, n;
 };
 
 static bool takes(struct pool *pool, const struct frame_piece *piece, struct frame_record *record)
@@ -37,62 +35,35 @@ static bool takes(struct pool *pool, const struct frame_piece *piece, struct fra
 	return true;
 }
 
-static int fetch_attempt(void *arg, struct tier_segment seg)
-{
-	const struct run *run = arg;
-	struct frame_stream *stream = run->stream;
-
-	return tier_read(stream->pool->tiers[stream->parts[run->first].record.tier].tier, seg,
-			 stream->buf + stream->used, run->end - run->from, run->from, TIER_STREAM);
-}
-
 /* One access for the run; its parts are there, or not. */
-static void run_fetch(struct run *run, const struct frame_piece *pieces)
+static void span_fetch(struct frame_stream *stream, struct span *span)
 {
-	struct frame_stream *stream = run->stream;
-	const struct frame_record *record = &stream->parts[run->first].record;
+	const uint8_t *buf = stream->buf + stream->used;
 
-	if (!run->n)
-		return;
-	if (copies_try(stream->pool, pieces[run->first].frame, record, fetch_attempt, run) == 0)
-		for (size_t i = run->first; i < run->first + run->n; i++)
-			stream->parts[i].stored = stream->buf + stream->used +
-						  (stream->parts[i].record.off - run->from);
-	stream->used += (run->end - run->from + READBUF_ALIGN - 1) / READBUF_ALIGN * READBUF_ALIGN;
-	run->n = 0;
-}
-
-static bool run_room(const struct run *run, uint64_t end)
-{
-	return run->stream->used + (end - run->from) + READBUF_ALIGN <= READBUF_BYTES;
+	if (span->n && frame_run_fetch(stream->pool, &span->run, stream->buf + stream->used) == 0)
+		for (size_t i = span->first; i < span->first + span->n; i++)
+			stream->parts[i].stored =
+				frame_run_at(&span->run, &stream->parts[i].record, buf);
+	stream->used += frame_run_bytes(&span->run);
+	*span = (struct span){0};
 }
 
 /* True if the part is of the run now. */
-static bool run_add(struct run *run, size_t i)
+static bool span_add(struct frame_stream *stream, struct span *span, uint64_t frame, size_t i)
 {
-	const struct frame_record *record = &run->stream->parts[i].record;
-	const struct frame_record *first = &run->stream->parts[run->first].record;
-	uint64_t end = (uint64_t)record->off + record->stored_len;
-
-	if (!run->n) {
-		run->first = i;
-		run->from = record->off / READBUF_ALIGN * READBUF_ALIGN;
-	} else if (i != run->first + run->n || record->tier != first->tier ||
-		   record->segment != first->segment || record->off < run->end ||
-		   record->off - run->end >= READBUF_ALIGN) {
+	if ((span->n && i != span->first + span->n) ||
+	    !frame_run_add(&span->run, frame, &stream->parts[i].record,
+			   READBUF_BYTES - stream->used))
 		return false;
-	}
-	if (!run_room(run, end))
-		return false;
-	run->end = end;
-	run->n++;
+	if (!span->n++)
+		span->first = i;
 	return true;
 }
 
 bool stream_fetch(struct frame_stream *stream, struct pool *pool, const struct frame_piece *pieces,
 		  size_t n)
 {
-	struct run run = {.stream = stream};
+	struct span span = {0};
 	bool any = false;
 
 	stream->pool = pool;
@@ -103,12 +74,13 @@ bool stream_fetch(struct frame_stream *stream, struct pool *pool, const struct f
 	if (!stream->buf)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		if (!takes(pool, &pieces[i], &stream->parts[i].record) || run_add(&run, i))
+		if (!takes(pool, &pieces[i], &stream->parts[i].record) ||
+		    span_add(stream, &span, pieces[i].frame, i))
 			continue;
-		run_fetch(&run, pieces);
-		run_add(&run, i); /* without room it is read by itself */
+		span_fetch(stream, &span);
+		span_add(stream, &span, pieces[i].frame, i); /* without room it is read alone */
 	}
-	run_fetch(&run, pieces);
+	span_fetch(stream, &span);
 	for (size_t i = 0; i < n; i++)
 		any |= stream->parts[i].stored != NULL;
 	return any;
