@@ -250,8 +250,8 @@ struct pool {
 	_Atomic uint64_t flush_cursor; /* log position up to which the flusher has looked */
 	_Atomic bool flush_urgent;
 	pthread_mutex_t cursor_lock;  /* one walk of the log at a time */
-	pthread_mutex_t move_lock;    /* half a batch of moves at a time */
-	_Atomic unsigned moves_ahead; /* batches between their halves */
+	pthread_mutex_t move_lock;    /* a step of a batch of moves at a time */
+	_Atomic unsigned moves_ahead; /* batches between two steps */
 	_Atomic uint64_t moved_bytes; /* as stored, since the mount */
 
 	pthread_mutex_t reap_lock;    /* one reaper at a time; before the commit lock */

@@ -34,7 +34,8 @@ static const struct tier_ops *real;
 static struct tier_ops wrapped;
 static _Atomic bool lies, dead, first_lost;
 static _Atomic unsigned long refused, written, copied;
-static void (*at_sync)(void); /* once, in the middle of a batch */
+static _Atomic uint64_t lost, lost_off; /* where the first read for a move was */
+static void (*at_sync)(void);		/* once, in the middle of a batch */
 
 static int bad_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
 		     uint64_t off, enum tier_hint hint)
@@ -70,7 +71,11 @@ static int bad_sync(struct tier *tier, struct tier_segment seg)
 static int bad_read(struct tier *tier, struct tier_segment seg, void *buf, size_t len, uint64_t off,
 		    enum tier_hint hint)
 {
-	if (hint == TIER_BULK && copied++ == 0 && first_lost)
+	if (hint != TIER_FOREGROUND && copied++ == 0 && first_lost) {
+		lost = seg.id;
+		lost_off = off + len / 2;
+	}
+	if (first_lost && seg.id == lost && off <= lost_off && lost_off < off + len)
 		return -EIO;
 	return real->read(tier, seg, buf, len, off, hint);
 }
@@ -91,7 +96,7 @@ static void begin(void)
 {
 	lies = dead = first_lost = false;
 	at_sync = NULL;
-	refused = written = copied = 0;
+	refused = written = copied = lost = lost_off = 0;
 	quiet_begin();
 	fix_pool_small(&fix);
 	assert_int_equal(pool_create(&fix.config), 0);
@@ -466,6 +471,7 @@ static void test_evacuate_damaged_to_full(void **state)
 	first_lost = true;
 	assert_int_equal(pool_evacuate(fix.pool, 1, -1, NULL), -EIO);
 	assert_in_range(copied, 1, n * len / 32768 / 2);
+	first_lost = false;
 	for (unsigned i = 0; i < n; i++)
 		check(ids[i], len);
 }

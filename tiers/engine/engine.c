@@ -16,6 +16,7 @@
 #include "tiers/engine/move_impl.h"
 #include "tiers/flush.h"
 #include "tiers/log.h"
+#include "tiers/readbuf.h"
 #include "tiers/replicate.h"
 
 #define CLEAN_EVERY    10u			   /* passes */
@@ -81,6 +82,8 @@ int engine_new(struct pool *pool)
 	engine->opened_ns = clock_mono_ns();
 	rc = reread_new(&engine->reread);
 	if (rc == 0)
+		rc = readbufs_new(&engine->batches, MOVE_BATCH_BYTES, MOVES_AHEAD + 1);
+	if (rc == 0)
 		rc = candidates_new(&engine->candidates);
 	if (rc == 0)
 		rc = ghosts_new(&engine->ghosts);
@@ -99,6 +102,7 @@ void engine_free(struct pool *pool)
 		return;
 	reread_free(engine->reread);
 	candidates_free(engine->candidates);
+	readbufs_free(engine->batches);
 	ghosts_free(engine->ghosts);
 	parking_free(engine->parking);
 	held_free(engine->held);

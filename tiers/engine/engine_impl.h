@@ -32,8 +32,9 @@ struct move;
 
 /* State of one pool's engine. */
 struct engine {
-	struct reread *reread;			   /* a lock of its own */
-	struct candidates *candidates;		   /* a lock of its own */
+	struct reread *reread;	       /* a lock of its own */
+	struct candidates *candidates; /* a lock of its own */
+	struct readbufs *batches;      /* for the raw bytes of batches; a lock of its own */
 	_Atomic bool evacuating[CONFIG_TIERS_MAX]; /* whole tiers */
 
 	pthread_mutex_t lock; /* a leaf; all below */
@@ -145,11 +146,12 @@ int segment_each(struct pool *pool, uint64_t segment,
 
 /* Doing ---------------------------------------------------------------------------------------- */
 
-#define MOVES_AHEAD 2u
+#define MOVES_AHEAD 3u /* one reads, one codes, one is read back */
 
 /* A batch on its way. */
 struct batch {
 	struct executor *executor;
+	struct idmap only; /* the request's */
 	struct move_request request;
 	struct move_result result;
 	struct move *move;
@@ -171,10 +173,10 @@ struct executor {
 	enum move_reason reason;
 	bool rewrite, own_codec;
 	struct codec_spec codec;
-	struct idmap batch_only;   /* of choices that name an object */
+	struct idmap batch_only;   /* of choices that name an object; goes with the batch */
 	struct idmap batch_frames; /* those in frames */
 	bool by_object;
-	struct batch *ahead[MOVES_AHEAD]; /* begun, not finished; the oldest first */
+	struct batch *ahead[MOVES_AHEAD + 1]; /* begun, not finished; the oldest first */
 	size_t nahead;
 	uint64_t began_cpu_ns; /* of this thread */
 	/* results */

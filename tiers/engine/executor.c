@@ -15,6 +15,7 @@
 #include "tiers/engine/engine_impl.h"
 #include "tiers/engine/events.h"
 #include "tiers/log.h"
+#include "tiers/readbuf.h"
 
 #define CUT_EVERY 4u /* batches */
 #define NAP_NS	  (100u * 1000 * 1000)
@@ -232,22 +233,24 @@ static struct batch *batch_new(struct executor *executor)
 
 	if (!batch)
 		return NULL;
-	*batch = (struct batch){
-		.executor = executor,
-		.from = executor->from,
-		.stored = executor->stored,
-		.request = {.frames = executor->frames,
-			    .n = executor->count,
-			    .to = executor->to,
-			    .reason = executor->reason,
-			    .reads = executor->background ? JOB_IDLE : JOB_LONG_READ,
-			    .codes = executor->background ? JOB_IDLE : JOB_LONG,
-			    .only = executor->by_object ? &executor->batch_only : NULL,
-			    .rewrite = executor->rewrite,
-			    .own_codec = executor->own_codec,
-			    .codec = executor->codec,
-			    .left = park,
-			    .arg = batch}};
+	*batch =
+		(struct batch){.executor = executor,
+			       .from = executor->from,
+			       .stored = executor->stored,
+			       .request = {.frames = executor->frames,
+					   .n = executor->count,
+					   .to = executor->to,
+					   .reason = executor->reason,
+					   .reads = executor->background ? JOB_IDLE : JOB_LONG_READ,
+					   .codes = executor->background ? JOB_IDLE : JOB_LONG,
+					   .only = executor->by_object ? &batch->only : NULL,
+					   .rewrite = executor->rewrite,
+					   .own_codec = executor->own_codec,
+					   .codec = executor->codec,
+					   .left = park,
+					   .arg = batch}};
+	batch->only = executor->batch_only;
+	idmap_init(&executor->batch_only);
 	return batch;
 }
 
@@ -274,11 +277,12 @@ static int batch_finish(struct batch *batch)
 		pool_reclaim(pool);
 	keep_pace(executor, result->moved, result->frames, clock_mono_ns() - batch->began_ns);
 	rc = result->commit_error;
+	idmap_release(&batch->only);
 	free(batch);
 	return rc;
 }
 
-/* Only after a batch that has come through: what fails is not tried with three at once. */
+/* Only after a batch that has come through: what fails is not tried with several at once. */
 static bool ahead_take(const struct executor *executor)
 {
 	struct pool *pool = executor->pool;
@@ -291,42 +295,57 @@ static bool ahead_take(const struct executor *executor)
 	return false;
 }
 
+/* Those from the first-th on that were begun, up to the n-th, go a step further. The youngest come
+ * first: their jobs keep the processors busy while the older ones wait for the medium. */
+static void ahead_step(const struct executor *executor, size_t first, size_t n)
+{
+	while (n-- > first)
+		if (executor->ahead[n]->move)
+			move_step(&executor->ahead[n]->move);
+}
+
+static int ahead_finish_oldest(struct executor *executor)
+{
+	struct batch *oldest = executor->ahead[0];
+
+	memmove(executor->ahead, executor->ahead + 1, --executor->nahead * sizeof(oldest));
+	return batch_finish(oldest);
+}
+
 /* Finishes those that were begun, in their order; the first error. */
 static int ahead_finish(struct executor *executor)
 {
 	int first = 0;
 
-	for (size_t i = 0; i < executor->nahead; i++) {
-		int rc = batch_finish(executor->ahead[i]);
+	while (executor->nahead) {
+		int rc;
 
+		ahead_step(executor, 1, executor->nahead);
+		rc = ahead_finish_oldest(executor);
 		first = first ? first : rc;
 		atomic_fetch_sub(&executor->pool->moves_ahead, 1);
 	}
-	executor->nahead = 0;
 	return first;
 }
 
 /*
- * What was asked for goes in two halves: while one batch waits for its medium and is read back, the
- * next ones are read and coded. There are so many at most in the whole pool: each takes memory.
+ * What was asked for goes in steps: while one batch waits for its medium or is read back, others
+ * are read and coded. There are so many at most in the whole pool: each takes memory.
  */
 static int batch_go(struct executor *executor, struct batch *batch)
 {
-	struct batch *oldest = batch;
+	size_t before = executor->nahead;
 
 	batch->began_ns = clock_mono_ns();
 	move_begin(executor->pool, &batch->request, executor->progress, &batch->result,
 		   &batch->move);
+	executor->ahead[executor->nahead++] = batch;
 	if (ahead_take(executor)) {
-		executor->ahead[executor->nahead++] = batch;
+		ahead_step(executor, 0, before);
 		return 0;
 	}
-	if (executor->nahead) {
-		oldest = executor->ahead[0];
-		memmove(executor->ahead, executor->ahead + 1, --executor->nahead * sizeof(oldest));
-		executor->ahead[executor->nahead++] = batch;
-	}
-	return batch_finish(oldest);
+	ahead_step(executor, 1, before);
+	return ahead_finish_oldest(executor);
 }
 
 /* What is gathered, if it may go. */
@@ -371,11 +390,21 @@ static int add_frame(struct executor *executor, const struct choice *choice)
 	return 0;
 }
 
+/* The first batch of what was asked for is small: it tells whether the medium takes anything, and
+ * the others wait for it. */
+static bool has_room(const struct executor *executor, const struct choice *choice)
+{
+	bool first = executor->reason == REASON_ASKED && !executor->moved;
+
+	return idmap_get(&executor->batch_frames, choice->frame) ||
+	       executor->raw + choice->record.raw_len <= (first ? FRAME_RAW_MAX : MOVE_BATCH_BYTES);
+}
+
 int executor_add(struct executor *executor, const struct choice *choice)
 {
 	int rc = cancelled(executor) ? -ECANCELED : 0;
 
-	if (executor->count && !same_kind(executor, choice))
+	if (executor->count && (!same_kind(executor, choice) || !has_room(executor, choice)))
 		rc = executor_run(executor);
 	if (rc < 0)
 		return rc;
@@ -397,8 +426,6 @@ int executor_add(struct executor *executor, const struct choice *choice)
 		rc = add_frame(executor, choice);
 	if (rc == 0 && executor->facts)
 		engine_facts_apply(executor->facts, choice);
-	if (rc == 0 && executor->raw + FRAME_RAW_MAX > MOVE_BATCH_BYTES)
-		rc = executor_run(executor);
 	return rc;
 }
 
@@ -426,6 +453,7 @@ int executor_end(struct executor *executor)
 
 	if (executor->progress)
 		executor->progress->engine_ns += clock_thread_ns() - executor->began_cpu_ns;
+	readbufs_drop(executor->pool->engine->batches);
 	free(executor->frames);
 	idmap_release(&executor->batch_only);
 	idmap_release(&executor->batch_frames);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of a move share: mover.c (sources, their users, the order of steps), move_pack.c
- * (builds), move_commit.c (redirects). Not for others.
+ * What the files of a move share: mover.c (sources' users, the order of steps), move_load.c
+ * (sources), move_pack.c (builds), move_commit.c (redirects). Not for others.
  */
 #ifndef TERRACE_ENGINE_MOVE_IMPL_H
 #define TERRACE_ENGINE_MOVE_IMPL_H
@@ -11,6 +11,14 @@
 #include "tiers/pool_impl.h"
 #include "tiers/workers.h"
 
+struct span; /* move_load.c */
+
+enum move_stage { /* what is under way */
+		  MOVE_LOADING,
+		  MOVE_CODING,
+		  MOVE_VERIFYING,
+};
+
 /* A source frame, decoded. */
 struct source {
 	struct pool *pool;
@@ -18,10 +26,10 @@ struct source {
 	struct frame_record record;
 	struct heat_state heat;
 	struct frame_header header;
-	uint8_t *raw;
-	bool used;  /* something of it is to move */
-	bool again; /* something of it has moved in a round before */
-	bool more;  /* ... is to move in another round, from here on: */
+	uint8_t *raw; /* in the move's */
+	bool used;    /* something of it is to move */
+	bool again;   /* something of it has moved in a round before */
+	bool more;    /* ... is to move in another round, from here on: */
 	struct scan {
 		uint32_t named;	      /* extents of its table that have been looked at */
 		uint64_t object, off; /* then records: up to here */
@@ -80,10 +88,15 @@ struct move {
 	const struct move_request *request;
 	struct move_progress *progress;
 	struct move_result *result;
-	struct job_group *group;
+	struct job_group *group; /* of the stage */
+	enum move_stage stage;
 	struct source *sources;
 	size_t nsources, users_max;
-	struct idmap objects; /* id -> struct move_object */
+	uint8_t *raw; /* of the sources, one behind the other, from engine.batches */
+	size_t raw_len;
+	struct span *spans;    /* of sources that are being read together */
+	struct source **order; /* the sources as they lie on their medium */
+	struct idmap objects;  /* id -> struct move_object */
 	struct list users, pieces, runs;
 	struct list builds; /* struct frame_build * */
 	struct list redirects;
@@ -99,12 +112,17 @@ struct move {
 void *move_list_add(struct list *list, const void *item);
 void move_fail(struct move *move, int error);
 
+/* Sources, of the request or what the round before has left, are read and decoded when the group's
+ * jobs have ended; each has an error of its own. -ENOMEM. */
+int move_load(struct move *move, const struct move *before);
 /* Pieces into builds, sorted by folder, object and offset; runs and redirects come of it. Builds
  * are on their way when it returns. */
 int move_pack(struct move *move);
-/* Builds written, synced, read back. One that failed keeps its error; what it holds stays where it
- * is. */
+/* Builds, which are written, are synced, and being read back when it returns. One that fails keeps
+ * its error; what it holds stays where it is. */
 void move_make_durable(struct move *move);
+/* Notes the builds' errors; none of them is under way. */
+void move_builds_done(struct move *move);
 /* Extents to their new places, ghosts, events, accounts. */
 void move_commit(struct move *move);
 

@@ -255,7 +255,6 @@ void move_make_durable(struct move *move)
 	struct frame_build **builds = move->builds.items;
 	int rc;
 
-	job_group_wait(move->group);
 	rc = move->builds.count ? appender_sync_since(move->pool->tiers[move->request->to].appender,
 						      move->mark)
 				: 0;
@@ -266,7 +265,12 @@ void move_make_durable(struct move *move)
 			workers_submit(move->pool->workers, move->request->reads, move->group,
 				       verify_job, builds[i]);
 	}
-	job_group_wait(move->group);
+}
+
+void move_builds_done(struct move *move)
+{
+	struct frame_build **builds = move->builds.items;
+
 	for (size_t i = 0; i < move->builds.count; i++) {
 		if (!builds[i]->error)
 			continue;

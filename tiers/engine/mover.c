@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "tiers/clock.h"
+#include "tiers/engine/engine_impl.h"
 #include "tiers/engine/move_impl.h"
 #include "tiers/extmap.h"
 #include "tiers/log.h"
+#include "tiers/readbuf.h"
 
 #define LIST_MAX 4096u /* extents of an object looked at in one go */
 
@@ -34,53 +36,6 @@ void move_fail(struct move *move, int error)
 
 /* Sources ----------------------------------------------------------------------------------------
  */
-
-static int source_load(void *arg, struct codec_scratch *scratch)
-{
-	struct source *source = arg;
-
-	source->raw = malloc(source->record.raw_len);
-	source->error = source->raw ? frame_load(source->pool, source->id, &source->record, scratch,
-						 &source->header, source->raw)
-				    : -ENOMEM;
-	return 0; /* each source's error is its own */
-}
-
-static void source_begin(struct move *move, uint64_t frame, const struct source *before)
-{
-	const struct move_request *request = move->request;
-	struct source *source = &move->sources[move->nsources];
-	struct pool *pool = move->pool;
-
-	*source = (struct source){.pool = pool, .id = frame};
-	if (before) {
-		source->scan = before->scan;
-		source->again = before->again || before->used;
-	}
-	if (frame_record_get(pool, frame, &source->record) < 0 || source->record.tier == 0 ||
-	    source->record.tier >= pool->config.ntiers ||
-	    (source->record.tier == request->to && !request->rewrite))
-		return; /* freed meanwhile, or there already */
-	source->heat = heat_of(pool->heat, frame, frame_record_heat(&source->record));
-	move->nsources++;
-	workers_submit(pool->workers, request->reads, move->group, source_load, source);
-}
-
-/* Those of the request, or what the round before has left. */
-static int load_sources(struct move *move, const struct move *before)
-{
-	const struct move_request *request = move->request;
-
-	move->sources = calloc(request->n, sizeof(*move->sources));
-	if (!move->sources)
-		return -ENOMEM;
-	for (size_t i = 0; before && i < before->nsources; i++)
-		if (before->sources[i].more && !before->sources[i].error)
-			source_begin(move, before->sources[i].id, &before->sources[i]);
-	for (size_t i = 0; !before && i < request->n; i++)
-		source_begin(move, request->frames[i], NULL);
-	return job_group_wait(move->group);
-}
 
 /* A source may be freed, and punched, while it is read: then it is no longer anybody's, and no
  * damage. */
@@ -401,11 +356,12 @@ static void move_free(struct move *move)
 		free(object);
 	}
 	idmap_release(&move->objects);
-	for (size_t i = 0; i < move->nsources; i++) {
+	for (size_t i = 0; i < move->nsources; i++)
 		frame_header_release(&move->sources[i].header);
-		free(move->sources[i].raw);
-	}
+	readbuf_put(move->pool->engine->batches, move->raw);
 	free(move->sources);
+	free(move->spans);
+	free(move->order);
 	free(move->users.items);
 	free(move->pieces.items);
 	free(move->runs.items);
@@ -415,10 +371,10 @@ static void move_free(struct move *move)
 	free(move);
 }
 
-/* before: the round that this one goes on from, or NULL. */
-static int move_prepare(struct move *move, const struct move *before)
+/* Who uses the sources, which are loaded; what is to move is being coded when it returns. */
+static int move_code(struct move *move)
 {
-	int rc = load_sources(move, before);
+	int rc = 0;
 
 	for (size_t i = 0; i < move->nsources && rc == 0; i++) {
 		struct source *source = &move->sources[i];
@@ -433,11 +389,16 @@ static int move_prepare(struct move *move, const struct move *before)
 	return rc == 0 ? move_pack(move) : rc;
 }
 
+/* What its jobs have to do is waited for whatever happened: they read from the sources. */
 static void end_locked(struct move *move)
 {
-	/* Builds that are under way read from the sources: they are waited for whatever happened.
-	 */
-	move_make_durable(move);
+	for (; move->stage != MOVE_VERIFYING; move->stage++) {
+		job_group_wait(move->group);
+		if (move->stage == MOVE_CODING)
+			move_make_durable(move);
+	}
+	job_group_wait(move->group);
+	move_builds_done(move);
 	if (move->unprepared) {
 		move_fail(move, move->unprepared);
 	} else {
@@ -461,7 +422,7 @@ static bool has_more(const struct move *move)
 	return more;
 }
 
-/* Ends a round and prepares the next one, if the first has moved anything; else false. */
+/* Ends a round and codes the next one, if the first has moved anything; else false. */
 static bool next_round(struct move **at)
 {
 	struct move *move = *at, *next;
@@ -475,7 +436,11 @@ static bool next_round(struct move **at)
 		return false;
 	}
 	next->error = move->error;
-	next->unprepared = move_prepare(next, move);
+	next->unprepared = move_load(next, move);
+	job_group_wait(next->group);
+	if (!next->unprepared)
+		next->unprepared = move_code(next);
+	next->stage = MOVE_CODING;
 	move_free(move);
 	*at = next;
 	return true;
@@ -492,11 +457,29 @@ int move_begin(struct pool *pool, const struct move_request *request,
 		return rc;
 	}
 	pthread_mutex_lock(&pool->move_lock);
-	(*out)->unprepared = move_prepare(*out, NULL);
-	while (has_more(*out) && next_round(out))
-		;
+	(*out)->unprepared = move_load(*out, NULL);
 	pthread_mutex_unlock(&pool->move_lock);
 	return 0;
+}
+
+void move_step(struct move **at)
+{
+	struct move *move = *at;
+	struct pool *pool = move->pool;
+
+	if (move->stage == MOVE_VERIFYING)
+		return;
+	job_group_wait(move->group);
+	pthread_mutex_lock(&pool->move_lock);
+	if (move->stage++ != MOVE_LOADING) {
+		move_make_durable(move);
+	} else {
+		if (!move->unprepared)
+			move->unprepared = move_code(move);
+		while (has_more(*at) && next_round(at))
+			;
+	}
+	pthread_mutex_unlock(&pool->move_lock);
 }
 
 int move_finish(struct move *move)
@@ -505,6 +488,9 @@ int move_finish(struct move *move)
 	struct pool *pool = move->pool;
 	int rc;
 
+	while (move->stage != MOVE_VERIFYING)
+		move_step(&move);
+	job_group_wait(move->group);
 	if (!move->ended) {
 		pthread_mutex_lock(&pool->move_lock);
 		end_locked(move);

@@ -65,19 +65,24 @@ struct move_result {
 };
 
 /*
- * The first half: sources are read, and what is to move is being coded and written when it returns
- * (of a move in several rounds: the last one; those before have ended).
- * Other moves may begin, and end, before move_finish(): what the one waits for, the other uses. The
- * request's arrays and maps are not looked at after it; all else stays the caller's until
- * move_finish(). -ENOMEM: nothing has begun, and move_finish() must not be called.
+ * A move goes in steps: its sources are read (move_begin()); what is to move is coded and written;
+ * it is synced and read back (move_step() each); committed (move_finish()). Each waits for what the
+ * one before has set going, and returns when its own is on its way. So other moves may begin, go on
+ * and end between two steps: what the one waits for, the others use.
+ *
+ * The request's frames are not looked at after move_begin(); all else stays the caller's until
+ * move_finish(). -ENOMEM: nothing has begun, and the others must not be called.
  */
 struct move;
 int move_begin(struct pool *pool, const struct move_request *request,
 	       struct move_progress *progress, struct move_result *result, struct move **out);
-/* The second half. Adds to *result. Returns result->error of this move. Frames that cannot be read
- * are logged with the path and left. */
+/* Nothing when there are no more. Of a move in several rounds, all but the last end in its coding,
+ * and *move is the last one then. */
+void move_step(struct move **move);
+/* The steps that are left, and the last one. Adds to *result. Returns result->error of this move.
+ * Frames that cannot be read are logged with the path and left. */
 int move_finish(struct move *move);
-/* Both. */
+/* All. */
 int move_frames(struct pool *pool, const struct move_request *request,
 		struct move_progress *progress, struct move_result *result);
 
