@@ -128,7 +128,7 @@ static void other_kinds_have_their_own_fields(void **state)
 	assert_null(json_object_get(line, "tier"));
 	json_decref(line);
 	line = next_line(feed, 1);
-	assert_string_equal(text(line, "place"), "/d\xef\xbf\xbf/t");
+	assert_string_equal(text(line, "place"), "/d\xee\xbf\xbf/t");
 	json_decref(line);
 	feed_free(feed);
 }
