@@ -66,6 +66,7 @@ _Static_assert(sizeof(struct ring_headers) + sizeof(struct fuse_in_header) + 128
 
 #define ENTRIES_MAX (URING_THREADS_MAX + WAITS_MAX)
 #define RING_SLOTS  8u
+#define RETRY_NS    (50 * 1000 * 1000)
 
 struct entry {
 	struct server *server;
@@ -97,6 +98,8 @@ struct uring {
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 	enum { WAITING, STARTED, ENDED } state;
+	unsigned nenabled; /* servers whose ring is, or */
+	int error;	   /* ... could not be: the first's */
 	_Atomic unsigned nentries;
 	struct entry *entries[ENTRIES_MAX];
 	unsigned nservers;
@@ -304,13 +307,16 @@ static bool has_answer(struct entry *entry)
 	return late;
 }
 
+static bool is_short(const struct server *server)
+{
+	return server->nparked == server->nentries;
+}
+
+/* Without memory for it now, the loop tries again: answers alone may take hours to come. */
 static void replace_parked(struct server *server)
 {
-	struct entry *entry;
+	struct entry *entry = is_short(server) ? entry_add(server) : NULL;
 
-	if (++server->nparked < server->nentries)
-		return;
-	entry = entry_add(server);
 	if (entry)
 		submit_entry(entry);
 }
@@ -339,7 +345,7 @@ static void serve(struct entry *entry)
 	if (has_answer(entry))
 		submit_answer(entry);
 	else
-		replace_parked(entry->server);
+		entry->server->nparked++;
 }
 
 static void take_back(struct server *server)
@@ -406,25 +412,57 @@ static bool wait_for_start(struct uring *uring)
 /* By the thread that the ring is for. io_uring_enable_rings() is not exported by Debian 12's
  * library.
  */
-static int enable(struct server *server)
+static void enable(struct server *server)
 {
-	return io_uring_register((unsigned)server->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
-				 0);
+	struct uring *uring = server->uring;
+	int r = io_uring_register((unsigned)server->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+				  NULL, 0);
+
+	pthread_mutex_lock(&uring->lock);
+	uring->nenabled++;
+	uring->error = uring->error ? uring->error : r;
+	pthread_cond_broadcast(&uring->change);
+	pthread_mutex_unlock(&uring->lock);
+}
+
+/* Before INIT is answered: once the kernel has heard of rings, it holds all requests until each
+ * queue has one, so one ring that cannot be enabled would be a mount that hangs. */
+static int wait_for_rings(struct uring *uring)
+{
+	int r;
+
+	pthread_mutex_lock(&uring->lock);
+	while (uring->nenabled < uring->nservers)
+		pthread_cond_wait(&uring->change, &uring->lock);
+	r = uring->error;
+	pthread_mutex_unlock(&uring->lock);
+	return r;
+}
+
+/* Until there is something to handle. Negative errno: the ring is of no use any more. */
+static int submit_and_wait(struct server *server)
+{
+	struct __kernel_timespec retry = {.tv_nsec = RETRY_NS};
+	struct io_uring_cqe *cqe;
+	int r;
+
+	replace_parked(server);
+	r = is_short(server)
+		    ? io_uring_submit_and_wait_timeout(&server->ring, &cqe, 1, &retry, NULL)
+		    : io_uring_submit_and_wait(&server->ring, 1);
+	return r == -EINTR || r == -EBUSY || r == -EAGAIN || r == -ETIME ? 0 : r;
 }
 
 static void *server_main(void *arg)
 {
 	struct server *server = arg;
-	bool go = wait_for_start(server->uring);
+	bool go;
 	int r;
 
+	enable(server);
+	go = wait_for_start(server->uring);
 	if (!go)
 		return NULL;
-	r = enable(server);
-	if (r) {
-		log_error("FUSE over io_uring, queue %u: %s", server->queue, strerror(-r));
-		return NULL;
-	}
 	for (unsigned i = 0; i < server->uring->nentries; i++)
 		if (server->uring->entries[i]->server == server)
 			submit_entry(server->uring->entries[i]);
@@ -432,8 +470,8 @@ static void *server_main(void *arg)
 	while (go) {
 		struct io_uring_cqe *cqe;
 
-		r = io_uring_submit_and_wait(&server->ring, 1);
-		if (r < 0 && r != -EINTR && r != -EBUSY) {
+		r = submit_and_wait(server);
+		if (r < 0) {
 			log_error("FUSE over io_uring, queue %u: %s", server->queue, strerror(-r));
 			break;
 		}
@@ -541,6 +579,8 @@ int uring_new(struct fuse_session *session, size_t payload, struct uring **out)
 	pthread_cond_init(&uring->change, NULL);
 	for (unsigned i = 0; i < count && !r; i++)
 		r = add_server(uring, i % queues);
+	if (!r)
+		r = wait_for_rings(uring);
 	if (r) {
 		uring_stop(uring);
 		uring_free(uring);

@@ -27,9 +27,9 @@ struct fuse_session;
 struct uring;
 
 /*
- * Rings and their threads, which wait for uring_start(). payload: the largest body of a request or
- * an answer, in bytes; each thread has a buffer of that size. -ENOSYS, -EPERM: the kernel has no
- * io_uring or denies it; -E2BIG: too many processors; -ENOMEM, -EAGAIN.
+ * Rings and their threads, which wait for uring_start(). All of them, or none. payload: the largest
+ * body of a request or an answer, in bytes; each thread has a buffer of that size. -ENOSYS, -EPERM:
+ * the kernel has no io_uring or denies it; -E2BIG: too many processors; -ENOMEM, -EAGAIN, -EMFILE.
  */
 int uring_new(struct fuse_session *session, size_t payload, struct uring **out);
 /* The kernel has taken INIT's answer. */
