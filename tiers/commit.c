@@ -299,9 +299,11 @@ int pool_sync(struct pool *pool)
 	pool->stuck_until_ns = 0; /* somebody wants to know */
 	pthread_mutex_unlock(&pool->sync_lock);
 	rc = flush_upto(pool, ramlog_head(pool->log));
+	pool_reap(pool);
+	if (rc == -ENOSPC && pool_free_up(pool) == 0)
+		rc = flush_upto(pool, ramlog_head(pool->log));
 	cut = plain_sync_all(pool, false);
 	rc = rc < 0 ? rc : cut;
-	pool_reap(pool);
 	cut = pool_cut(pool);
 	if (cut == 0)
 		pool_reclaim(pool);

@@ -357,13 +357,62 @@ static void test_read_of_deleted(void **state)
 	fix_pool_free(&fix);
 }
 
+static bool full;
+static uint64_t first_id;
+
+static int full_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
+		      uint64_t off, enum tier_hint hint)
+{
+	return full ? -ENOSPC : real->write(tier, seg, buf, len, off, hint);
+}
+
+static int freeing_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off)
+{
+	full = full && (seg.id != first_id || off > SEGMENT_HEADER_LEN); /* the first object's */
+	return real->punch(tier, seg, len, off);
+}
+
+/* The room that something deleted takes is given back before a sync of everything says that there
+ * is none. */
+static void test_sync_when_full(void **state)
+{
+	struct object *old, *fresh;
+	struct tier_ops ops;
+	struct fix_pool fix;
+	uint8_t buf[PIECE];
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	old = object_make(&fix, 1);
+	object_put(object_make(&fix, 2));
+	fresh = object_make(&fix, 3);
+	noise(buf, 4);
+	assert_int_equal(object_write(fresh, buf, sizeof(buf), 0), 0);
+	real = fix.pool->tiers[1].tier->ops;
+	ops = *real;
+	ops.write = full_write;
+	ops.punch = freeing_punch;
+	for (unsigned t = 1; t < 3; t++)
+		fix.pool->tiers[t].tier->ops = &ops;
+	first_id = fix.pool->next_segment - 1;
+	full = true;
+	assert_int_equal(pool_sync(fix.pool), -ENOSPC);
+	object_unmake(&fix, old);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	assert_int_equal(fix.pool->dirty_bytes, 0);
+	object_put(fresh);
+	for (unsigned t = 1; t < 3; t++)
+		fix.pool->tiers[t].tier->ops = real;
+	fix_pool_free(&fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_neighbour_dies),	    cmocka_unit_test(test_side_by_side),
 		cmocka_unit_test(test_waits_for_who_gives), cmocka_unit_test(test_segment_empties),
 		cmocka_unit_test(test_killed_before),	    cmocka_unit_test(test_read_of_deleted),
-		cmocka_unit_test(test_damaged_neighbour),
+		cmocka_unit_test(test_damaged_neighbour),   cmocka_unit_test(test_sync_when_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
