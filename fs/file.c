@@ -91,7 +91,7 @@ static int store_times(struct fs *fs, struct object *object)
 	txn = txn_begin(fs->pool);
 	r = attr_of(object, &attr);
 	if (!r && settle_times(fs, object, &attr)) {
-		r = fs_store(txn, object, &attr);
+		r = fs_store_times(txn, object, &attr);
 		if (!r) {
 			r = txn_commit(txn);
 			/* Nobody who only reads is told that the pool is full. */

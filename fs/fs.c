@@ -237,6 +237,14 @@ int fs_store(struct txn *txn, struct object *object, const struct attr *attr)
 	return object_attr_set(txn, object, blob, sizeof(blob), attr->stamp_ns);
 }
 
+int fs_store_times(struct txn *txn, struct object *object, const struct attr *attr)
+{
+	uint8_t blob[ATTR_LEN];
+
+	attr_encode(attr, blob);
+	return object_times_set(txn, object, blob, sizeof(blob), attr->stamp_ns);
+}
+
 /*
  * Writes from the kernel's cache are followed by a SETATTR with their time, so only those are
  * folded in that the kernel does not report: of a mount without that cache (inode_written()), those

@@ -194,6 +194,8 @@ struct dir fs_dir(const struct fs *fs, uint64_t id);
 /* Object and attributes; the caller puts the object. */
 int fs_load(struct fs *fs, uint64_t id, struct object **object, struct attr *attr);
 int fs_store(struct txn *txn, struct object *object, const struct attr *attr);
+/* Only times are others: fdatasync(2) of a plain file does not wait for them. */
+int fs_store_times(struct txn *txn, struct object *object, const struct attr *attr);
 void fs_fill(struct fs *fs, struct object *object, const struct attr *attr, struct stat *out);
 /* Folds the time of writes that the kernel did not report into mtime and ctime, and that of reads
  * into atime. True if it did. */

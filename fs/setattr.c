@@ -133,6 +133,17 @@ static bool is_same(const struct attr *a, const struct attr *b)
 	return !memcmp(x, y, sizeof(x));
 }
 
+static bool same_but_times(const struct attr *before, const struct attr *after)
+{
+	struct attr attr = *before;
+
+	attr.atime = after->atime;
+	attr.mtime = after->mtime;
+	attr.ctime = after->ctime;
+	attr.stamp_ns = after->stamp_ns;
+	return is_same(&attr, after);
+}
+
 static int setattr_once(struct fs *fs, uint64_t id, unsigned set, const struct stat *values,
 			struct stat *out)
 {
@@ -167,7 +178,8 @@ static int setattr_once(struct fs *fs, uint64_t id, unsigned set, const struct s
 	 * store. */
 	unchanged = !r && is_same(&before, &attr);
 	if (!r && !unchanged)
-		r = fs_store(txn, object, &attr);
+		r = same_but_times(&before, &attr) ? fs_store_times(txn, object, &attr)
+						   : fs_store(txn, object, &attr);
 	if (r || unchanged)
 		txn_abort(txn);
 	else

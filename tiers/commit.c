@@ -254,6 +254,8 @@ int pool_cut(struct pool *pool)
 
 int pool_sync_meta(struct pool *pool)
 {
+	if (meta_durable_seq(pool->meta) >= pool->names_seq)
+		return 0;
 	return pool_cut(pool);
 }
 

@@ -143,7 +143,8 @@ int object_get(struct pool *pool, uint64_t id, struct object **out)
 	object->plain = object->record.plain.set;
 	object->size = object->record.size;
 	object->write_time = object->record.write_time;
-	object->changed_seq = meta_seq(pool->meta); /* not later */
+	object->changed_seq = object->data_seq = meta_seq(pool->meta); /* not later */
+	plain_returning(object);
 	if (object->record.log_epoch == pool->log_epoch)
 		object->note_pos = object->record.log_pos;
 found:
@@ -262,6 +263,18 @@ int object_attr_set(struct txn *txn, struct object *object, const void *attr, si
 		record->write_time = 0;
 	txn_object_find(txn, object)->told_ns = told_ns;
 	return 0;
+}
+
+int object_times_set(struct txn *txn, struct object *object, const void *attr, size_t len,
+		     int64_t told_ns)
+{
+	struct txn_object *staged = txn_object_find(txn, object);
+	bool lazy = !staged || staged->lazy;
+	int rc = object_attr_set(txn, object, attr, len, told_ns);
+
+	if (rc == 0)
+		txn_object_find(txn, object)->lazy = lazy;
+	return rc;
 }
 
 int object_create(struct txn *txn, const void *attr, size_t attr_len, struct object **out)

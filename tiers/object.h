@@ -60,6 +60,10 @@ size_t object_attr(struct object *object, void *buf, size_t cap);
  */
 int object_attr_set(struct txn *txn, struct object *object, const void *attr, size_t len,
 		    int64_t told_ns);
+/* The same, where nothing but times has changed: object_sync_data() of a plain object does not wait
+ * for that (tiers/plain.h). */
+int object_times_set(struct txn *txn, struct object *object, const void *attr, size_t len,
+		     int64_t told_ns);
 
 /* Marks for deletion at the next open of the pool (unlinked while open). */
 int object_orphan(struct txn *txn, struct object *object);

@@ -118,8 +118,29 @@ void plain_close(struct object *object)
 	io_close(fd);
 }
 
+static struct plain_left *left_of(struct object *object)
+{
+	struct pool *pool = object->pool;
+
+	return &pool->left[object->id % (sizeof(pool->left) / sizeof(pool->left[0]))];
+}
+
+void plain_returning(struct object *object)
+{
+	const struct plain_left *left = left_of(object);
+
+	if (!object->plain || left->id != object->id)
+		return;
+	object->changed_seq = left->changed_seq;
+	object->data_seq = left->data_seq;
+}
+
 void plain_leaving(struct object *object)
 {
+	if (object->plain)
+		*left_of(object) = (struct plain_left){.id = object->id,
+						       .changed_seq = object->changed_seq,
+						       .data_seq = object->data_seq};
 	if (object->plain && !object->deleted && object->plain_fd >= 0 &&
 	    (object->plain_unsynced || object->plain_shared))
 		closed_add(object->pool, object->id);
@@ -207,8 +228,10 @@ int object_plain_settle(struct object *object)
 	txn = txn_begin(object->pool);
 	txn_frees(txn);
 	record = txn_object(txn, object, false, true);
-	if (record)
+	if (record) {
 		record->size = (uint64_t)st.st_size;
+		txn_object_find(txn, object)->lazy = true; /* the file has it */
+	}
 	return txn_commit(txn);
 }
 
@@ -422,10 +445,11 @@ static int sync_file(struct object *object, bool data_only)
 static int sync_object(struct object *object, bool data_only)
 {
 	struct pool *pool = object->pool;
+	uint64_t need = data_only ? object->data_seq : object->changed_seq;
 	int rc = sync_file(object, data_only);
 
-	if (rc == 0 && meta_durable_seq(pool->meta) < object->changed_seq)
-		rc = pool_cut_upto(pool, object->changed_seq);
+	if (rc == 0 && meta_durable_seq(pool->meta) < need)
+		rc = pool_cut_upto(pool, need);
 	return rc;
 }
 

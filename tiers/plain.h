@@ -49,7 +49,8 @@ int object_plain_fd(struct object *object, int *fd);
 uint32_t object_plain_tier(struct object *object);
 /* The file's size and times go into the record, if they are others. After it was written to. */
 int object_plain_settle(struct object *object);
-/* Only the bytes and what is needed to read them are durable: fdatasync(2). */
+/* Only the bytes and what is needed to read them are durable: fdatasync(2). Of a plain object that
+ * is its file and its last turn, or what else the layer above has changed but times. */
 int object_sync_data(struct object *object);
 
 struct plain_seen {
@@ -90,5 +91,8 @@ void plain_close(struct object *object);
 /* It is about to leave memory, with the lock of the objects held: what was written to it is synced
  * by plain_sync_all(), at any time from here on. */
 void plain_leaving(struct object *object);
+/* It has come into memory, with that lock held. Nobody has changed its record in between, so what
+ * it waits for in a sync is what it was, if that is still known. */
+void plain_returning(struct object *object);
 
 #endif

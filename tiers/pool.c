@@ -168,6 +168,7 @@ static int open_meta(struct pool *pool, struct meta_recovery *recovery)
 	if (rc < 0)
 		return rc;
 	pool->next_object = pool->counts.object_ids;
+	pool->names_seq = meta_seq(pool->meta);
 	pool->next_frame = pool->counts.frame_ids;
 	pool->next_segment = pool->counts.segment_ids;
 	return 0;

@@ -76,6 +76,7 @@ struct object {
 	_Atomic bool deleted;	      /* set under the commit lock */
 	bool ordered;		      /* on pool.ordered; commit lock */
 	_Atomic uint64_t changed_seq; /* its last transaction is not later */
+	_Atomic uint64_t data_seq;    /* ... but for those that object_sync_data() leaves out */
 	bool dirty_held;	      /* dirty ranges hold a reference; data lock */
 	_Atomic bool flushing;	      /* changed under pool.flush_lock */
 
@@ -86,6 +87,12 @@ struct object {
 	_Atomic bool plain_unsynced; /* may have been written to since the last sync */
 	_Atomic bool plain_shared;   /* others have its descriptor, and write without telling */
 	_Atomic uint64_t plain_used; /* as counted in the tier */
+};
+
+/* What the last transactions of a plain object were when it left memory. */
+struct plain_left {
+	uint64_t id; /* 0: none */
+	uint64_t changed_seq, data_seq;
 };
 
 struct segment { /* every segment of the pool is in memory: one per 64 MiB or more */
@@ -109,6 +116,7 @@ struct txn_object {
 	struct object_record record;
 	bool attr, data; /* which half changed */
 	bool deleted;
+	bool lazy;	 /* nothing of it is needed to read a plain object's bytes */
 	int64_t told_ns; /* attr: object_attr_set() */
 };
 
@@ -207,8 +215,9 @@ struct pool {
 	pthread_mutex_t commit_lock;
 	_Atomic(pthread_t) commit_owner;
 	_Atomic bool commit_held;
-	struct txn txn;		   /* the one transaction */
-	struct pool_counts counts; /* as last committed; ids are limits */
+	struct txn txn;		    /* the one transaction */
+	_Atomic uint64_t names_seq; /* the last one that may have changed a name */
+	struct pool_counts counts;  /* as last committed; ids are limits */
 	_Atomic uint64_t next_object, next_frame, next_segment;
 	struct idmap segments; /* id -> struct segment */
 	struct freed_queue freed;
@@ -219,8 +228,9 @@ struct pool {
 	uint64_t *reap_ids;   /* deleted objects whose extents are still to go */
 	size_t nreap, reap_cap;
 
-	pthread_mutex_t objects_lock;
-	struct idmap objects; /* id -> struct object */
+	pthread_mutex_t objects_lock; /* objects, left */
+	struct plain_left left[64];   /* by id: plain objects that were in memory lately */
+	struct idmap objects;	      /* id -> struct object */
 
 	pthread_mutex_t flush_lock;
 	pthread_cond_t flush_done; /* an object's flushing was cleared */

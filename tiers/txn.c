@@ -114,6 +114,7 @@ struct object_record *txn_object(struct txn *txn, struct object *object, bool at
 	}
 	staged->attr |= attr;
 	staged->data |= data;
+	staged->lazy = false;
 	return &staged->record;
 }
 
@@ -417,13 +418,29 @@ static void publish_segment(struct pool *pool, uint64_t seq, const struct txn_se
 				   .copy = true});
 }
 
-static void publish(struct txn *txn, uint64_t seq)
+/* Before what is staged comes into the batch: has nothing changed but what fdatasync(2) of plain
+ * objects leaves out, and names have nothing to do with? */
+static bool is_lazy(const struct txn *txn)
+{
+	bool lazy = meta_batch_empty(txn->batch) && !txn->nframes && !txn->nsegments;
+
+	for (size_t i = 0; i < txn->nobjects; i++)
+		lazy = lazy && txn->objects[i].lazy;
+	return lazy;
+}
+
+static void publish(struct txn *txn, uint64_t seq, bool lazy)
 {
 	struct pool *pool = txn->pool;
+
+	if (seq && !lazy)
+		pool->names_seq = seq;
 
 	for (size_t i = 0; i < txn->nobjects; i++) {
 		publish_object(&txn->objects[i], seq);
 		txn->objects[i].object->changed_seq = seq;
+		if (!txn->objects[i].lazy)
+			txn->objects[i].object->data_seq = seq;
 	}
 	for (size_t i = 0; i < txn->nsegments; i++)
 		publish_segment(pool, seq, &txn->segments[i]);
@@ -490,6 +507,7 @@ int txn_commit(struct txn *txn)
 {
 	struct pool *pool = txn->pool;
 	struct object *dropped = NULL;
+	bool lazy = is_lazy(txn);
 	uint64_t seq = 0;
 	int rc;
 
@@ -518,7 +536,7 @@ int txn_commit(struct txn *txn)
 	if (rc == -ENOSPC)
 		pool->meta_full = true; /* a checkpoint may give back what is set aside */
 	if (rc == 0)
-		publish(txn, seq);
+		publish(txn, seq, lazy);
 	for (size_t i = 0; rc == 0 && i < txn->nobjects; i++) {
 		/* Their log ranges go once the commit lock is free: the data lock comes before it.
 		 */

@@ -333,13 +333,31 @@ static int clone_part(struct work *work, struct work_object *from, struct work_o
 	return rc;
 }
 
-static int sync_one(struct work *work, const struct work_object *model)
+static int sync_one(struct work *work, const struct work_object *model, bool data_only)
 {
 	struct object *object;
 	int rc = object_get(work->fix->pool, model->id, &object);
 
 	if (rc == 0) {
-		rc = object_sync(object);
+		rc = data_only ? object_sync_data(object) : object_sync(object);
+		object_put(object);
+	}
+	return check_rc(work, rc);
+}
+
+/* As a truncation does, and the close of what was written to past us. */
+static int store_times(struct work *work, const struct work_object *model)
+{
+	struct object *object;
+	struct txn *txn;
+	int rc = object_get(work->fix->pool, model->id, &object);
+
+	if (rc == 0) {
+		txn = txn_begin(work->fix->pool);
+		object_times_set(txn, object, "attr", 4, INT64_MAX);
+		rc = txn_commit(txn);
+		if (rc == 0)
+			rc = object_plain_settle(object);
 		object_put(object);
 	}
 	return check_rc(work, rc);
@@ -370,7 +388,10 @@ static int data_step(struct work *work, char op, struct work_object *model, unsi
 			       ? 1
 			       : clone_part(work, model, &work->objects[work->slots[next]]);
 	case 's':
-		return sync_one(work, model);
+	case 'j':
+		return sync_one(work, model, op == 'j');
+	case 'm':
+		return store_times(work, model);
 	case 'x':
 		return delete (work, model, slot);
 	case 'r':
@@ -567,7 +588,7 @@ static unsigned floor_of(const struct work *work, unsigned object, size_t step, 
 
 		if (done->rc != 0 || done->end > step)
 			continue;
-		if (!all && !(done->op == 's' && done->object == (int)object))
+		if (!all && !((done->op == 's' || done->op == 'j') && done->object == (int)object))
 			continue;
 		while (floor + 1 < model->nversions && model->versions[floor + 1].step < i)
 			floor++;

@@ -9,6 +9,7 @@
  *	d move down  u move up         S pool sync          K checkpoint   R reclaim
  *	L roll segments                C kill -9 and open   O close and open
  *	P make plain F make frames     V replace, and the new object is plain
+ *	j sync the bytes only          m its times are set, and its size settled
  *
  * What the tier engine does (fix_moves.c); "-" is slot 0:
  *	f a pass with the ssd above its watermarks          v a pass, as things are; cleans too

@@ -58,6 +58,7 @@ static void test_turns(void **state)
 	static const char *const all[] = {
 		"c0P0w0o0a0t0g0p0s0",
 		"c0w0P0o0C-o0a0F0o0C-",
+		"c0w0P0m0o0j0m0j0a0m0C-j0F0j0",
 		"c0w0a0P0o0s0C-K-C-O-",
 		"c0w0P0F0P0o0F0C-O-",
 		"c0w0t0P0o0F0C-w0C-P0C-",
@@ -255,6 +256,73 @@ static void test_closed_unknown(void **state)
 	io_ops_set(NULL);
 	assert_int_equal(nsyncs, 1);
 	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	end(object);
+}
+
+static unsigned syncs_of(int rc)
+{
+	unsigned n = nsyncs;
+
+	nsyncs = 0;
+	assert_int_equal(rc, 0);
+	return n;
+}
+
+static void set_times(struct object *object)
+{
+	struct txn *txn = txn_begin(fix.pool);
+
+	assert_int_equal(object_times_set(txn, object, "attr", 4, INT64_MAX), 0);
+	assert_int_equal(txn_commit(txn), 0);
+}
+
+/* fdatasync(2) is a sync of the file, and of the journal only where there is something in it that
+ * leads there; also after the object has left memory. A folder's is none where no name has changed.
+ */
+static void test_waits_for_its_own(void **state)
+{
+	struct object *object = begin();
+	uint64_t id = object_id(object);
+	struct io_ops counting = io_ops_system;
+	struct txn *txn;
+
+	(void)state;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	counting.fdatasync = sync_counts;
+	io_ops_set(&counting);
+	nsyncs = 0;
+	set_times(object);
+	assert_int_equal(syncs_of(pool_sync_meta(fix.pool)), 0);
+	assert_int_equal(object_write(object, bytes, 4096, 0), 0);
+	assert_int_equal(syncs_of(object_sync_data(object)), 1);
+	for (unsigned i = 0; i < 2; i++) {
+		object_put(object);
+		assert_int_equal(object_get(fix.pool, id, &object), 0);
+		assert_int_equal(syncs_of(object_sync_data(object)), 1);
+	}
+	assert_int_equal(object_append(object, bytes, 4096, &(uint64_t){0}), 0);
+	assert_int_equal(object_plain_settle(object), 0);
+	assert_int_equal(syncs_of(object_sync_data(object)), 1);
+	assert_int_equal(syncs_of(object_sync(object)), 1); /* the journal; the file by fsync(2) */
+	assert_int_equal(syncs_of(object_sync(object)), 0);
+	/* Anything else counts, also with times behind it. */
+	txn = txn_begin(fix.pool);
+	assert_int_equal(object_attr_set(txn, object, "ATTR", 4, INT64_MAX), 0);
+	assert_int_equal(object_times_set(txn, object, "ATTR", 4, INT64_MAX), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	set_times(object);
+	object_put(object);
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	assert_int_equal(syncs_of(object_sync_data(object)), 2);
+	txn = txn_begin(fix.pool);
+	assert_int_equal(txn_put(txn, "Ptest", 5, "x", 1), 0);
+	assert_int_equal(object_times_set(txn, object, "ATTR", 4, INT64_MAX), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	assert_int_equal(syncs_of(object_sync_data(object)), 1);
+	assert_int_equal(syncs_of(pool_sync_meta(fix.pool)), 1);
+	io_ops_set(NULL);
+	assert_int_equal(object_truncate(object, sizeof(bytes)), 0);
 	end(object);
 }
 
@@ -583,6 +651,7 @@ int main(void)
 		cmocka_unit_test(test_background_fails),
 		cmocka_unit_test(test_closed_unknown),
 		cmocka_unit_test(test_emergency),
+		cmocka_unit_test(test_waits_for_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

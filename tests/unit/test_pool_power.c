@@ -83,6 +83,9 @@ static const char *const workloads[] = {
 	"c0w0s0V0o0S-V0R-",
 	"c0c1w0w1s0V0w1s1",
 	"c0w0P0C-o0s0C-F0C-R-",
+	"c0P0w0j0m0o0j0t0m0j0",
+	"c0w0P0j0m0C-a0j0m0o0j0",
+	"c0w0j0m0P0m0o0j0F0j0",
 	"c0w0P0o0C-s0K-",
 	/* The daemon dies first. */
 	"c0w0s0C-o0C-s0R-",
