@@ -142,7 +142,8 @@ no_foreign_bytes() { # FOLDER
 # What the round before last has left is deleted. What rm has named is gone, and stays so.
 remove_work() {
 	: >"$WORKS/removed"
-	find "$M" -mindepth 1 -maxdepth 1 \( -name "untar-*" ! -name "untar-$1-*" -o -name "storm-$(($1 - 3))" \) -print0 |
+	find "$M" -mindepth 1 -maxdepth 1 \( -name "untar-*" ! -name "untar-$1-*" -o -name "storm-$(($1 - 3))" \
+		-o -name "repository-*" \) -print0 |
 		xargs -0 -r stdbuf -oL rm -rfv >"$WORKS/removed"
 }
 remove_check() {
@@ -183,15 +184,16 @@ sqlite_check() {
 	done
 }
 
-# Commits; the ledger gets the hash when git has returned. Every tenth round in a new repository.
+# Commits; the ledger gets the hash when git has returned. Every tenth round in a new repository: the
+# old one goes out of the way at once, for in one that is half removed fsck finds what is missing.
 git_work() {
 	local i at=$M/repository
 	if [ $(($1 % 10)) -eq 1 ]; then
 		: >"$WORKS/git"
-		rm -rf "$at" || exit
+		[ ! -e "$at" ] || mv -T "$at" "$at-$1" || exit # remove_work() removes it
 	fi
-	git "${git_options[@]}" init -q "$at" || exit
 	rm -f "$at"/.git/{,refs/heads/}*.lock
+	git "${git_options[@]}" init -q "$at" || exit
 	for ((i = 1; ; i++)); do
 		seq "$2$i" "$2$((i + 300))" >"$at/file-$((i % 7))" || exit
 		git "${git_options[@]}" -C "$at" add . || exit
