@@ -187,7 +187,7 @@ sqlite_check() {
 # Commits; the ledger gets the hash when git has returned. Every tenth round in a new repository: the
 # old one goes out of the way at once, for in one that is half removed fsck finds what is missing.
 git_work() {
-	local i at=$M/repository
+	local i first at=$M/repository
 	if [ $(($1 % 10)) -eq 1 ]; then
 		: >"$WORKS/git"
 		[ ! -e "$at" ] || mv -T "$at" "$at-$1" || exit # remove_work() removes it
@@ -195,8 +195,9 @@ git_work() {
 	rm -f "$at"/.git/{,refs/heads/}*.lock
 	git "${git_options[@]}" init -q "$at" || exit
 	for ((i = 1; ; i++)); do
-		seq "$2$i" "$2$((i + 300))" >"$at/file-$((i % 7))" || exit
-		git "${git_options[@]}" -C "$at" add . || exit
+		first=$(($2 * 1000 + i)) # so that no two are the same; one in seven is larger than the RAM tier
+		seq "$first" "$((first + (i % 7 ? 300 : 10000000)))" >"$at/file-$((i % 7))" || exit
+		git "${git_options[@]}" -C "$at" add "file-$((i % 7))" || exit
 		git "${git_options[@]}" -C "$at" commit -q -m "$1 $i" || exit
 		git "${git_options[@]}" -C "$at" rev-parse HEAD >"$WORKS/git.last" || exit
 		cat "$WORKS/git.last" >>"$WORKS/git"
