@@ -105,14 +105,14 @@ static int store_times(struct fs *fs, struct object *object)
 static void delete_orphan(struct fs *fs, struct object *object)
 {
 	uint64_t id = object_id(object);
-	struct attr attr;
+	struct attr attr, stored;
 	struct txn *txn;
 	int r = 0;
 
 	txn = txn_begin(fs->pool);
-	/* The unlink may have failed after it had marked the inode: then it is not gone any more.
-	 */
-	if (inode_last(fs->inodes, id, &attr))
+	/* The unlink may have failed after it had marked the inode. Then it has its name still, and
+	 * is not gone any more; but the mark goes after the transaction, so it may not have yet. */
+	if ((attr_of(object, &stored) || !stored.nlink) && inode_last(fs->inodes, id, &attr))
 		r = fs_stage_delete(fs, txn, object, &attr, true);
 	else
 		r = -ECANCELED;

@@ -14,8 +14,9 @@
  *  5. kept: an orphan until the kernel forgets it, opens or not. What a rename replaces is kept:
  * who has just looked its name up opens it, or "replaced by rename" would look like "missing".
  *
- * Threads: any. The table's locks are leaves: nothing is called with one held. inode_unlink() and
- * its undo are called inside a transaction, so that "is it open?" and "delete it" are one step.
+ * Threads: any. The table's locks are leaves: nothing is called with one held. inode_unlink() is
+ * called inside a transaction, so that "is it open?" and "delete it" are one step; its undo comes
+ * after that has failed, so who is to delete an orphan looks whether its record has names.
  */
 #ifndef TERRACE_FS_INODE_H
 #define TERRACE_FS_INODE_H

@@ -208,6 +208,25 @@ static void orphan_races(void **state)
 	inode_table_free(table);
 }
 
+/* The same, and the last close comes before the mark is taken back. */
+static void failed_unlink_keeps_file(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data");
+	struct attr attr = {.nlink = 0};
+	struct inode *inode;
+
+	assert_int_equal(fs_file_open(fix->fs, f, O_RDWR, false, &inode), 0);
+	assert_int_equal(inode_unlink(fix->fs->inodes, f, &attr, false), 1);
+	fs_file_close(fix->fs, inode, O_RDWR);
+	inode_unlink_undo(fix->fs->inodes, f);
+	assert_int_equal(objects(fix), 2);
+	fix_content(fix, fix_id(fix, ROOT, "f"), "data");
+	assert_int_equal(inode_count(fix->fs->inodes), 0);
+	assert_int_equal(fs_unlink(fix->fs, ROOT, "f"), 0);
+	assert_int_equal(objects(fix), 1);
+}
+
 static void orphans_after_crash(void **state)
 {
 	struct fix_fs *fix = *state;
@@ -409,6 +428,7 @@ int main(void)
 		TEST(forgotten_while_open),
 		TEST(orphans_after_crash),
 		TEST(orphan_races),
+		TEST(failed_unlink_keeps_file),
 		TEST(removed_folder),
 		TEST(symlinks_and_devices),
 		TEST(group_inheritance),
