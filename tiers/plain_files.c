@@ -130,7 +130,11 @@ int plain_file_create(struct pool *pool, uint64_t object, bool fill, struct plai
 
 int plain_file_complete(int fd)
 {
-	return fchmod(fd, S_IRUSR | S_IWUSR) < 0 ? -errno : 0;
+	int rc = io_sync_data(fd);
+
+	if (rc == 0 && fchmod(fd, S_IRUSR | S_IWUSR) < 0)
+		rc = -errno;
+	return rc == 0 ? io_sync_file(fd) : rc;
 }
 
 bool plain_file_is_complete(const struct stat *st)

@@ -33,10 +33,12 @@ int plain_path(const char *root, uint64_t object, uint32_t generation, char *buf
  * anywhere; -ENODEV no open place. */
 int plain_place(struct tier *tier, uint64_t bytes, uint16_t *place);
 /* Makes an empty file in home->tier and home->place; home->generation is the first that is free.
- * *fd is open for reading and writing. fill: until plain_file_complete(), which comes before the
- * file is synced, nobody takes it for the object's bytes. */
+ * *fd is open for reading and writing. fill: until plain_file_complete(), nobody takes it for the
+ * object's bytes. */
 int plain_file_create(struct pool *pool, uint64_t object, bool fill, struct plain_home *home,
 		      int *fd);
+/* Makes its bytes durable, and then that these are all: a power loss in between must not leave a
+ * file that says so and lacks some. */
 int plain_file_complete(int fd);
 /* Of one that no record leads to. */
 bool plain_file_is_complete(const struct stat *st);

@@ -98,13 +98,7 @@ static int make_file(struct turn *turn)
 	times[1].tv_sec = turn->write_time / 1000000000;
 	times[1].tv_nsec = turn->write_time % 1000000000;
 	(void)futimens(turn->fd, times);
-	if (!turn->size)
-		return rc;
-	if (rc == 0)
-		rc = plain_file_complete(turn->fd);
-	if (rc == 0)
-		rc = io_sync_file(turn->fd);
-	return rc;
+	return rc == 0 && turn->size ? plain_file_complete(turn->fd) : rc;
 }
 
 static void drop_file(struct turn *turn)

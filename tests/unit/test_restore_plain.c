@@ -399,14 +399,26 @@ static void test_not_complete(void **state)
 	object_check(first, SSD, old);
 }
 
-static unsigned seen_open;
+static unsigned seen_filled, seen_complete;
+
+static int data_looks(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	seen_filled += S_ISREG(st.st_mode) && st.st_size == LEN && !(st.st_mode & S_IWUSR);
+	return io_ops_system.fdatasync(fd);
+}
 
 static int sync_looks(int fd)
 {
 	struct stat st;
 
 	assert_int_equal(fstat(fd, &st), 0);
-	seen_open += S_ISREG(st.st_mode) && st.st_size == LEN && (st.st_mode & S_IWUSR);
+	if (S_ISREG(st.st_mode) && st.st_size == LEN) {
+		assert_true(seen_filled && (st.st_mode & S_IWUSR));
+		seen_complete++;
+	}
 	return io_ops_system.fsync(fd);
 }
 
@@ -420,7 +432,8 @@ static ssize_t write_looks(int fd, const void *buf, size_t len, off_t off)
 	return io_ops_system.pwrite(fd, buf, len, off);
 }
 
-/* What is being filled can be told from what is complete, and is complete when it is synced. */
+/* What is being filled can be told from what is complete; it is complete when its bytes have been
+ * synced, and that is synced, too. */
 static void test_filled(void **state)
 {
 	struct io_ops looking = io_ops_system;
@@ -429,11 +442,13 @@ static void test_filled(void **state)
 	(void)state;
 	assert_int_equal(pool_sync(fix.pool), 0);
 	looking.pwrite = write_looks;
+	looking.fdatasync = data_looks;
 	looking.fsync = sync_looks;
 	io_ops_set(&looking);
 	turn(id, SSD);
 	io_ops_set(NULL);
-	assert_int_equal(seen_open, 1);
+	assert_int_equal(seen_filled, 1);
+	assert_int_equal(seen_complete, 1);
 	object_check(id, SSD, old);
 }
 
