@@ -514,6 +514,18 @@ static int sync_notes(int fd)
 	return io_ops_system.fsync(fd);
 }
 
+static int sync_fails(int fd)
+{
+	char link[64], path[160] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	assert_true(readlink(link, path, sizeof(path) - 1) > 0);
+	if (!strstr(path, fails_at))
+		return io_ops_system.fsync(fd);
+	errno = EIO;
+	return -1;
+}
+
 /* What cannot be put aside ends the restore, which says so and can be made again. The names are
  * durable before the new metadata is in its place: a mount would remove what is back in plain. */
 static void test_faults(void **state)
@@ -541,7 +553,11 @@ static void test_faults(void **state)
 		broken.rename = rename_fails;
 	}
 	broken = io_ops_system;
-	broken.fsync = sync_notes;
+	broken.fsync = sync_fails;
+	io_ops_set(&broken);
+	assert_int_equal(restore(NULL), -EIO);
+	said("ssd: that plain files were put aside cannot be made durable: ");
+	broken.fsync = sync_notes; /* it has been put aside already */
 	io_ops_set(&broken);
 	assert_int_equal(restore(NULL), 0);
 	io_ops_set(NULL);

@@ -26,7 +26,6 @@ struct looking {
 	struct restore *restore;
 	const struct directory *dir;
 	int64_t time_ns; /* of the copy */
-	bool any;	 /* aside */
 };
 
 static int record_put(struct restore *restore, uint64_t id, const struct object_record *record)
@@ -153,7 +152,7 @@ int restore_plain(struct restore *restore, int64_t time_ns)
 	int rc = 0;
 
 	for (size_t i = 0; i < restore->ndirs && rc == 0; i++) {
-		struct looking looking = {restore, &restore->dirs[i], time_ns, false};
+		struct looking looking = {restore, &restore->dirs[i], time_ns};
 
 		if (!restore->dirs[i].lost)
 			rc = plain_files_each(restore->dirs[i].path, each_named, &looking);
@@ -184,7 +183,7 @@ static int aside(const char *root, uint64_t id, uint32_t generation)
 
 static int each_aside(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
 {
-	struct looking *looking = arg;
+	const struct looking *looking = arg;
 	struct plain_home home = home_in(looking->dir, generation);
 	uintptr_t known = (uintptr_t)idmap_get(&looking->restore->plains, id);
 	int rc;
@@ -196,11 +195,11 @@ static int each_aside(void *arg, uint64_t id, uint32_t generation, const struct 
 	if (rc < 0)
 		log_error("%s: plain files that the copy does not know cannot be put aside: %s",
 			  looking->dir->path, strerror(-rc));
-	looking->any |= rc == 0;
 	return rc;
 }
 
-/* Both names of each that was put aside. A mount removes what is back in its place. */
+/* Both names of each that was put aside, also by an attempt that failed. A mount removes what is
+ * back in its place. */
 static int folders_sync(const char *root)
 {
 	static const char *const folders[] = {"/" ASIDE, "/" PLAIN_FOLDER, ""};
@@ -210,6 +209,9 @@ static int folders_sync(const char *root)
 	for (unsigned i = 0; i < 3 && rc == 0; i++) {
 		snprintf(path, sizeof(path), "%s%s", root, folders[i]);
 		rc = io_sync_folder(path);
+		if (rc == -ENOENT && i == 0)
+			return 0; /* nothing was ever put aside */
+		rc = rc == -ENOENT ? 0 : rc;
 	}
 	return rc;
 }
@@ -219,5 +221,11 @@ int restore_plain_aside(struct restore *restore, const struct directory *dir)
 	struct looking looking = {.restore = restore, .dir = dir};
 	int rc = plain_files_each(dir->path, each_aside, &looking);
 
-	return rc == 0 && looking.any ? folders_sync(dir->path) : rc;
+	if (rc < 0)
+		return rc;
+	rc = folders_sync(dir->path);
+	if (rc < 0)
+		log_error("%s: that plain files were put aside cannot be made durable: %s",
+			  dir->path, strerror(-rc));
+	return rc;
 }
