@@ -88,7 +88,7 @@ static void log_failed(struct fs *fs, uint64_t id, int r)
 
 	if (r == -EBUSY || r == -ENOENT)
 		return;
-	if (r == -ENOSPC && layout_is_database(fs, id))
+	if ((r == -ENOSPC || r == -ENODEV) && layout_is_database(fs, id))
 		return; /* nobody has asked for it */
 	fs_path(fs, id, path, sizeof(path));
 	log_warning("%s: should be plain and stays in frames: %s", path, strerror(-r));

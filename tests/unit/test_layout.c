@@ -16,7 +16,9 @@
 #include "fs/inode.h"
 #include "fs/layout.h"
 #include "fs/policy.h"
+#include "tests/unit/fix_dir.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/engine/engine.h"
 #include "tiers/object.h"
 #include "tiers/plain.h"
 #include "tiers/pool_impl.h"
@@ -413,6 +415,26 @@ static void no_databases(void **state)
 	assert_false(is_seen(fix, id));
 }
 
+/* A tier that takes nothing now is no news at every pass. */
+static void closed_tier(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t id;
+
+	wants_databases(fix, 1);
+	id = seen_database(fix, "one");
+	assert_int_equal(pool_evacuate(fix->pool.pool, 1, -1, NULL), 0);
+	log_capture();
+	layout_pass(fix->fs);
+	assert_string_equal(log_captured(), "");
+	log_release();
+	assert_false(is_plain(fix, id));
+	pool_reopen(fix->pool.pool, 1, -1);
+	layout_pass(fix->fs);
+	assert_true(is_plain(fix, id));
+	check_database(fix, id);
+}
+
 /* Claims ----------------------------------------------------------------------------------------
  */
 
@@ -470,6 +492,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(habits, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(databases, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(no_databases, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(closed_tier, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(claims, fix_fs_setup, fix_fs_teardown),
 	};
 
