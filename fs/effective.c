@@ -88,23 +88,21 @@ int effective_state(struct subject *subject, struct text *text)
 
 int effective_layout(struct subject *subject, struct text *text)
 {
+	bool database = layout_is_database(subject->fs, subject->id);
+	int r = database ? -ENODATA : print_setting(subject, text, POLICY_LAYOUT);
 	struct object_policy policy;
 	struct rules_answer rule;
-	int r;
 
-	if (layout_is_database(subject->fs, subject->id)) {
-		layout_effective(subject->fs, subject->id, &policy);
-		text_add(text, policy.plain ? "plain " POLICY_DATABASE : "frames default");
-		return 0;
-	}
-	r = print_setting(subject, text, POLICY_LAYOUT);
 	if (r != -ENODATA)
 		return r;
 	r = ask_rules(subject, &rule);
 	if (r)
 		return r;
+	layout_effective(subject->fs, subject->id, &policy);
 	if (rule.plain)
 		text_add(text, "plain rule %s", rule.name);
+	else if (database && policy.plain)
+		text_add(text, "plain " POLICY_DATABASE);
 	else
 		text_add(text, "frames default");
 	return 0;

@@ -51,9 +51,13 @@ static bool may_say(struct fs *fs, const struct object_policy *policy)
 
 void layout_effective(struct fs *fs, uint64_t id, struct object_policy *out)
 {
+	struct rules_answer rule;
+
 	policy_effective(fs->policy, id, 0, out);
-	if (out->plain && layout_is_database(fs, id))
-		out->plain = may_say(fs, out);
+	if (!out->plain || !layout_is_database(fs, id))
+		return;
+	policy_ask_rules(fs->policy, id, 0, &rule);
+	out->plain = rule.plain || may_say(fs, out);
 }
 
 /* The engine's word moves nothing to a slower tier. */

@@ -488,6 +488,9 @@ static void resolve(struct policy *policy, uint64_t id, uint64_t parent, struct 
 	if (id == OBJECT_ID_ROOT || !parent)
 		return;
 	walk(policy, parent, &above);
+	/* The engine's own word counts where nobody has said anything. */
+	if (above.of[POLICY_LAYOUT].valid && !strcmp(out->of[POLICY_LAYOUT].text, POLICY_DATABASE))
+		out->of[POLICY_LAYOUT].valid = false;
 	inherit(out, &above);
 }
 

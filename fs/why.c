@@ -297,19 +297,20 @@ static int print_plain(struct printer *printer)
 	uint64_t size = object_size(subject->object), stored = object_stored(subject->object);
 	const char *tier = tier_name(printer, (int)object_plain_tier(subject->object));
 	const char *source = printer->source[POLICY_LAYOUT];
+	bool database = layout_is_database(subject->fs, subject->id);
 	struct rules_answer rule;
 
 	text_add(printer->text, "0 %llu %s none %.2f 0 - plain none %s - 1/1\t",
 		 (unsigned long long)size, tier, stored ? (double)size / (double)stored : 1.0,
 		 tier);
 	policy_ask_rules(subject->fs->policy, subject->id, 0, &rule);
-	if (layout_is_database(subject->fs, subject->id))
-		text_add(printer->text, "it was written as a database is (plain_databases)");
-	else if (*source)
+	if (*source && !database)
 		text_add(printer->text, "layout plain set on %s", source);
 	else if (rule.plain)
 		text_add(printer->text, "rule %s (%s [rule %s])", rule.name, subject->config->file,
 			 rule.name);
+	else if (database)
+		text_add(printer->text, "it was written as a database is (plain_databases)");
 	else
 		text_add(printer->text, "layout plain, which nobody wants any more");
 	text_add(printer->text, "\tstays one file without compression and checksums until it is "

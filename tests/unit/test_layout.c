@@ -18,6 +18,7 @@
 #include "fs/policy.h"
 #include "tests/unit/fix_dir.h"
 #include "tests/unit/fix_fs.h"
+#include "tiers/config_keys.h"
 #include "tiers/engine/engine.h"
 #include "tiers/object.h"
 #include "tiers/plain.h"
@@ -435,6 +436,68 @@ static void closed_tier(void **state)
 	check_database(fix, id);
 }
 
+static void is_in_force(struct fix_fs *fix, uint64_t id, const char *layout)
+{
+	char buf[64];
+	size_t len;
+
+	assert_int_equal(
+		fs_getxattr(fix->fs, id, "user.terrace.effective.layout", buf, sizeof(buf), &len),
+		0);
+	assert_int_equal(len, strlen(layout));
+	assert_memory_equal(buf, layout, len);
+}
+
+static void use_rules(struct fix_fs *fix, const char *rules)
+{
+	char text[512], message[256];
+	struct pool_config config;
+
+	snprintf(text, sizeof(text),
+		 "[pool]\nuuid = 00112233445566778899aabbccddeeff\n[tier ssd]\npath = /s\n%s",
+		 rules);
+	if (config_parse_text("/x.conf", text, strlen(text), &config, message, sizeof(message)))
+		fail_msg("%s", message);
+	assert_int_equal(policy_rules_set(fix->fs->policy, &config), 0);
+	config_release(&config);
+}
+
+/* What is said later, of the folder or by a rule, goes before the engine's word too. */
+static void said_later(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t dir = fix_folder(fix, ROOT, "dir"), id;
+
+	wants_databases(fix, 1);
+	id = large(fix, dir, "file", DB_BYTES, true);
+	live(fix, id, &database);
+	assert_true(is_seen(fix, id));
+	layout_pass(fix->fs);
+	assert_true(is_plain(fix, id));
+	is_in_force(fix, id, "plain database");
+	assert_int_equal(set(fix, dir, "frames"), 0);
+	is_in_force(fix, id, "frames /dir");
+	layout_pass(fix->fs);
+	assert_false(is_plain(fix, id));
+	open_close(fix, id, O_RDWR);
+	assert_false(is_plain(fix, id));
+	/* The engine has no word any more, and hides nobody's. */
+	wants_databases(fix, 0);
+	assert_int_equal(set(fix, dir, "plain"), 0);
+	is_in_force(fix, id, "plain /dir");
+	open_close(fix, id, O_RDWR);
+	assert_true(is_plain(fix, id));
+	assert_int_equal(set(fix, dir, NULL), 0);
+	is_in_force(fix, id, "frames default");
+	layout_pass(fix->fs);
+	assert_false(is_plain(fix, id));
+	use_rules(fix, "[rule all]\nlayout = plain\n");
+	is_in_force(fix, id, "plain rule all");
+	open_close(fix, id, O_RDWR);
+	assert_true(is_plain(fix, id));
+	check_database(fix, id);
+}
+
 /* Claims ----------------------------------------------------------------------------------------
  */
 
@@ -493,6 +556,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(databases, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(no_databases, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(closed_tier, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(said_later, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(claims, fix_fs_setup, fix_fs_teardown),
 	};
 
