@@ -187,9 +187,11 @@ static bool is_idle(const struct pass *pass, const struct attr *attr, int64_t us
 /* A file that has gone cold begins anew; it is plain no more. */
 static void forget_database(struct fs *fs, uint64_t id)
 {
-	int r = layout_is_database(fs, id) ? policy_note(fs->policy, id, POLICY_LAYOUT, NULL) : 0;
+	int r = layout_is_database(fs, id)
+			? policy_note(fs->policy, id, POLICY_LAYOUT, POLICY_DATABASE, false)
+			: 0;
 
-	if (r && r != -ENOENT)
+	if (r && r != -ENOENT && r != -ENODATA)
 		log_warning("inode %llu: that it was a database cannot be forgotten: %s",
 			    (unsigned long long)id, strerror(-r));
 }
@@ -238,7 +240,7 @@ void layout_closed(struct fs *fs, struct object *object)
 	if (policy.plain || !may_say(fs, &policy) ||
 	    !policy_source(fs->policy, id, POLICY_LAYOUT, text, &source))
 		return;
-	r = policy_note(fs->policy, id, POLICY_LAYOUT, POLICY_DATABASE);
+	r = policy_note(fs->policy, id, POLICY_LAYOUT, POLICY_DATABASE, true);
 	if (r == -ENOENT || r == -EEXIST)
 		return;
 	fs_path(fs, id, path, sizeof(path));

@@ -342,15 +342,18 @@ static int stage(struct txn *txn, struct fs *fs, const struct setting *setting, 
 }
 
 static int check_flags(const struct setting *setting, enum policy_kind kind, const char *text,
-		       int flags)
+		       int flags, const char *word)
 {
+	if (word && !text && strcmp(setting->choices.of[kind].text, word) != 0)
+		return -ENODATA; /* somebody else's is not the engine's to remove */
 	if (is_set(setting, kind))
 		return text && flags & XATTR_CREATE ? -EEXIST : 0;
 	return !text || flags & XATTR_REPLACE ? -ENODATA : 0;
 }
 
+/* word: the engine's, which text is or which is to be removed; NULL: somebody's. */
 static int change(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
-		  int flags, bool quiet)
+		  int flags, const char *word)
 {
 	struct setting setting = {.id = id}, before = {.id = id}, *old;
 	struct object *object = NULL;
@@ -366,10 +369,10 @@ static int change(struct policy *policy, uint64_t id, enum policy_kind kind, con
 	if (old)
 		setting = before = *old;
 	pthread_mutex_unlock(&policy->lock);
-	r = check_flags(&setting, kind, text, flags);
+	r = check_flags(&setting, kind, text, flags, word);
 	choose(policy, &setting, kind, text);
 	if (!r)
-		r = stage(txn, policy->fs, &setting, quiet, &object);
+		r = stage(txn, policy->fs, &setting, word != NULL, &object);
 	if (!r) { /* first the step that may lack memory, then the one that cannot be undone */
 		pthread_mutex_lock(&policy->lock);
 		r = replace_locked(policy, &setting);
@@ -394,12 +397,13 @@ out:
 int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
 	       int flags)
 {
-	return change(policy, id, kind, text, flags, false);
+	return change(policy, id, kind, text, flags, NULL);
 }
 
-int policy_note(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text)
+int policy_note(struct policy *policy, uint64_t id, enum policy_kind kind, const char *word,
+		bool holds)
 {
-	return change(policy, id, kind, text, text ? XATTR_CREATE : 0, true);
+	return change(policy, id, kind, holds ? word : NULL, holds ? XATTR_CREATE : 0, word);
 }
 
 int policy_get(struct policy *policy, uint64_t id, enum policy_kind kind,

@@ -54,9 +54,11 @@ void policy_free(struct policy *policy);
  * codec, state or layout, no number of copies. */
 int policy_set(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text,
 	       int flags);
-/* The engine's own word: the same, but nothing may be set there (-EEXIST), and the inode's times
+/* The engine's own word, which somebody else's never gives way to: made where nothing is set
+ * (-EEXIST), or, if it holds no more, removed where it is what is set (-ENODATA). The inode's times
  * stay. */
-int policy_note(struct policy *policy, uint64_t id, enum policy_kind kind, const char *text);
+int policy_note(struct policy *policy, uint64_t id, enum policy_kind kind, const char *word,
+		bool holds);
 /* The inode's own: -ENODATA. */
 int policy_get(struct policy *policy, uint64_t id, enum policy_kind kind,
 	       char buf[static POLICY_TEXT_MAX]);

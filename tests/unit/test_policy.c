@@ -207,6 +207,32 @@ static void states(void **state)
 	assert_int_equal(policy_of(fix, f, 0).pin, 2);
 }
 
+/* The engine's word neither replaces nor takes away what somebody has set. */
+static void the_engines_word(void **state)
+{
+	struct fix_fs *fix = *state;
+	struct policy *policy = fix->fs->policy;
+	uint64_t f = fix_file(fix, ROOT, "f", "data");
+	char text[POLICY_TEXT_MAX];
+
+	for (unsigned i = 0; i < 2; i++) {
+		int error = i ? -EEXIST : 0, gone = i ? -ENODATA : 0;
+
+		if (i)
+			assert_int_equal(policy_set(policy, f, POLICY_LAYOUT, "frames", 0), 0);
+		assert_int_equal(policy_note(policy, f, POLICY_LAYOUT, POLICY_DATABASE, true),
+				 error);
+		assert_int_equal(policy_note(policy, f, POLICY_LAYOUT, POLICY_DATABASE, true),
+				 -EEXIST);
+		assert_int_equal(policy_note(policy, f, POLICY_LAYOUT, POLICY_DATABASE, false),
+				 gone);
+		assert_int_equal(policy_note(policy, f, POLICY_LAYOUT, POLICY_DATABASE, false),
+				 -ENODATA);
+	}
+	assert_int_equal(policy_get(policy, f, POLICY_LAYOUT, text), 0);
+	assert_string_equal(text, "frames");
+}
+
 /* Rules as a configuration file has them, for the mounted pool. */
 static void use_rules(struct fix_fs *fix, const char *rules)
 {
@@ -555,6 +581,7 @@ int main(void)
 					   TEST(refused),
 					   TEST(reports),
 					   TEST(flags),
+					   TEST(the_engines_word),
 					   TEST(states),
 					   TEST(rules_match),
 					   TEST(rules_of_owner_and_age),
