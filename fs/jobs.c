@@ -29,6 +29,7 @@
 #include "fs/fs.h"
 #include "fs/job_run.h"
 #include "fs/job_store.h"
+#include "fs/text.h"
 #include "tiers/log.h"
 #include "tiers/pool.h"
 #include "tiers/scrub.h"
@@ -447,7 +448,7 @@ static void fail(struct entry *entry, const json_t *json, const char *message)
 		return;
 	entry->parts = (unsigned)integer_of(json, "parts"); /* they go when it is recorded again */
 	json_object_set_new(entry->final, "state", json_string(state_names[JOB_FAILED]));
-	json_object_set_new(entry->final, "error", json_string(message));
+	json_object_set_new(entry->final, "error", json_name(message));
 	set_time(entry->final, "ended", clock_s(CLOCK_REALTIME));
 }
 

@@ -342,6 +342,27 @@ static void evacuation(void **state)
 	assert_tier(fix, a, "ssd");
 }
 
+/* What cannot be taken up any more has failed, and says why, whatever bytes a name in that has. */
+static void what_cannot_be_taken_up(void **state)
+{
+	static const char request[] =
+		"{\"verb\":\"evacuate\",\"path\":\"/gone\xee\xbf\xbf\"}"; /* \377 */
+	static const char record[] =
+		"{\"job\":7,\"verb\":\"evacuate\",\"state\":\"queued\",\"parts\":1}";
+	struct fix_fs *fix = *state;
+	unsigned parts;
+	json_t *json;
+
+	assert_int_equal(job_store_request(fix->fs, 7, request, strlen(request), &parts), 0);
+	assert_int_equal(job_store_put(fix->fs, 7, record, strlen(record), 0), 0);
+	fix_fs_remount(fix);
+	json = job(fix, 7);
+	assert_string_equal(json_string_value(json_object_get(json, "state")), "failed");
+	assert_string_equal(json_string_value(json_object_get(json, "error")),
+			    "/gone\xee\xbf\xbf is no directory of a tier");
+	json_decref(json);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
 
 int main(void)
@@ -355,6 +376,7 @@ int main(void)
 		TEST(nothing_is_left_behind),
 		TEST(a_plain_read_gives_the_reply),
 		TEST(evacuation),
+		TEST(what_cannot_be_taken_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
