@@ -27,6 +27,9 @@ enum exit_code each_file(char *path,
 			 each(arg, entry->fts_path, entry->fts_accpath, entry->fts_statp))
 			code = EXIT_FAILED;
 	}
+	if (errno) /* not the end: a folder was moved meanwhile, or a path takes 64 KiB */
+		code = complain(EXIT_FAILED, "%s: not all below it was looked at: %s", path,
+				strerror(errno));
 	fts_close(tree);
 	return code;
 }
