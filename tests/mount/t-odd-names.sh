@@ -68,6 +68,11 @@ terrace config add hdd "$T/d"$'\374' "$M" | grep -qF "$T/d\\374 is in tier hdd" 
 terrace evacuate "$T/d"$'\374' "$M" >/dev/null || [ $? = 3 ]
 terrace config remove hdd "$T/d"$'\374' "$M" >/dev/null
 
+# what is no name of ours is told for that, and nothing beside it is done
+refused 1 'is no setting' terrace policy set run_interval=7s $'speed\377=1' "$M"
+terrace policy "$M" | grep -q '^run_interval *7s' && fail "set in spite of another that is none"
+refused 1 'no such tier' terrace config add $'hdd\377' "$T/d"$'\374' "$M"
+
 pool_remount
 terrace jobs "$M" | grep -qF "/$shown/$shown to hdd" || fail "jobs after a mount: $(terrace jobs "$M")"
 pool_umount

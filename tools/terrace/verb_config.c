@@ -130,8 +130,8 @@ static enum exit_code change(const struct options *options, const struct mount *
 
 	if (!path)
 		return complain(EXIT_FAILED, "%s: %s", options->args[2], strerror(errno));
-	request = json_pack("{ss ss so}", "verb", add ? "add-path" : "remove-path", "tier", tier,
-			    "path", json_name(path));
+	request = json_pack("{ss so so}", "verb", add ? "add-path" : "remove-path", "tier",
+			    json_name(tier), "path", json_name(path));
 	if (!request) {
 		code = complain(EXIT_FAILED, "out of memory");
 		goto out;

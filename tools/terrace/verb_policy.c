@@ -117,7 +117,7 @@ static enum exit_code request(const struct options *options, const struct mount 
 
 	json_decref(json);
 	if (!text)
-		return complain(EXIT_FAILED, "out of memory (or a key that is not UTF-8)");
+		return complain(EXIT_FAILED, "out of memory");
 	code = control_request(mount, "policy", text, &reply);
 	if (!code && has(options, OPTION_DRY_RUN)) {
 		json_object_set_new(reply, "done", json_false());
@@ -138,13 +138,19 @@ static enum exit_code set(const struct options *options, const struct mount *mou
 
 	for (int i = 1; i < end; i++) {
 		char *equals = strchr(options->args[i], '=');
+		json_t *value;
 
 		*equals = '\0';
 		if (json_object_get(keys, options->args[i])) {
 			json_decref(keys);
 			return complain(EXIT_USAGE, "%s is given twice", options->args[i]);
 		}
-		json_object_set_new(keys, options->args[i], json_name(equals + 1));
+		value = json_name(equals + 1);
+		if (json_object_set_new(keys, options->args[i], value)) { /* not UTF-8 */
+			json_decref(keys);
+			return value ? complain(EXIT_FAILED, "'%s' is no setting", options->args[i])
+				     : complain(EXIT_FAILED, "out of memory");
+		}
 	}
 	json = json_pack("{so sb sb}", "set", keys, "runtime", has(options, OPTION_RUNTIME),
 			 "dry_run", dry);
