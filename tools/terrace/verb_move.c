@@ -42,16 +42,20 @@ static enum exit_code take_paths(const struct options *options, struct mount *mo
 	return code;
 }
 
-/* Why nothing was moved, perhaps. */
-static const char *nothing_hint(const char *verb, const char *to)
+/* And why, perhaps. */
+static void print_nothing(const char *verb, const char *to)
 {
 	if (!strcmp(verb, "run"))
-		return " (what is held up, and why: terrace plan)";
-	if (*to && !strcmp(verb, "demote"))
-		return " down to it (what is below comes up by terrace promote)";
-	if (*to && !strcmp(verb, "promote"))
-		return " up to it (what is above goes down by terrace demote)";
-	return "";
+		printf("nothing to move (what is held up, and why: terrace plan)\n");
+	else if (*to && !strcmp(verb, "demote"))
+		printf("nothing to move down to %s (what is below it comes up by terrace "
+		       "promote)\n",
+		       to);
+	else if (*to && !strcmp(verb, "promote"))
+		printf("nothing to move up to %s (what is above it goes down by terrace demote)\n",
+		       to);
+	else
+		printf("nothing to move\n");
 }
 
 static void print_end(const json_t *job)
@@ -63,7 +67,7 @@ static void print_end(const json_t *job)
 		printf("made %" PRIu64 " directories again that had been deleted\n",
 		       control_number(job, "directories_made"));
 	if (!control_number(job, "moved")) {
-		printf("nothing to move%s\n", nothing_hint(control_text(job, "verb"), to));
+		print_nothing(control_text(job, "verb"), to);
 		return;
 	}
 	printf("moved %s", text_size(control_number(job, "moved"), false, moved));
