@@ -44,7 +44,7 @@ lies_in 1 "$M/plain/f" "$M/plain/s2" "$M/plain/s4"
 [ "$(attribute effective.replicas "$M/plain/f")" = "1 tier ssd" ] || fail "$(attribute effective.replicas "$M/plain/f")"
 terrace where "$M/three/sub/f" | grep -q '^  replicas: *3' || fail "$(terrace where "$M/three/sub/f")"
 terrace why "$M/three/sub/f" | grep -q 'in 3 directories' || fail "$(terrace why "$M/three/sub/f")"
-terrace pins "$M" | grep -qE '^- +- +- +3 +/three$' || fail "$(terrace pins "$M")"
+terrace pins "$M" | grep -qE '^- +- +- +3 +- +/three$' || fail "$(terrace pins "$M")"
 stats '.replicas.extra_bytes > 900000 and .replicas.missing_bytes == 0' >/dev/null || fail "$(stats .replicas)"
 
 # wrong ones

@@ -48,8 +48,11 @@ attribute why "$M/docs/plain" | grep -qE $'^0 3893 hdd zstd:3 [0-9.]+ [0-9]+ 20[
 setfattr -n user.terrace.state -v archived "$M/old"
 setfattr -n user.terrace.codec -v zstd:9 "$M/db"
 terrace pins "$M" >"$T/pins"
-grep -qE '^hdd +- +zstd:9 +- +/db$' "$T/pins" || fail "$(cat "$T/pins")"
-grep -qE '^- +archived +- +- +/old$' "$T/pins" || fail "$(cat "$T/pins")"
+grep -qE '^hdd +- +zstd:9 +- +- +/db$' "$T/pins" || fail "$(cat "$T/pins")"
+grep -qE '^- +archived +- +- +- +/old$' "$T/pins" || fail "$(cat "$T/pins")"
+setfattr -n user.terrace.layout -v frames "$M/db"
+terrace pins "$M" | grep -qE '^hdd +- +zstd:9 +- +frames +/db$' || fail "$(terrace pins "$M")"
+setfattr -x user.terrace.layout "$M/db"
 [ "$(terrace pins --json "$M" | jq -r '.[] | .path' | tr '\n' ' ')" = "/db /old " ] || fail "$(terrace pins --json "$M")"
 terrace unpin "$M/db" >/dev/null
 setfattr -x user.terrace.codec "$M/db"

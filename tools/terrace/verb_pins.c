@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* terrace pins: all pins, states, codecs and numbers of copies that are set, from .terrace/pins. */
+/* terrace pins: all pins, states, codecs, numbers of copies and layouts that are set, from
+ * .terrace/pins. */
 #include "tools/terrace/terrace.h"
 
 #include <stdio.h>
@@ -18,17 +19,18 @@ static const char *cell(const json_t *row, const char *key)
 
 static enum exit_code print_pins(const json_t *pins)
 {
-	struct table *table = table_new("lllll");
+	struct table *table = table_new("llllll");
 	json_t *row;
 	size_t i;
 
-	table_row(table, "Pin", "State", "Codec", "Replicas", "Path", NULL);
+	table_row(table, "Pin", "State", "Codec", "Replicas", "Layout", "Path", NULL);
 	json_array_foreach(pins, i, row)
 	{
 		char *path = control_name(row, "path");
 
 		table_row(table, cell(row, "pin"), cell(row, "state"), cell(row, "codec"),
-			  cell(row, "replicas"), path && *path ? path : "-", NULL);
+			  cell(row, "replicas"), cell(row, "layout"), path && *path ? path : "-",
+			  NULL);
 		free(path);
 	}
 	return table_print(table) ? EXIT_DONE : complain(EXIT_FAILED, "out of memory");
