@@ -10,7 +10,7 @@
  * overwritten in one place.
  *
  * Threads: any, without a lock. Two files may meet in a slot, and threads in the fields of one:
- * then less is counted, and a database found later.
+ * then a count is a few off, or begins anew, and a database is found later.
  */
 #ifndef TERRACE_FS_DATABASES_H
 #define TERRACE_FS_DATABASES_H

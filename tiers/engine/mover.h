@@ -34,8 +34,7 @@ struct move_left {
 	int error; /* 0: nobody in it may move */
 };
 
-/* Extents that one round of a move points elsewhere: what several hundred bytes are kept of each.
- */
+/* Extents that one round of a move points elsewhere; meanwhile each takes several hundred bytes. */
 #define MOVE_USERS_MAX 65536u
 
 struct move_request {
