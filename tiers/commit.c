@@ -544,7 +544,8 @@ static void drop_empty(struct pool *pool)
 	while (!txn->error && (segment = idmap_each(&pool->segments, &at))) {
 		if (!segment->removing && !segment_frames(segment) &&
 		    segment->record.len > EMPTY_ROLL_BYTES &&
-		    appender_holds(pool->tiers[segment->record.tier].appender, segment->id))
+		    appender_holds(pool->tiers[segment->record.tier].appender, segment->id) ==
+			    APPENDER_OPEN)
 			appender_roll(pool->tiers[segment->record.tier].appender);
 		if (segment->removing || segment_frames(segment) ||
 		    appender_holds(pool->tiers[segment->record.tier].appender, segment->id) ||

@@ -747,16 +747,19 @@ void appender_place_open(struct appender *appender, uint32_t place)
 	pthread_mutex_unlock(&appender->lock);
 }
 
-int appender_holds(struct appender *appender, uint64_t segment_id)
+enum appender_hold appender_holds(struct appender *appender, uint64_t segment_id)
 {
+	enum appender_hold hold = APPENDER_FREE;
 	struct segment *segment;
 
 	pthread_mutex_lock(&appender->lock);
 	segment = appender->segments;
 	while (segment && segment->seg.id != segment_id)
 		segment = segment->next;
+	if (segment)
+		hold = segment->sealed ? APPENDER_UNSYNCED : APPENDER_OPEN;
 	pthread_mutex_unlock(&appender->lock);
-	return segment != NULL;
+	return hold;
 }
 
 int appender_new(struct appender **out, const struct appender_options *options)

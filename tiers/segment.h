@@ -95,9 +95,10 @@ void appender_roll(struct appender *appender);
  */
 void appender_place_close(struct appender *appender, uint32_t place);
 void appender_place_open(struct appender *appender, uint32_t place);
-/* True while the appender needs the segment's file: appends may still go there, are on their way,
- * or are not synced yet. */
-int appender_holds(struct appender *appender, uint64_t segment_id);
+/* What the appender needs a segment's file for: appends may still go there, or what was appended is
+ * on its way or not synced yet. */
+enum appender_hold { APPENDER_FREE, APPENDER_UNSYNCED, APPENDER_OPEN };
+enum appender_hold appender_holds(struct appender *appender, uint64_t segment_id);
 
 /* What the header of a segment says. */
 struct segment_header {

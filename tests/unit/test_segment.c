@@ -142,8 +142,8 @@ static void test_pieces_come_back_and_segments_are_sealed_when_full(void **state
 		if (i && locs[i].seg.id == locs[i - 1].seg.id) /* no padding without a sync */
 			assert_int_equal(locs[i].off, locs[i - 1].off + sizes[(i - 1) % 5]);
 	}
-	assert_true(appender_holds(appender, locs[39].seg.id));
-	assert_true(appender_holds(appender, locs[0].seg.id)); /* full, and not synced yet */
+	assert_int_equal(appender_holds(appender, locs[39].seg.id), APPENDER_OPEN);
+	assert_int_equal(appender_holds(appender, locs[0].seg.id), APPENDER_UNSYNCED);
 	assert_int_equal(appender_sync(appender), 0);
 	assert_false(appender_holds(appender, locs[0].seg.id));
 	for (i = 0; i < 40; i++) {
@@ -225,7 +225,7 @@ static void test_after_a_sync_the_next_append_starts_a_block(void **state)
 	assert_int_equal(appender_append(appender, "12345", 5, TIER_FOREGROUND, &d), 0);
 	assert_int_equal(d.off, c.off + 4096);
 	appender_roll(appender);
-	assert_true(appender_holds(appender, d.seg.id));
+	assert_int_equal(appender_holds(appender, d.seg.id), APPENDER_UNSYNCED);
 	assert_int_equal(appender_append(appender, "12345", 5, TIER_FOREGROUND, &a), 0);
 	assert_int_not_equal(a.seg.id, d.seg.id);
 	/* The rolled one was not synced yet; it is now. */
