@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define PATH_CAP   256u
 #define OPEN_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* The part of path that one call can take: up to a slash. 0: there is none. */
@@ -38,6 +41,34 @@ int deep_open(int top, const char *path, const char **rest)
 	}
 	*rest = path;
 	return fd < 0 ? -errno : fd;
+}
+
+int deep_begin(struct deep_path *path)
+{
+	*path = (struct deep_path){.text = calloc(1, PATH_CAP), .cap = PATH_CAP};
+	return path->text ? 0 : -ENOMEM;
+}
+
+int deep_push(struct deep_path *path, const char *name)
+{
+	size_t need = path->len + strlen(name) + 2;
+
+	if (need > path->cap) {
+		char *longer = realloc(path->text, 2 * need);
+
+		if (!longer)
+			return -ENOMEM;
+		path->text = longer;
+		path->cap = 2 * need;
+	}
+	path->len += (size_t)sprintf(path->text + path->len, "%s%s", path->len ? "/" : "", name);
+	return 0;
+}
+
+void deep_cut(struct deep_path *path, size_t len)
+{
+	path->len = len;
+	path->text[len] = '\0';
 }
 
 void deep_allow(void)

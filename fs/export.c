@@ -37,8 +37,7 @@ struct exporter {
 	struct salvage *salvage;
 	struct idmap linked; /* inode with several names -> its first path, a string */
 	int dest;
-	char *path; /* of what is being made, from dest; "" its root */
-	size_t path_len, path_cap;
+	struct deep_path path;	/* of what is being made, from dest; "" its root */
 	struct idmap under_way; /* folders that this one is in */
 	unsigned depth;
 	int fd;			     /* of the file being written */
@@ -48,7 +47,7 @@ struct exporter {
 static void miss(struct exporter *exporter, uint64_t off, uint64_t len, int error)
 {
 	exporter->out->missing++;
-	exporter->options->missing(exporter->options->arg, exporter->path, off, len, error);
+	exporter->options->missing(exporter->options->arg, exporter->path.text, off, len, error);
 }
 
 /* What belongs to every inode. ----------------------------------------------------------------- */
@@ -79,7 +78,7 @@ static void xattrs_set(struct exporter *exporter, uint64_t id, const char *proc)
 		memcpy(name, item.key + KEY_LEN_1, len);
 		name[len] = '\0';
 		if (lsetxattr(proc, name, item.value, item.len, 0) < 0)
-			log_warning("/%s: extended attribute %s: %s", exporter->path, name,
+			log_warning("/%s: extended attribute %s: %s", exporter->path.text, name,
 				    strerror(errno));
 	}
 	if (rc != -ENOENT) /* some of them cannot be read */
@@ -104,12 +103,12 @@ __attribute__((noinline)) static void attributes_set(struct exporter *exporter, 
 	times[1] = time_of(mtime);
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d/%s", folder, name);
 	if (fchownat(folder, name, attr->uid, attr->gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != EPERM)
-		log_warning("/%s: owner: %s", exporter->path, strerror(errno));
+		log_warning("/%s: owner: %s", exporter->path.text, strerror(errno));
 	xattrs_set(exporter, id, proc);
 	if (!S_ISLNK(attr->mode) && fchmodat(folder, name, attr->mode & 07777, 0) < 0)
-		log_warning("/%s: mode: %s", exporter->path, strerror(errno));
+		log_warning("/%s: mode: %s", exporter->path.text, strerror(errno));
 	if (utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-		log_warning("/%s: times: %s", exporter->path, strerror(errno));
+		log_warning("/%s: times: %s", exporter->path.text, strerror(errno));
 }
 
 /* Files. --------------------------------------------------------------------------------------- */
@@ -238,7 +237,7 @@ static int name_again(struct exporter *exporter, uint64_t id, const struct attr 
 	first = idmap_get(&exporter->linked, id);
 	if (first)
 		return link_to(exporter, first, folder, name);
-	first = strdup(exporter->path);
+	first = strdup(exporter->path.text);
 	rc = first ? idmap_put(&exporter->linked, id, first) : -ENOMEM;
 	if (rc < 0)
 		free(first);
@@ -274,29 +273,12 @@ static bool is_name(const char *name, size_t len)
 	       !(len == 1 && name[0] == '.') && !(len == 2 && name[0] == '.' && name[1] == '.');
 }
 
-static int path_push(struct exporter *exporter, const char *name)
-{
-	size_t need = exporter->path_len + strlen(name) + 2;
-	char *longer;
-
-	if (need > exporter->path_cap) {
-		longer = realloc(exporter->path, 2 * need);
-		if (!longer)
-			return -ENOMEM;
-		exporter->path = longer;
-		exporter->path_cap = 2 * need;
-	}
-	exporter->path_len += (size_t)sprintf(exporter->path + exporter->path_len, "%s%s",
-					      exporter->path_len ? "/" : "", name);
-	return 0;
-}
-
 /* What fails here is told, and the rest goes on; but for a full disk. */
 static int each_entry(void *arg, const struct dir_entry *entry)
 {
 	struct filling *filling = arg;
 	struct exporter *exporter = filling->exporter;
-	size_t before = exporter->path_len;
+	size_t before = exporter->path.len;
 	char name[DIR_NAME_MAX + 1];
 	int rc = -EUCLEAN;
 
@@ -306,14 +288,13 @@ static int each_entry(void *arg, const struct dir_entry *entry)
 	}
 	memcpy(name, entry->name, entry->name_len);
 	name[entry->name_len] = '\0';
-	rc = path_push(exporter, name);
+	rc = deep_push(&exporter->path, name);
 	if (rc == 0)
 		rc = name_make(exporter, entry->id, filling->fd, name);
 	exporter->out->names += rc == 0;
 	if (rc < 0)
 		miss(exporter, 0, 0, rc);
-	exporter->path_len = before;
-	exporter->path[before] = '\0';
+	deep_cut(&exporter->path, before);
 	return rc == -ENOSPC || rc == -ENOMEM ? rc : 0;
 }
 
@@ -407,9 +388,9 @@ static int number_begin(void *arg, uint64_t object)
 
 	if (rc < 0)
 		return rc;
-	snprintf(exporter->path, exporter->path_cap, OBJECTS_NAME "/%llu",
+	snprintf(exporter->path.text, exporter->path.cap, OBJECTS_NAME "/%llu",
 		 (unsigned long long)object);
-	exporter->fd = openat(exporter->dest, exporter->path,
+	exporter->fd = openat(exporter->dest, exporter->path.text,
 			      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (exporter->fd < 0)
 		return -errno;
@@ -443,7 +424,7 @@ static int root_fill(struct exporter *exporter)
 
 int fs_export(const struct export_options *options, struct export_result *out)
 {
-	struct exporter exporter = {.options = options, .out = out, .path_cap = 256};
+	struct exporter exporter = {.options = options, .out = out};
 	char work[PATH_MAX], *first;
 	size_t at = 0;
 	bool made;
@@ -457,8 +438,7 @@ int fs_export(const struct export_options *options, struct export_result *out)
 		return exporter.dest;
 	idmap_init(&exporter.linked);
 	idmap_init(&exporter.under_way);
-	exporter.path = calloc(1, exporter.path_cap);
-	rc = exporter.path ? 0 : -ENOMEM;
+	rc = deep_begin(&exporter.path);
 	if (rc == 0)
 		rc = mkdir(work, 0700) < 0 ? -errno : 0;
 	if (rc == 0)
@@ -472,7 +452,7 @@ int fs_export(const struct export_options *options, struct export_result *out)
 		free(first);
 	idmap_release(&exporter.linked);
 	idmap_release(&exporter.under_way);
-	free(exporter.path);
+	free(exporter.path.text);
 	close(exporter.dest);
 	if (rc < 0 && made)
 		rmdir(options->dest); /* if nothing is in it */

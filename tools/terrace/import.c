@@ -26,8 +26,7 @@ struct walk {
 	const struct import *import;
 	struct import_counts *counts;
 	bool scan;		/* counts only */
-	char *path;		/* of the entry, from the top: for messages and links */
-	size_t len, cap;	/* of it */
+	struct deep_path path;	/* of the entry, from the top: for messages and links */
 	dev_t top_dev;		/* the destination's folder: */
 	ino_t top_ino;		/* not to be imported into itself */
 	struct numbers numbers; /* (device, inode) of files with several names */
@@ -61,34 +60,8 @@ static int fail(struct walk *walk, int r, const char *what)
 	if (r == -EINTR)
 		return r;
 	walk->counts->failed++;
-	walk->import->failed(walk->import->arg, walk->len ? walk->path : ".", what, -r);
+	walk->import->failed(walk->import->arg, walk->path.len ? walk->path.text : ".", what, -r);
 	return is_fatal(r) ? r : 0;
-}
-
-/* The path. -------------------------------------------------------------------------------------
- */
-
-static int path_push(struct walk *walk, const char *name, size_t *before)
-{
-	size_t need = walk->len + strlen(name) + 2;
-	char *longer;
-
-	*before = walk->len;
-	if (need > walk->cap) {
-		longer = realloc(walk->path, need * 2);
-		if (!longer)
-			return -ENOMEM;
-		walk->path = longer;
-		walk->cap = need * 2;
-	}
-	walk->len += (size_t)sprintf(walk->path + walk->len, "%s%s", walk->len ? "/" : "", name);
-	return 0;
-}
-
-static void path_pop(struct walk *walk, size_t before)
-{
-	walk->len = before;
-	walk->path[before] = '\0';
 }
 
 /* Links. ----------------------------------------------------------------------------------------
@@ -117,7 +90,7 @@ static int first_name(struct walk *walk, const struct stat *st, const char **fir
 	*first = walk->names[number];
 	if (*first)
 		return 0;
-	walk->names[number] = strdup(walk->path);
+	walk->names[number] = strdup(walk->path.text);
 	return walk->names[number] ? 0 : -ENOMEM;
 }
 
@@ -406,15 +379,15 @@ static int walk_folder(struct walk *walk, int from, int to)
 	}
 	while (!r && (errno = 0, entry = readdir(dir)) != NULL) {
 		const char *name = entry->d_name;
-		size_t before;
+		size_t before = walk->path.len;
 
 		if (!strcmp(name, ".") || !strcmp(name, ".."))
 			continue;
-		r = path_push(walk, name, &before);
+		r = deep_push(&walk->path, name);
 		if (r)
 			break;
 		r = take(walk, from, to, name);
-		path_pop(walk, before);
+		deep_cut(&walk->path, before);
 	}
 	if (!r && errno && !walk->scan)
 		r = fail(walk, -errno, "the folder cannot be read to its end");
@@ -436,11 +409,10 @@ static int run(const struct import *import, struct import_counts *out, bool scan
 		walk.top_dev = st.st_dev;
 		walk.top_ino = st.st_ino;
 	}
-	walk.cap = 256;
-	walk.path = calloc(1, walk.cap);
-	fd = openat(import->from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (!walk.path || fd < 0 || fstat(import->from, &st)) {
-		r = walk.path ? -errno : -ENOMEM;
+	r = deep_begin(&walk.path);
+	fd = r ? -1 : openat(import->from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(import->from, &st)) {
+		r = r ? r : -errno;
 		if (fd >= 0)
 			close(fd);
 		goto out;
@@ -460,7 +432,7 @@ out:
 		free(walk.names[i]);
 	free(walk.names);
 	numbers_release(&walk.numbers);
-	free(walk.path);
+	free(walk.path.text);
 	return r;
 }
 
