@@ -25,6 +25,7 @@
 #include "tiers/log.h"
 #include "tiers/meta.h"
 #include "tiers/object.h"
+#include "tiers/record_get.h"
 #include "tiers/segment.h"
 
 #define KEY_HEAD     "fs.policy."
@@ -204,16 +205,14 @@ static int replace_locked(struct policy *policy, const struct setting *setting)
 	return 0;
 }
 
-/* An inode that was unlinked while it was open, and whose last daemon died, has been deleted by the
+/* An inode that was unlinked while it was open, and whose daemon died, has been deleted by the
  * tiers, which know nothing of settings. What is not dropped now is at the next mount. */
 static bool drop_left(struct fs *fs, uint64_t id)
 {
-	struct object *object = NULL;
-	int r = object_get(fs->pool, id, &object);
+	struct object_record record;
 	struct txn *txn;
 
-	object_put(object);
-	if (r != -ENOENT)
+	if (object_record_get(fs->meta, id, &record) != -ENOENT)
 		return false;
 	txn = txn_begin(fs->pool);
 	txn_frees(txn);
