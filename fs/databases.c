@@ -65,7 +65,8 @@ static void begin(struct slot *slot, uint64_t id, uint32_t now_s)
 {
 	slot->id = id;
 	slot->since_s = now_s;
-	slot->end = slot->places = slot->overwrites = slot->syncs = 0;
+	slot->end = slot->places = 0;
+	slot->overwrites = slot->syncs = 0;
 	slot->fresh = false;
 }
 
