@@ -22,6 +22,7 @@
 #include "tests/unit/fix_place.h"
 #include "tests/unit/fix_pool.h"
 #include "tiers/copies_impl.h"
+#include "tiers/engine/engine.h"
 #include "tiers/homes.h"
 #include "tiers/lost.h"
 #include "tiers/object.h"
@@ -285,6 +286,23 @@ static void test_file_gone(void **state)
 	expect_read();
 }
 
+/* Not gone, but emptied: also what has its first copy elsewhere leaves, so that it can be taken
+ * out. */
+static void test_emptied(void **state)
+{
+	char message[256] = "";
+
+	(void)state;
+	assert_int_equal(pool_evacuate(fix.pool, HDD, 1, NULL), 0);
+	if (pool_place_remove(fix.pool, HDD, hdd1, message, sizeof(message)) < 0)
+		fail_msg("%s", message);
+	expect_read();
+	fix_pool_close(&fix);
+	fix_pool_open(&fix);
+	expect_read();
+	expect_copies(1, 0);
+}
+
 /* Missing at the opening ------------------------------------------------------------------------
  */
 
@@ -398,6 +416,7 @@ int main(void)
 							 &own_medium),
 		TEST(test_not_makeable),
 		TEST(test_exchanged),
+		TEST(test_emptied),
 		TEST(test_file_gone),
 		TEST(test_missing),
 		TEST(test_missing_twice),

@@ -45,6 +45,16 @@ static int each_frame(void *arg, uint64_t frame, const struct frame_record *reco
 	return executor_add(evacuation->executor, &choice);
 }
 
+/* Has the place something that is to leave it, be it a further copy? */
+static bool concerns(const struct evacuation *evacuation, const struct segment_brief *segment)
+{
+	if (segment->tier != evacuation->tier || evacuation->place < 0)
+		return segment->tier == evacuation->tier;
+	return homes_get(evacuation->pool->homes, segment->id, segment->place) >>
+		       evacuation->place &
+	       1;
+}
+
 static int walk(struct evacuation *evacuation)
 {
 	struct segment_brief *list;
@@ -53,8 +63,7 @@ static int walk(struct evacuation *evacuation)
 
 	evacuation->raw = evacuation->frames = 0;
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		if (list[i].tier == evacuation->tier &&
-		    (evacuation->place < 0 || list[i].place == (uint32_t)evacuation->place))
+		if (concerns(evacuation, &list[i]))
 			rc = segment_each(evacuation->pool, list[i].id, each_frame, evacuation);
 	free(list);
 	return rc > 0 ? 0 : rc;
