@@ -43,11 +43,11 @@ static int each_place(void *arg, const struct pool_place *place)
 
 	json_array_append_new(paths->paths, json_name(place->path));
 	json_array_append_new(paths->places,
-			      json_pack("{s:o,s:o,s:o,s:o,s:o,s:b}", "path", json_name(place->path),
-					"size", number(place->space.total), "free",
-					number(place->space.free), "used",
+			      json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:b}", "path",
+					json_name(place->path), "size", number(place->space.total),
+					"free", number(place->space.free), "used",
 					number(place->space.used), "live", number(place->live),
-					"closed", place->closed));
+					"closed", place->closed, "copies", place->spare));
 	return 0;
 }
 

@@ -43,6 +43,7 @@ static int run_pass(struct fs *fs, struct job *job);
 static int run_move(struct fs *fs, struct job *job);
 static int run_place(struct fs *fs, struct job *job);
 static int run_add_path(struct fs *fs, struct job *job);
+static int run_add_copy_path(struct fs *fs, struct job *job);
 static int run_remove_path(struct fs *fs, struct job *job);
 static int run_evacuate(struct fs *fs, struct job *job);
 static int run_scrub(struct fs *fs, struct job *job);
@@ -53,6 +54,7 @@ static const struct job_kind kinds[] = {
 	{"demote", true, +1, run_move, false},
 	{JOB_PLACE, true, 0, run_place, false},
 	{"add-path", false, 0, run_add_path, true},
+	{"add-copy-path", false, 0, run_add_copy_path, true},
 	{"remove-path", false, 0, run_remove_path, true},
 	{"evacuate", false, 0, run_evacuate, true},
 	{JOB_SCRUB, false, 0, run_scrub, false},
@@ -365,7 +367,7 @@ static bool is_inside(const char *path, const char *mount)
 	return !stat(path, &a) && !stat(mount, &b) && a.st_dev == b.st_dev;
 }
 
-static int run_add_path(struct fs *fs, struct job *job)
+static int add_path(struct fs *fs, struct job *job, bool spare)
 {
 	int r;
 
@@ -375,8 +377,18 @@ static int run_add_path(struct fs *fs, struct job *job)
 			 job->path);
 		return -EINVAL;
 	}
-	r = pool_place_add(fs->pool, job->tier, job->path, job->why, sizeof(job->why));
+	r = pool_place_add(fs->pool, job->tier, job->path, spare, job->why, sizeof(job->why));
 	return r == -EEXIST && job->resumed ? 0 : r;
+}
+
+static int run_add_path(struct fs *fs, struct job *job)
+{
+	return add_path(fs, job, false);
+}
+
+static int run_add_copy_path(struct fs *fs, struct job *job)
+{
+	return add_path(fs, job, true);
 }
 
 static int run_remove_path(struct fs *fs, struct job *job)

@@ -371,8 +371,11 @@ static int tell_fixed(void *arg, const struct config_change *change)
 		return 0;
 	comparison->other_tiers |= !strcmp(change->name, "tiers");
 	for (uint32_t t = 1; t < fresh->ntiers; t++) {
+		char copies[KEY_CAP];
+
 		snprintf(name, sizeof(name), "%s.path", fresh->tiers[t].name);
-		if (!strcmp(name, change->name) &&
+		snprintf(copies, sizeof(copies), "%s.copy_path", fresh->tiers[t].name);
+		if ((!strcmp(name, change->name) || !strcmp(copies, change->name)) &&
 		    pool_places_match(comparison->settings->fs->pool, t, &fresh->tiers[t]))
 			return 0; /* `terrace config` has made it so */
 	}

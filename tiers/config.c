@@ -314,7 +314,7 @@ static int check_tier(const struct pool_config *config, uint32_t t, char *why, s
 			return config_say(-EINVAL, why, cap, "codec should be none or lz4");
 		return check_paths(config, t, why, cap);
 	}
-	if (!tier->npaths)
+	if (tier->npaths == tier->nspares)
 		return config_say(-EINVAL, why, cap, "tier %s has no place: add path=/some/folder",
 				  tier->name);
 	if (tier->block_bytes > tier->frame_bytes)
@@ -415,10 +415,10 @@ static int add_tier_key(struct config_tier *tier, uint32_t *seen, char *key, cha
 		return config_say(-EINVAL, why, cap, "'%.40s' should be KEY=VALUE", key);
 	}
 	*equals++ = '\0';
-	if (!strcmp(key, "path") && *equals) {
+	if ((!strcmp(key, "path") || !strcmp(key, "copy_path")) && *equals) {
 		path = absolute(equals);
 		if (!path) {
-			return config_say(-errno, why, cap, "path '%.100s': %s", equals,
+			return config_say(-errno, why, cap, "%s '%.100s': %s", key, equals,
 					  strerror(errno));
 		}
 	}

@@ -27,8 +27,9 @@ struct config_tier {
 	enum tier_kind kind;
 	char *paths[CONFIG_PATHS_MAX]; /* absolute; RAM: one folder on tmpfs */
 	uint32_t npaths;
-	uint64_t size_bytes;   /* RAM: the limit; directory: quota of all places together, 0 = the
-				  medium */
+	uint32_t nspares;      /* the last of them hold further copies only: copy_path */
+	uint64_t size_bytes;   /* RAM: the limit; directory: quota of all places together but
+				  spares, 0 = the medium */
 	uint32_t size_percent; /* 1..100 when `size=80%`: of the medium (RAM tier: of memory); else
 				  0 */
 	struct codec_spec codec; /* directory tiers; default lz4 on the first, zstd:12 below. RAM:

@@ -17,13 +17,15 @@ bool config_live(const struct config_key *key, const struct config_tier *tier)
 char *config_value_text(const struct config_key *key, const void *base)
 {
 	const struct config_tier *tier = base;
-	uint32_t n = key->kind == CONFIG_PATHS ? tier->npaths : 1;
+	uint32_t n = 1;
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
 	if (!out)
 		return NULL;
+	if (key->kind == CONFIG_PATHS)
+		config_paths(key, tier, &n);
 	for (uint32_t i = 0; i < n; i++) {
 		fputs(i ? "," : "", out);
 		config_value_print(key, base, i, out);
@@ -72,12 +74,16 @@ int config_take_live(struct pool_config *to, const struct pool_config *from)
 	return config_rules_copy(from, to);
 }
 
-static bool same_paths(const struct config_tier *a, const struct config_tier *b)
+static bool same_paths(const struct config_key *key, const struct config_tier *a,
+		       const struct config_tier *b)
 {
-	for (uint32_t i = 0; i < a->npaths && i < b->npaths; i++)
-		if (strcmp(a->paths[i], b->paths[i]) != 0)
+	uint32_t m, n;
+	char *const *left = config_paths(key, a, &m), *const *right = config_paths(key, b, &n);
+
+	for (uint32_t i = 0; i < m && i < n; i++)
+		if (strcmp(left[i], right[i]) != 0)
 			return false;
-	return a->npaths == b->npaths;
+	return m == n;
 }
 
 struct comparison {
@@ -96,7 +102,7 @@ static int compare_section(const struct comparison *comparison, const struct con
 
 		if (ram && !(key->flags & CONFIG_RAM))
 			continue;
-		if (key->kind == CONFIG_PATHS ? same_paths(from, to)
+		if (key->kind == CONFIG_PATHS ? same_paths(key, from, to)
 					      : config_value_equal(key, from, to))
 			continue;
 		memset(&change, 0, sizeof(change));

@@ -180,10 +180,10 @@ static bool key_line(const char *line, size_t len, const char *key, const char *
 	return true;
 }
 
-int config_edit_path(const char *text, size_t len, const char *tier, const char *path, bool add,
-		     char **out, size_t *out_len)
+int config_edit_path(const char *text, size_t len, const char *tier, const char *key,
+		     const char *path, bool add, char **out, size_t *out_len)
 {
-	size_t at = 0, place = 0, until = 0, room = len + strlen(path) + 16;
+	size_t at = 0, place = 0, until = 0, room = len + strlen(key) + strlen(path) + 16;
 	char section[64], *fresh;
 	bool ours = false, found = false;
 
@@ -199,7 +199,8 @@ int config_edit_path(const char *text, size_t len, const char *tier, const char 
 				place = until = next;
 				found = true;
 			}
-		} else if (ours && key_line(line, n, "path", &value, &value_len)) {
+		} else if (ours && (key_line(line, n, key, &value, &value_len) ||
+				    (add && key_line(line, n, "path", &value, &value_len)))) {
 			bool same = value_len == strlen(path) && !strncmp(value, path, value_len);
 
 			if (add || same) {
@@ -220,8 +221,8 @@ int config_edit_path(const char *text, size_t len, const char *tier, const char 
 	if (add) {
 		bool open = place && text[place - 1] != '\n';
 
-		*out_len += (size_t)snprintf(fresh + place, room - place, "%spath = %s\n",
-					     open ? "\n" : "", path);
+		*out_len += (size_t)snprintf(fresh + place, room - place, "%s%s = %s\n",
+					     open ? "\n" : "", key, path);
 	}
 	memcpy(fresh + *out_len, text + until, len - until);
 	*out_len += len - until;

@@ -27,11 +27,12 @@ int config_edit_replace(const char *file, const char *text, size_t len, bool *re
 int config_edit_sync(const char *file);
 
 /*
- * Adds a line "path = PATH" behind the last one of [tier NAME], or takes the line with that path
- * out. *out: a new string. -ENOENT no such section, or no such line; -ENOMEM.
+ * Adds a line "KEY = PATH" behind the last path of [tier NAME], or takes the line with that path
+ * out. key: "path" or "copy_path". *out: a new string. -ENOENT no such section, or no such line;
+ * -ENOMEM.
  */
-int config_edit_path(const char *text, size_t len, const char *tier, const char *path, bool add,
-		     char **out, size_t *out_len);
+int config_edit_path(const char *text, size_t len, const char *tier, const char *key,
+		     const char *path, bool add, char **out, size_t *out_len);
 
 /*
  * Sets a key that comes once: section "pool" or "tier NAME". The value is replaced where it stands;

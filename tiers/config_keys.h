@@ -43,6 +43,7 @@ enum config_flag {
 	CONFIG_RAM = 1u << 0,	   /* tier keys: the RAM tier takes it too */
 	CONFIG_LIVE = 1u << 1,	   /* may change while the pool is mounted */
 	CONFIG_RAM_LIVE = 1u << 2, /* ... of the RAM tier */
+	CONFIG_SPARE = 1u << 3,	   /* paths: those of further copies; without it: the others */
 };
 
 struct config_key {
@@ -68,7 +69,12 @@ const struct config_key *config_key_find(const struct config_key *keys, const ch
  */
 int config_value_set(const struct config_key *key, void *base, const char *text, char *why,
 		     size_t why_cap);
-/* Prints the value of a key as config_value_set() reads it (paths: the i-th). */
+/* The paths that a key of kind CONFIG_PATHS sets. */
+char *const *config_paths(const struct config_key *key, const struct config_tier *tier,
+			  uint32_t *n);
+/* Is it the path of a place for further copies? False for one that the tier has not. */
+bool config_is_spare(const struct config_tier *tier, const char *path);
+/* Prints the value of a key as config_value_set() reads it (paths: the i-th of the key's). */
 void config_value_print(const struct config_key *key, const void *base, uint32_t i, FILE *out);
 /* Are the two fields the same? (Not for CONFIG_PATHS.) */
 bool config_value_equal(const struct config_key *key, const void *a, const void *b);

@@ -178,6 +178,8 @@ const struct config_key config_pool_keys[] = {
 const struct config_key config_tier_keys[] = {
 	{"path", CONFIG_PATHS, TIER(paths), 0, 0, CONFIG_RAM,
 	 "a folder; of other tiers than ram, may be given several times"},
+	{"copy_path", CONFIG_PATHS, TIER(paths), 0, 0, CONFIG_SPARE,
+	 "a folder on another tier's disk, for copies that the paths cannot hold"},
 	{"size", CONFIG_QUOTA, 0, MIB, UINT64_MAX, CONFIG_RAM | CONFIG_RAM_LIVE,
 	 "bytes (64G) or part of the medium (80%)"},
 	{"codec", CONFIG_CODEC, TIER(codec), 0, 0, CONFIG_RAM | CONFIG_LIVE | CONFIG_RAM_LIVE,
@@ -251,6 +253,34 @@ static char *path_copy(const char *text)
 	return strndup(text, len);
 }
 
+char *const *config_paths(const struct config_key *key, const struct config_tier *tier, uint32_t *n)
+{
+	uint32_t first = tier->npaths - tier->nspares;
+
+	*n = key->flags & CONFIG_SPARE ? tier->nspares : first;
+	return tier->paths + (key->flags & CONFIG_SPARE ? first : 0);
+}
+
+bool config_is_spare(const struct config_tier *tier, const char *path)
+{
+	for (uint32_t i = tier->npaths - tier->nspares; i < tier->npaths; i++)
+		if (!strcmp(tier->paths[i], path))
+			return true;
+	return false;
+}
+
+/* Those of further copies stay the last, in whatever order the file has them. */
+static void path_add(struct config_tier *tier, char *path, bool spare)
+{
+	uint32_t at = spare ? tier->npaths : tier->npaths - tier->nspares;
+
+	memmove(&tier->paths[at + 1], &tier->paths[at],
+		(tier->npaths - at) * sizeof(tier->paths[0]));
+	tier->paths[at] = path;
+	tier->npaths++;
+	tier->nspares += spare;
+}
+
 static int set_path(const struct config_key *key, void *base, const char *text, char *why,
 		    size_t cap)
 {
@@ -273,7 +303,7 @@ static int set_path(const struct config_key *key, void *base, const char *text, 
 		free(*field);
 		*field = copy;
 	} else {
-		tier->paths[tier->npaths++] = copy;
+		path_add(tier, copy, key->flags & CONFIG_SPARE);
 	}
 	return 0;
 }
@@ -542,7 +572,7 @@ void config_value_print(const struct config_key *key, const void *base, uint32_t
 		fputs(*(char *const *)field, out);
 		break;
 	case CONFIG_PATHS:
-		fputs(tier->paths[i], out);
+		fputs(config_paths(key, tier, &n)[i], out);
 		break;
 	case CONFIG_WINDOW:
 		fputs(*(char *const *)field ? *(char *const *)field : "always", out);

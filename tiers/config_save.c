@@ -27,13 +27,17 @@ static void print_section(const struct config_key *key, const void *base, const 
 		/* A codec is written out: the default would change with a tier put above. */
 		bool same = !paths && key->kind != CONFIG_CODEC &&
 			    config_value_equal(key, base, defaults);
-		uint32_t i, n = paths ? tier->npaths : 1;
+		uint32_t i, n = 1;
 
 		if (ram && !(key->flags & CONFIG_RAM))
 			continue;
 		if (same && !strncmp(key->name, "test_", 5))
 			continue; /* nobody needs to see these */
 		fprintf(out, "# %s\n", key->help);
+		if (paths)
+			config_paths(key, tier, &n);
+		if (!n)
+			fprintf(out, "#%s =\n", key->name);
 		/* No size is no limit but the medium's. */
 		if (key->kind == CONFIG_QUOTA && !tier->size_bytes && !tier->size_percent) {
 			fprintf(out, "#%s = 100%%\n", key->name);

@@ -95,11 +95,12 @@ struct tries {
 	uint64_t failed;
 };
 
-/* The next place to ask: segments begin with different ones, so that disks share the work; those
- * that failed lately come last. */
+/* The next place to ask: segments begin with different ones, so that disks share the work; spare
+ * ones come behind, and those that failed lately last. */
 static int next_place(struct pool *pool, const struct frame_record *record, uint64_t left)
 {
 	const _Atomic uint64_t *failed_ns = pool->copies->failed_ns[record->tier];
+	uint64_t spare = pool->tiers[record->tier].tier->spare;
 	uint64_t now = left & (left - 1) ? clock_mono_ns() : 0, good = 0;
 	unsigned skip;
 
@@ -110,6 +111,7 @@ static int next_place(struct pool *pool, const struct frame_record *record, uint
 			good |= all & -all;
 	}
 	left = good ? good : left;
+	left = left & ~spare ? left & ~spare : left;
 	skip = (unsigned)(record->segment % (unsigned)__builtin_popcountll(left));
 	while (skip--)
 		left &= left - 1;

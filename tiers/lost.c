@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tiers/config_keys.h"
 #include "tiers/copies_impl.h"
 #include "tiers/engine/engine_impl.h"
 #include "tiers/framestore.h"
@@ -21,6 +22,7 @@
 struct missing { /* a directory without a place */
 	struct missing *next;
 	uint32_t tier;
+	bool spare;
 	char path[];
 };
 
@@ -56,13 +58,14 @@ void lost_free(struct lost *lost)
 
 /* Missing since the pool was opened ------------------------------------------------------------ */
 
-static int missing_add(struct lost *lost, uint32_t t, const char *path)
+static int missing_add(struct lost *lost, uint32_t t, const char *path, bool spare)
 {
 	struct missing *missing = malloc(sizeof(*missing) + strlen(path) + 1);
 
 	if (!missing)
 		return -ENOMEM;
 	missing->tier = t;
+	missing->spare = spare;
 	strcpy(missing->path, path);
 	pthread_mutex_lock(&lost->lock);
 	missing->next = lost->missing;
@@ -73,14 +76,14 @@ static int missing_add(struct lost *lost, uint32_t t, const char *path)
 
 int lost_missing(struct pool *pool, uint32_t t, const char *path)
 {
-	const char *name = pool->config.tiers[t].name;
+	const struct config_tier *config = &pool->config.tiers[t];
 
-	if (missing_add(pool->copies->lost, t, path) < 0)
+	if (missing_add(pool->copies->lost, t, path, config_is_spare(config, path)) < 0)
 		return -ENOMEM;
 	log_warning("tier %s: %s is not there; the pool is opened without it, since the others "
 		    "have copies: mount its disk, or take it out with `terrace config remove %s "
 		    "%s`; `terrace run` copies to what is there",
-		    name, path, name, path);
+		    config->name, path, config->name, path);
 	return 0;
 }
 
@@ -149,7 +152,7 @@ unsigned lost_count(struct pool *pool)
 }
 
 /* Number `index` of those without a place, or NULL; the caller frees it. */
-static char *missing_path(struct pool *pool, size_t index, uint32_t *t)
+static char *missing_path(struct pool *pool, size_t index, uint32_t *t, bool *spare)
 {
 	struct lost *lost = pool->copies->lost;
 	struct missing *missing;
@@ -161,6 +164,7 @@ static char *missing_path(struct pool *pool, size_t index, uint32_t *t)
 		missing = missing->next;
 	if (missing) {
 		*t = missing->tier;
+		*spare = missing->spare;
 		path = strdup(missing->path);
 	}
 	pthread_mutex_unlock(&lost->lock);
@@ -172,6 +176,7 @@ int lost_each(struct pool *pool, int (*each)(void *arg, uint32_t tier, const cha
 {
 	uint32_t t;
 	char *path;
+	bool spare;
 	int rc = 0;
 
 	for (t = 1; t < pool->config.ntiers; t++) {
@@ -184,7 +189,7 @@ int lost_each(struct pool *pool, int (*each)(void *arg, uint32_t tier, const cha
 			rc = was ? each(arg, t, was, true) : 0;
 		}
 	}
-	for (size_t i = 0; rc == 0 && (path = missing_path(pool, i, &t)); i++) {
+	for (size_t i = 0; rc == 0 && (path = missing_path(pool, i, &t, &spare)); i++) {
 		rc = each(arg, t, path, false);
 		free(path);
 	}
@@ -254,14 +259,29 @@ static void use_again(struct pool *pool, uint32_t t, uint32_t place, const char 
 	tell(pool, t, path, "is there again");
 }
 
+/* As tier_place_return(); the place is what the directory was when it was missed. */
+static int come_back(struct pool *pool, uint32_t t, const char *path, bool spare, uint32_t *place)
+{
+	struct tier *tier = pool->tiers[t].tier;
+	struct tier_label label;
+	int rc = tier_label_look(path, pool->config.uuid, t, &label);
+
+	if (rc == 0 && tier_has_place(tier, label.place))
+		rc = -EEXIST;
+	if (rc < 0)
+		return rc;
+	tier_place_set_spare(tier, label.place, spare);
+	return tier_place_return(tier, path, place);
+}
+
 static void look_for_missing(struct pool *pool)
 {
 	uint32_t t, place;
 	char *path;
+	bool spare;
 
-	for (size_t i = 0; (path = missing_path(pool, i, &t)); i++) {
-		if (tier_place_return(pool->tiers[t].tier, path, &place) == 0 &&
-		    lost_forget(pool, t, path)) {
+	for (size_t i = 0; (path = missing_path(pool, i, &t, &spare)); i++) {
+		if (come_back(pool, t, path, spare, &place) == 0 && lost_forget(pool, t, path)) {
 			use_again(pool, t, place, path);
 			i--; /* the next one has its number now */
 		}
@@ -409,6 +429,7 @@ static int remake(struct pool *pool, uint32_t t, uint32_t place)
 	struct tier *tier = pool->tiers[t].tier;
 	struct lost *lost = pool->copies->lost;
 	uint64_t bit = (uint64_t)1 << place;
+	bool spare = tier_place_spare(tier, place);
 	char *path = strdup(tier_place_path(tier, place));
 	int rc = path ? 0 : -ENOMEM;
 
@@ -420,10 +441,11 @@ static int remake(struct pool *pool, uint32_t t, uint32_t place)
 	if (rc == 0) {
 		tier_place_remove(tier, place);
 		lost->gone[t] &= ~bit;
+		tier_place_set_spare(tier, place, spare);
 		rc = tier_place_add(tier, path, place);
 		if (rc < 0) {
 			lost->kept[t] |= bit;
-			(void)missing_add(lost, t, path);
+			(void)missing_add(lost, t, path, spare);
 		}
 	}
 	if (rc == 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Directories of tiers that are not there: deleted or unmounted while in use, or missing already
- * when the pool was opened, which is allowed where the tier keeps several copies and every segment
- * has one in a directory that is there.
+ * when the pool was opened, which is allowed where the tier keeps several copies, or the directory
+ * is for further copies only, and every segment has one in a directory that is there.
  *
  * A directory that went keeps its place, closed, and counts again when its label is seen. One that
  * was missing, or could not be made again, has no place: its label says which it is when it is

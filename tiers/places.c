@@ -24,6 +24,7 @@
 #include "tiers/meta_copy.h"
 #include "tiers/plain_places.h"
 #include "tiers/pool_impl.h"
+#include "tiers/replicate.h"
 
 #define CLOSE_WAIT_NS (10ull * 1000 * 1000 * 1000)
 #define CLOSE_LOOK_NS (1000 * 1000)
@@ -50,7 +51,8 @@ int pool_places(struct pool *pool, uint32_t t,
 	for (uint32_t i = 0; tier && rc == 0 && i < tier->nplaces; i++) {
 		struct pool_place place = {.place = i,
 					   .path = tier_place_path(tier, i),
-					   .closed = tier_place_closed(tier, i)};
+					   .closed = tier_place_closed(tier, i),
+					   .spare = tier_place_spare(tier, i)};
 		struct segment *segment;
 		size_t at = 0;
 
@@ -131,8 +133,10 @@ static bool has_path(const struct config_tier *tier, const char *path)
 	return false;
 }
 
-/* A change of the file that was thought through, and not made yet. */
+/* A change of the file that was thought through, and not made yet: a path comes or goes. */
 struct edit {
+	const char *tier, *path;
+	bool spare, add;
 	const char *file;
 	char *text; /* NULL: it says so already */
 	size_t len;
@@ -148,17 +152,19 @@ static struct config_tier *tier_named(struct pool_config *config, const char *na
 
 /* The new text says the same but for this path, and would be read. */
 static int check_edit(struct pool *pool, const struct edit *edit, const struct pool_config *before,
-		      const char *tier, const char *path, bool add, char *message, size_t cap)
+		      char *message, size_t cap)
 {
 	struct pool_config after;
-	const struct config_tier *was = tier_named((struct pool_config *)before, tier), *is;
+	const struct config_tier *was = tier_named((struct pool_config *)before, edit->tier), *is;
 	int rc = config_parse_text(edit->file, edit->text, edit->len, &after, message, cap);
+	uint32_t change = edit->add ? 1 : UINT32_MAX; /* one less */
 
 	if (rc < 0)
 		return rc;
-	is = tier_named(&after, tier);
-	if (!is || is->npaths != (add ? was->npaths + 1 : was->npaths - 1) ||
-	    has_path(is, path) != add || after.ntiers != before->ntiers)
+	is = tier_named(&after, edit->tier);
+	if (!is || is->npaths != was->npaths + change ||
+	    is->nspares != was->nspares + (edit->spare ? change : 0) ||
+	    has_path(is, edit->path) != edit->add || after.ntiers != before->ntiers)
 		rc = config_say(
 			-EINVAL, message, cap,
 			"%s: cannot find the line of this path; change the file by hand and "
@@ -174,8 +180,7 @@ static int check_edit(struct pool *pool, const struct edit *edit, const struct p
 	return rc;
 }
 
-static int prepare_edit(struct pool *pool, const char *tier, const char *path, bool add,
-			struct edit *edit, char *message, size_t cap)
+static int prepare_edit(struct pool *pool, struct edit *edit, char *message, size_t cap)
 {
 	struct pool_config before;
 	const struct config_tier *here;
@@ -183,7 +188,7 @@ static int prepare_edit(struct pool *pool, const char *tier, const char *path, b
 	size_t len;
 	int rc;
 
-	*edit = (struct edit){.file = pool->config.file};
+	edit->file = pool->config.file;
 	if (!edit->file) /* a pool that has no file */
 		return 0;
 	rc = config_edit_read(edit->file, &text, &len);
@@ -192,19 +197,22 @@ static int prepare_edit(struct pool *pool, const char *tier, const char *path, b
 	rc = config_parse_text(edit->file, text, len, &before, message, cap);
 	if (rc < 0)
 		goto out;
-	here = tier_named(&before, tier);
+	here = tier_named(&before, edit->tier);
 	if (!here || memcmp(before.uuid, pool->config.uuid, sizeof(before.uuid)) != 0) {
 		rc = config_say(-EINVAL, message, cap, "%s: is not this pool's any more",
 				edit->file);
-	} else if (has_path(here, path) != add) {
-		rc = config_edit_path(text, len, tier, path, add, &edit->text, &edit->len);
+	} else if (has_path(here, edit->path) != edit->add) {
+		if (!edit->add)
+			edit->spare = config_is_spare(here, edit->path);
+		rc = config_edit_path(text, len, edit->tier, edit->spare ? "copy_path" : "path",
+				      edit->path, edit->add, &edit->text, &edit->len);
 		if (rc < 0)
 			rc = config_say(rc == -ENOENT ? -EINVAL : rc, message, cap, "%s: %s",
 					edit->file,
 					rc == -ENOENT ? "cannot find the line of this path"
 						      : strerror(-rc));
 		else
-			rc = check_edit(pool, edit, &before, tier, path, add, message, cap);
+			rc = check_edit(pool, edit, &before, message, cap);
 	}
 	config_release(&before);
 out:
@@ -267,14 +275,15 @@ static const char *why_not(int rc)
 	}
 }
 
-static int add_locked(struct pool *pool, uint32_t t, const char *path, char *message, size_t cap)
+static int add_locked(struct pool *pool, uint32_t t, const char *path, bool spare, char *message,
+		      size_t cap)
 {
 	const char *name = pool->config.tiers[t].name;
 	struct tier *tier = pool->tiers[t].tier;
-	struct edit edit;
+	struct edit edit = {.tier = name, .path = path, .spare = spare, .add = true};
 	uint32_t place = 0;
 	bool changed;
-	int rc = prepare_edit(pool, name, path, true, &edit, message, cap);
+	int rc = prepare_edit(pool, &edit, message, cap);
 
 	while (place < TIER_PLACES_MAX &&
 	       (tier_has_place(tier, place) || referred_to(pool, t, place) ||
@@ -286,8 +295,10 @@ static int add_locked(struct pool *pool, uint32_t t, const char *path, char *mes
 				TIER_PLACES_MAX);
 	if (rc < 0)
 		goto out;
+	tier_place_set_spare(tier, place, spare);
 	rc = tier_place_add(tier, path, place);
 	if (rc < 0) {
+		tier_place_set_spare(tier, place, false);
 		config_say(rc, message, cap, "%s: %s", path, why_not(rc));
 		goto out;
 	}
@@ -305,7 +316,8 @@ out:
 	return rc;
 }
 
-int pool_place_add(struct pool *pool, uint32_t t, const char *path, char *message, size_t cap)
+int pool_place_add(struct pool *pool, uint32_t t, const char *path, bool spare, char *message,
+		   size_t cap)
 {
 	const char *fault = path[0] == '/' ? config_path_fault(path) : "must begin with /";
 	uint32_t tier, place;
@@ -319,7 +331,7 @@ int pool_place_add(struct pool *pool, uint32_t t, const char *path, char *messag
 		return config_say(-EEXIST, message, cap, "%s: is a directory of tier %s already",
 				  path, pool->config.tiers[tier].name);
 	config_edit_lock();
-	rc = add_locked(pool, t, path, message, cap);
+	rc = add_locked(pool, t, path, spare, message, cap);
 	config_edit_unlock();
 	return rc;
 }
@@ -365,6 +377,8 @@ static int empty_out(struct pool *pool, uint32_t t, uint32_t place, char *messag
 	uint64_t left = 1;
 	int rc = pool_place_close(pool, t, place);
 
+	if (rc == 0 && tier_place_spare(pool->tiers[t].tier, place))
+		rc = copies_leave(pool, t, place);
 	/* The first round frees frames, the next ones drop the segments and remove their files. */
 	for (unsigned i = 0; rc == 0 && left && i < 3; i++) {
 		pool_reap(pool);
@@ -394,9 +408,9 @@ static bool lies_in(const char *path, const char *folder)
 	return !strncmp(path, folder, len) && (!path[len] || path[len] == '/');
 }
 
-static uint32_t count_places(const struct tier *tier)
+static uint32_t count_places(const struct tier *tier, bool spares)
 {
-	return (uint32_t)__builtin_popcountll(tier->present);
+	return (uint32_t)__builtin_popcountll(tier->present & (spares ? UINT64_MAX : ~tier->spare));
 }
 
 static int remove_locked(struct pool *pool, uint32_t t, uint32_t place, char *message, size_t cap)
@@ -405,19 +419,19 @@ static int remove_locked(struct pool *pool, uint32_t t, uint32_t place, char *me
 	struct tier *tier = pool->tiers[t].tier;
 	const char *path = tier_place_path(tier, place);
 	bool was_closed = tier_place_closed(tier, place), changed = false;
-	struct edit edit = {0};
+	struct edit edit = {.tier = name, .path = path};
 	int rc = 0;
 
 	if (!path)
 		return config_say(-ENOENT, message, cap, "it has just been taken out");
-	if (count_places(tier) < 2)
+	if (!tier_place_spare(tier, place) && count_places(tier, false) < 2)
 		return config_say(-EBUSY, message, cap, "%s: is the only directory of tier %s",
 				  path, name);
 	if (lies_in(pool->config.meta_path, path))
 		return config_say(-EBUSY, message, cap,
 				  "%s: the pool's metadata is in it, in %s: it cannot be taken out",
 				  path, pool->config.meta_path);
-	rc = prepare_edit(pool, name, path, false, &edit, message, cap);
+	rc = prepare_edit(pool, &edit, message, cap);
 	if (rc == 0)
 		rc = empty_out(pool, t, place, message, cap);
 	if (rc == 0)
@@ -441,9 +455,9 @@ static int remove_locked(struct pool *pool, uint32_t t, uint32_t place, char *me
 static int remove_missing_locked(struct pool *pool, uint32_t t, const char *path, char *message,
 				 size_t cap)
 {
-	struct edit edit;
+	struct edit edit = {.tier = pool->config.tiers[t].name, .path = path};
 	bool changed;
-	int rc = prepare_edit(pool, pool->config.tiers[t].name, path, false, &edit, message, cap);
+	int rc = prepare_edit(pool, &edit, message, cap);
 
 	if (rc == 0)
 		rc = make_edit(&edit, &changed, message, cap);
@@ -477,12 +491,13 @@ bool pool_places_match(struct pool *pool, uint32_t t, const struct config_tier *
 	struct tier *tier = t && t < pool->config.ntiers ? pool->tiers[t].tier : NULL;
 	uint32_t i;
 
-	if (!tier || count_places(tier) + lost_without_place(pool, t) != config->npaths)
+	if (!tier || count_places(tier, true) + lost_without_place(pool, t) != config->npaths)
 		return false;
 	for (i = 0; i < tier->nplaces; i++) {
 		const char *path = tier_place_path(tier, i);
 
-		if (path && !has_path(config, path))
+		if (path && (!has_path(config, path) ||
+			     config_is_spare(config, path) != tier_place_spare(tier, i)))
 			return false;
 	}
 	return true;

@@ -65,8 +65,7 @@ int plain_place(struct tier *tier, uint64_t bytes, uint16_t *place)
 	for (uint32_t i = 0; i < tier->nplaces; i++) {
 		struct tier_space room;
 
-		if (!tier_has_place(tier, i) || tier_place_closed(tier, i) ||
-		    tier_space(tier, i, &room) < 0)
+		if (!(tier_places_open(tier) >> i & 1) || tier_space(tier, i, &room) < 0)
 			continue;
 		if (room.free >= best) {
 			best = room.free;

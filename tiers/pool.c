@@ -85,7 +85,8 @@ static int next_segment(void *arg, uint64_t *id)
 	return 0;
 }
 
-/* Where there are several copies, it opens without a directory that is not there. */
+/* Where there are several copies, or only copies, it opens without a directory that is not there.
+ */
 static int open_directories(struct pool *pool, uint32_t t)
 {
 	const struct config_tier *config = &pool->config.tiers[t];
@@ -94,8 +95,7 @@ static int open_directories(struct pool *pool, uint32_t t)
 	int rc;
 
 	pool_tier_options(&pool->config, t, &options);
-	if (config->replicas > 1)
-		options.missing = &missing;
+	options.missing = &missing;
 	rc = tier_dir_open(&pool->tiers[t].tier, &options);
 	for (; rc == 0 && missing; missing &= missing - 1)
 		rc = lost_missing(pool, t, config->paths[__builtin_ctzll(missing)]);

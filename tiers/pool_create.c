@@ -17,12 +17,17 @@
 void pool_tier_options(const struct pool_config *config, uint32_t t, struct tier_dir_options *out)
 {
 	const struct config_tier *tier = &config->tiers[t];
+	uint64_t spare = 0;
 
+	for (uint32_t i = tier->npaths - tier->nspares; i < tier->npaths; i++)
+		spare |= (uint64_t)1 << i;
 	*out = (struct tier_dir_options){.name = tier->name,
 					 .pool_uuid = config->uuid,
 					 .tier_id = t,
 					 .paths = (const char *const *)tier->paths,
 					 .npaths = tier->npaths,
+					 .spare = spare,
+					 .optional = tier->replicas > 1 ? UINT64_MAX : spare,
 					 .quota_bytes = tier->size_percent ? 0 : tier->size_bytes,
 					 .quota_percent =
 						 tier->size_percent < 100 ? tier->size_percent : 0,

@@ -340,21 +340,20 @@ static int copy_segment(struct pass *pass, const struct segment *segment, struct
 	return rc == -ESTALE ? 0 : rc;
 }
 
-/* Where the next copy goes: an open place with room that has none, on a medium that has none if
- * there is one. -1: nowhere. */
-static int choose_target(struct pool *pool, const struct segment *segment, uint64_t homes)
+/* Which of these places takes the next copy: one with room, on a medium that has none if there is
+ * one. -1: none. */
+static int choose_among(struct tier *tier, uint64_t places, uint64_t homes, uint64_t need)
 {
-	struct tier *tier = pool->tiers[segment->record.tier].tier;
-	uint64_t need = segment_stored(segment) + (1u << 20), best_free = 0;
 	struct tier_space space, other;
+	uint64_t best_free = 0;
 	bool best_apart = false;
 	int best = -1;
 
-	for (uint32_t i = 0; i < tier->nplaces; i++) {
+	for (places &= ~homes; places; places &= places - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(places);
 		bool apart = true;
 
-		if (homes >> i & 1 || !tier_has_place(tier, i) || tier_place_closed(tier, i) ||
-		    tier_space(tier, i, &space) < 0 || space.free < need)
+		if (tier_space(tier, i, &space) < 0 || space.free < need)
 			continue;
 		for (uint64_t left = homes; left; left &= left - 1)
 			if (tier_space(tier, (uint32_t)__builtin_ctzll(left), &other) == 0)
@@ -367,6 +366,19 @@ static int choose_target(struct pool *pool, const struct segment *segment, uint6
 		best_apart = apart;
 	}
 	return best;
+}
+
+/* Where the next copy of a segment goes; -1: nowhere. A spare place takes what the others cannot,
+ * and only from room that nobody was promised: others write to its medium too. */
+static int choose_target(struct pool *pool, const struct segment *segment, uint64_t homes)
+{
+	struct tier *tier = pool->tiers[segment->record.tier].tier;
+	uint64_t stored = segment_stored(segment), need = stored + (1u << 20);
+	int to = choose_among(tier, tier_places_open(tier), homes, need);
+
+	if (to < 0 && space_has_spare(pool->space, stored))
+		to = choose_among(tier, tier->present & ~tier->closed & tier->spare, homes, need);
+	return to;
 }
 
 /* A segment that takes no more frames, and all of whose frames are in records. What is on its way
@@ -561,6 +573,28 @@ static int run_pass(struct pass *pass)
 	if (rc == 0)
 		rc = mend_frames(pass);
 	return rc < 0 ? rc : pass->error;
+}
+
+int copies_leave(struct pool *pool, uint32_t tier, uint32_t place)
+{
+	struct pass *pass = calloc(1, sizeof(*pass));
+	struct segment segment;
+	int rc;
+
+	if (!pass)
+		return -ENOMEM;
+	pass->pool = pool;
+	pthread_mutex_lock(&pool->copies->pass);
+	rc = list_ids(pass);
+	for (size_t i = 0; rc == 0 && i < pass->nids; i++)
+		if (segment_look_up(pool, pass->ids[i], &segment) && segment.record.tier == tier)
+			homes_drop(pool->homes, segment.id, place);
+	if (rc == 0)
+		rc = record_homes(pass);
+	pthread_mutex_unlock(&pool->copies->pass);
+	free(pass->ids);
+	free(pass);
+	return rc;
 }
 
 int pool_replicate(struct pool *pool, bool asked, struct move_progress *progress)

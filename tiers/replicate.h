@@ -54,6 +54,10 @@ void pool_copies(struct pool *pool, struct copies_stats *out);
 void copies_of_frame(struct pool *pool, const struct frame_record *record, unsigned *have,
 		     unsigned *want);
 
+/* Copies in this place count no more, where another one is; their files go when that is durable.
+ * The place is closed. -ENOMEM, or what the commit says. */
+int copies_leave(struct pool *pool, uint32_t tier, uint32_t place);
+
 /*
  * Finds directories and files that have gone, copies segments that lie in too few places, moves
  * frames with a bad copy. asked: somebody waits; then every file is looked for, and a directory

@@ -159,8 +159,7 @@ static void segment_discard(struct appender *appender, struct segment *empty)
 
 static bool place_usable(const struct appender *appender, uint32_t place)
 {
-	return tier_has_place(appender->options.tier, place) &&
-	       !tier_place_closed(appender->options.tier, place);
+	return tier_places_open(appender->options.tier) >> place & 1;
 }
 
 /* Rounding up to a block, and a header if a new segment is due. */
@@ -505,7 +504,7 @@ int appender_append_copies(struct appender *appender, const void *buf, size_t le
 				.hint = hint,
 				.stream = (copies - 1) * 2 + own};
 	bool fault, full = false;
-	uint64_t tried = ~(tier->present & ~tier->closed);
+	uint64_t tried = ~tier_places_open(tier);
 	int place, error = 0, result = -ENOSPC;
 	uint32_t i;
 

@@ -63,9 +63,9 @@ int appender_append(struct appender *appender, const void *buf, size_t len, enum
 
 /*
  * The same into a segment that lies in `copies` places (1 to COPIES_MAX), or in as many as can be
- * had: it is appended when one place has it all. A place that fails loses the segment (homes.h),
- * which takes no more then. own: so many were asked for by name, not by the tier's setting. out
- * names the first of its places.
+ * had, spare ones not: those are filled afterwards (replicate.h). It is appended when one place has
+ * it all. A place that fails loses the segment (homes.h), which takes no more then. own: so many
+ * were asked for by name, not by the tier's setting. out names the first of its places.
  */
 #define COPIES_MAX 5u
 int appender_append_copies(struct appender *appender, const void *buf, size_t len,

@@ -80,7 +80,8 @@ static void ask_tier_locked(struct space *space, uint32_t t)
 		struct tier_space room;
 		uint32_t medium, k;
 
-		if (!tier_has_place(tier, i) || tier_space(tier, i, &room) < 0)
+		if (!tier_has_place(tier, i) || tier_place_spare(tier, i) ||
+		    tier_space(tier, i, &room) < 0)
 			continue;
 		used += room.used;
 		quota = room.quota;
@@ -101,6 +102,16 @@ static void ask_tier_locked(struct space *space, uint32_t t)
 	if (quota)
 		space->quotas_left[t] =
 			less_headroom(quota > used + kept ? quota - used - kept : 0, quota);
+}
+
+/* Spare places take copies of their own, out of room that is not counted; a missing directory none.
+ */
+static unsigned copies_here(const struct space *space, uint32_t t)
+{
+	const struct tier *tier = space->tiers[t];
+	unsigned places = (unsigned)__builtin_popcountll(tier->present & ~tier->spare);
+
+	return places && places < space->copies[t] ? places : space->copies[t];
 }
 
 /* Gives the tier up to `limit` bytes of its media: of those it has alone, or of those it shares. */
@@ -138,7 +149,7 @@ static uint64_t add_up_locked(struct space *space, const uint64_t *limits, bool 
 				continue;
 			got = take_locked(space, t, open, true, limits[t]);
 			got += take_locked(space, t, open, false, limits[t] - got);
-			sum += got / space->copies[t];
+			sum += got / copies_here(space, t);
 		}
 	}
 	return sum;

@@ -3,7 +3,8 @@
  * Room: a write is accepted only when some directory tier can take it raw (promise 3).
  *
  * Directories on one medium, also of different tiers, share its free bytes: they are counted once.
- * A quota is one for all directories of its tier. Closed directories are not counted on.
+ * A quota is one for all directories of its tier. Closed directories are not counted on, nor spare
+ * ones.
  *
  * reserved = bytes accepted and not yet in a frame; taken = bytes appended since the media were
  * last asked. A reservation succeeds when reserved + taken + what it asks for fits into the media's
@@ -21,7 +22,8 @@ struct space;
 
 /* tiers stay the caller's. */
 int space_new(struct space **out, struct tier *const *tiers, uint32_t ntiers);
-/* What is written to a tier takes so many times its bytes there; from the next asking on. */
+/* What is written to a tier takes so many times its bytes there, at most once in each directory;
+ * from the next asking on. */
 void space_copies(struct space *space, uint32_t tier, unsigned copies);
 void space_free(struct space *space);
 

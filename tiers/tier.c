@@ -167,6 +167,7 @@ int tier_place_remove(struct tier *tier, uint32_t place)
 	assert(tier_place_closed(tier, place));
 	atomic_fetch_and(&tier->present, ~((uint64_t)1 << place));
 	error = tier->ops->place_remove(tier, place);
+	tier_place_set_spare(tier, place, false);
 	atomic_fetch_and(&tier->closed, ~((uint64_t)1 << place));
 	return error;
 }
@@ -186,7 +187,8 @@ int tier_room(struct tier *tier, struct tier_space *out)
 	for (i = 0; i < tier->nplaces; i++) {
 		struct tier_space space;
 
-		if (!tier_has_place(tier, i) || tier_space(tier, i, &space))
+		if (!tier_has_place(tier, i) || tier_place_spare(tier, i) ||
+		    tier_space(tier, i, &space))
 			continue;
 		error = 0;
 		out->used += space.used;

@@ -13,6 +13,11 @@
  * Places have indexes that stay: an index is in the label of the directory and in the records of
  * segments. There may be gaps (-ENODEV from every call that names one), and places come and go
  * while the tier is in use: tier_place_add(), tier_place_remove().
+ *
+ * A spare place is for copies that the others cannot hold, usually on a slower medium: no segment
+ * begins there (segment.h), copies are made there last (replicate.h) and read last, and its room is
+ * none of the tier's: neither tier_room() nor the quota knows of it. Nothing on the medium tells it
+ * from others: the configuration does.
  */
 #ifndef TERRACE_TIERS_TIER_H
 #define TERRACE_TIERS_TIER_H
@@ -41,7 +46,7 @@ struct tier_segment { /* where a segment is */
 struct tier_space {	/* bytes, of one place */
 	uint64_t total; /* what Terrace may use here at most: the quota or the medium */
 	uint64_t free;	/* what can still be written: min(quota - used by all places, medium's
-			   free); of a closed place too */
+			   free); of a closed place too; of a spare one the medium's */
 	uint64_t used;	/* what Terrace's own files really take here (st_blocks * 512), without
 			   folders */
 	/* For sums over places: a medium that several share counts once, and so does the quota. */
@@ -89,6 +94,8 @@ struct tier { /* base of every implementation, first member there */
 	_Atomic uint32_t caps;	  /* enum tier_cap bits */
 	_Atomic uint64_t present; /* bit per place; the others are gaps */
 	_Atomic uint64_t closed;  /* bit per place: nothing new is put there (segment.h) */
+	_Atomic uint64_t spare;	  /* bit per place that is for further copies; set also while it is
+				     not there */
 	_Atomic uint64_t suspect; /* bit per place that failed since somebody looked at it */
 	/* Plain files (tiers/plain_files.h): what those of each place take on disk, which `used`
 	 * contains, how many there are, and a bit per place where names of new ones are not
@@ -109,6 +116,25 @@ static inline bool tier_has_place(const struct tier *tier, uint32_t place)
 static inline bool tier_place_closed(const struct tier *tier, uint32_t place)
 {
 	return place < TIER_PLACES_MAX && tier->closed >> place & 1;
+}
+/* Bit per place where something new may begin. */
+static inline uint64_t tier_places_open(const struct tier *tier)
+{
+	return tier->present & ~tier->closed & ~tier->spare;
+}
+static inline bool tier_place_spare(const struct tier *tier, uint32_t place)
+{
+	return place < TIER_PLACES_MAX && tier->spare >> place & 1;
+}
+/* What the place is to be, before it is added or comes back; its removal forgets it. */
+static inline void tier_place_set_spare(struct tier *tier, uint32_t place, bool spare)
+{
+	uint64_t bit = (uint64_t)1 << place;
+
+	if (spare)
+		atomic_fetch_or(&tier->spare, bit);
+	else
+		atomic_fetch_and(&tier->spare, ~bit);
 }
 static inline void tier_plain_add(struct tier *tier, uint32_t place, int64_t bytes, int files)
 {
@@ -148,10 +174,10 @@ int tier_place_remove(struct tier *tier, uint32_t place);
 const char *tier_place_path(struct tier *tier, uint32_t place);
 
 /*
- * Sums over the places that are there, each medium once and the quota once: total is what the tier
- * may hold at most, free what can still be written to places that are not closed, used what its
- * files take. So used + free < total where others use the medium too. -ENODEV no place could be
- * asked.
+ * Sums over the places that are there, but spare ones, each medium once and the quota once: total
+ * is what the tier may hold at most, free what can still be written to places that are not closed,
+ * used what its files take. So used + free < total where others use the medium too. -ENODEV no
+ * place could be asked.
  */
 int tier_room(struct tier *tier, struct tier_space *out);
 
@@ -191,8 +217,9 @@ struct tier_dir_options {
 	uint32_t tier_id;	  /* stored in the label; 0..63 */
 	const char *const *paths; /* one place each; must exist */
 	uint32_t npaths;
-	/* Bit per path that is not there and left out, as long as others are; NULL: all must be. */
-	uint64_t *missing;
+	uint64_t spare;	   /* bit per path of a spare place */
+	uint64_t optional; /* bit per path that is left out when it is not there, if others are */
+	uint64_t *missing; /* out: those that were; NULL: nobody asks */
 	uint64_t quota_bytes;	/* for all places together; 0 = the media */
 	uint32_t quota_percent; /* 1..99: of the media that the places are on; then quota_bytes is 0
 				 */

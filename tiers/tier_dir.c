@@ -86,9 +86,14 @@ static void space_forget(struct dir_tier *dir, uint32_t place)
 	medium_forget(dir->places[place].medium);
 }
 
+/* Of what the quota is for. */
 static uint64_t used_all(const struct dir_tier *dir)
 {
-	return filecache_used_all(dir->files) + tier_plain_used(&dir->base);
+	uint64_t used = filecache_used_all(dir->files) + tier_plain_used(&dir->base), spare = 0;
+
+	for (uint64_t left = dir->base.spare; left; left &= left - 1)
+		spare += filecache_used(dir->files, (uint32_t)__builtin_ctzll(left));
+	return used > spare ? used - spare : 0;
 }
 
 /* The file system's own maps of files that are not synced yet do not show in what they take: a
@@ -117,9 +122,11 @@ static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 
 	*out = (struct tier_space){.device = medium_device(medium),
 				   .used = filecache_used(dir->files, index) +
-					   tier->plain_used[index],
-				   .quota = dir->quota,
-				   .kept = quota_kept(dir)};
+					   tier->plain_used[index]};
+	if (!tier_place_spare(tier, index)) {
+		out->quota = dir->quota;
+		out->kept = quota_kept(dir);
+	}
 	error = medium_space(medium, path, &out->medium_total, &out->medium_free);
 	if (error && !atomic_exchange(&dir->places[index].space_told, true))
 		log_error("tier %s: cannot ask %s for its space: %s", dir->name, path,
@@ -177,7 +184,7 @@ static int dir_write(struct tier *tier, struct tier_segment seg, const void *buf
 	error = segfile_error(dir->files, file);
 	if (error) /* logged when its sync failed */
 		goto out;
-	if (dir->quota && len > quota_left(dir)) {
+	if (dir->quota && !tier_place_spare(tier, seg.place) && len > quota_left(dir)) {
 		error = -ENOSPC;
 		goto out;
 	}
@@ -461,8 +468,9 @@ static uint64_t places_missing(const struct tier_dir_options *options)
 	struct tier_label label;
 	uint32_t i;
 
-	for (i = 0; options->missing && i < options->npaths; i++)
-		if (is_gone(tier_label_look(options->paths[i], options->pool_uuid, options->tier_id,
+	for (i = 0; i < options->npaths; i++)
+		if (options->optional >> i & 1 &&
+		    is_gone(tier_label_look(options->paths[i], options->pool_uuid, options->tier_id,
 					    &label)))
 			missing |= (uint64_t)1 << i;
 	return (uint32_t)__builtin_popcountll(missing) < options->npaths ? missing : 0;
@@ -561,9 +569,12 @@ int tier_dir_open(struct tier **out, const struct tier_dir_options *options)
 	error = dir->name ? filecache_new(&dir->files, MOST_FDS) : -ENOMEM;
 	if (!error)
 		error = bulkio_new(&dir->bulk);
-	for (i = 0; i < options->npaths && !error; i++)
-		if (indexes[i] != UINT32_MAX)
-			error = place_open(dir, indexes[i], options->paths[i]);
+	for (i = 0; i < options->npaths && !error; i++) {
+		if (indexes[i] == UINT32_MAX)
+			continue;
+		tier_place_set_spare(&dir->base, indexes[i], options->spare >> i & 1);
+		error = place_open(dir, indexes[i], options->paths[i]);
+	}
 	if (error) {
 		dir_close(&dir->base);
 		return error;

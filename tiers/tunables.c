@@ -78,14 +78,16 @@ struct refusal {
 	size_t cap;
 };
 
-/* "hdd.path": `terrace config add` and `remove` have changed it, and the file with it. */
+/* "hdd.path", "hdd.copy_path": `terrace config add` and `remove` have changed it, and the file with
+ * it. */
 static bool paths_follow(const struct refusal *refusal, const char *name)
 {
 	const struct pool_config *config = refusal->config;
 	size_t len = strcspn(name, ".");
 
 	for (uint32_t t = 1; t < config->ntiers; t++)
-		if (!strcmp(name + len, ".path") && strlen(config->tiers[t].name) == len &&
+		if ((!strcmp(name + len, ".path") || !strcmp(name + len, ".copy_path")) &&
+		    strlen(config->tiers[t].name) == len &&
 		    !strncmp(config->tiers[t].name, name, len))
 			return pool_places_match(refusal->pool, t, &config->tiers[t]);
 	return false;

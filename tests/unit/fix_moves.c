@@ -251,7 +251,7 @@ static int directory(struct work *work, bool add)
 	if (!work->fix->file[0])
 		return 1;
 	snprintf(path, sizeof(path), "%s/hdd1", work->fix->dir);
-	rc = add ? pool_place_add(work->fix->pool, 2, path, message, sizeof(message))
+	rc = add ? pool_place_add(work->fix->pool, 2, path, false, message, sizeof(message))
 		 : pool_place_remove(work->fix->pool, 2, path, message, sizeof(message));
 	/* Is there already, is not, is not empty. */
 	return rc == -EEXIST || rc == -ENOENT || rc == -EBUSY ? 1 : rc;

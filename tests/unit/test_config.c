@@ -273,6 +273,11 @@ static const struct {
 	{POOL SSD "path = /a//\n", 3, "overlaps"},
 	{POOL SSD "[tier hdd]\npath = /\n", 5, "overlaps with /a of tier ssd"},
 	{POOL SSD "[tier hdd]\n", 5, "tier hdd has no place"},
+	{POOL SSD "[tier hdd]\ncopy_path = /b\n", 5, "tier hdd has no place: add path="},
+	{POOL SSD "copy_path = b\n", 5, "copy_path 'b': must be an absolute"},
+	{POOL SSD "copy_path = /a/b\n", 3, "overlaps"},
+	{POOL SSD "copy_path = /b\n[tier hdd]\npath = /b\n", 6, "overlaps with /b of tier ssd"},
+	{POOL "[tier ram]\ncopy_path=/b\n" SSD, 4, "`ram` has no 'copy_path'"},
 	{POOL SSD "[tier ssd]\n", 5, "of this name already"},
 	{POOL SSD "[tier SSD]\n", 5, "a-z"},
 	{POOL SSD "[tier ]\n", 5, "a-z"},
@@ -451,6 +456,39 @@ static void test_from_command_line_to_file_and_back(void **state)
 	unlink(file);
 }
 
+/* Those of further copies are the last ones, wherever the file has them. */
+static void test_paths_of_copies(void **state)
+{
+	struct pool_config config, back;
+	char message[512], *text;
+	size_t len;
+
+	(void)state;
+	if (parse(POOL "[tier ssd]\ncopy_path = /c\npath = /a\ncopy_path = /d/\npath = /b\n",
+		  &config, message))
+		fail_msg("%s", message);
+	assert_int_equal(config.tiers[1].npaths, 4);
+	assert_int_equal(config.tiers[1].nspares, 2);
+	assert_string_equal(config.tiers[1].paths[0], "/a");
+	assert_string_equal(config.tiers[1].paths[1], "/b");
+	assert_string_equal(config.tiers[1].paths[2], "/c");
+	assert_string_equal(config.tiers[1].paths[3], "/d");
+	assert_string_equal(config.meta_path, "/a/meta");
+	assert_true(config_is_spare(&config.tiers[1], "/d"));
+	assert_false(config_is_spare(&config.tiers[1], "/b"));
+	assert_false(config_is_spare(&config.tiers[1], "/e"));
+	assert_int_equal(config_print(&config, &text, &len), 0);
+	assert_non_null(strstr(text, "\npath = /a\npath = /b\n"));
+	assert_non_null(strstr(text, "\ncopy_path = /c\ncopy_path = /d\n"));
+	if (parse(text, &back, message))
+		fail_msg("%s", message);
+	same_config(&config, &back);
+	assert_int_equal(back.tiers[1].nspares, 2);
+	config_release(&config);
+	config_release(&back);
+	free(text);
+}
+
 #define WITH_RULES                                                                                \
 	POOL "move_window = Sat, Sun\n" SSD "[tier hdd]\npath = /b\n"                             \
 	     "[rule a]\nmatch = /x y/[a-c]*\\?\nmatch = **\ntier = hdd\nmin_age = 90s\n"          \
@@ -525,6 +563,8 @@ static void test_changes(void **state)
 		"run_interval ram.size ssd.size ", 1);
 	changes(POOL SSD, POOL "threads = 7\nmove_window = Sat\n" SSD "path=/c\n",
 		"move_window threads ssd.path ", 2);
+	changes(POOL SSD, POOL SSD "copy_path=/c\n", "ssd.copy_path ", 1);
+	changes(POOL SSD "path=/c\n", POOL SSD "copy_path=/c\n", "ssd.path ssd.copy_path ", 2);
 	changes(POOL SSD, POOL SSD "[tier hdd]\npath=/b\nhigh=1\n", "tiers ", 1);
 	changes(POOL SSD, POOL SSD "[rule a]\n", "rules ", 0);
 	changes(POOL SSD "[rule a]\n[rule b]\n", POOL SSD "[rule b]\n[rule a]\n", "rules ", 0);
@@ -551,9 +591,12 @@ static void test_wrong_tiers_on_the_command_line(void **state)
 
 	(void)state;
 	memset(&config, 0, sizeof(config));
-	assert_int_equal(config_add_tier(&config, "old:path=rel/x", message, 512), 0);
+	assert_int_equal(config_add_tier(&config, "old:path=rel/x,copy_path=rel/z", message, 512),
+			 0);
 	assert_non_null(getcwd(here, sizeof(here)));
 	assert_int_equal(strncmp(config.tiers[0].paths[0], here, strlen(here)), 0);
+	assert_int_equal(strncmp(config.tiers[0].paths[1], here, strlen(here)), 0);
+	assert_int_equal(config.tiers[0].nspares, 1);
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		if (config_add_tier(&config, wrong[i].text, message, sizeof(message)) != -EINVAL ||
 		    !strstr(message, wrong[i].word))
@@ -702,6 +745,7 @@ int main(void)
 		cmocka_unit_test(test_from_command_line_to_file_and_back),
 		cmocka_unit_test(test_rules_are_written_and_copied),
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_paths_of_copies),
 		cmocka_unit_test(test_wrong_tiers_on_the_command_line),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_saving_is_all_or_nothing),

@@ -131,7 +131,7 @@ static bool file_says(const char *words)
 
 static int add(const char *path)
 {
-	return pool_place_add(fix.pool, HDD, path, message, sizeof(message));
+	return pool_place_add(fix.pool, HDD, path, false, message, sizeof(message));
 }
 
 static int take_out(const char *path)
@@ -284,8 +284,10 @@ static void test_what_cannot_be_added(void **state)
 	assert_int_equal(add(path), -EEXIST);
 	snprintf(path, sizeof(path), "%s/../hdd", hdd[1]);
 	assert_int_equal(add(path), -EEXIST);
-	assert_int_equal(pool_place_add(fix.pool, 0, hdd[1], message, sizeof(message)), -EINVAL);
-	assert_int_equal(pool_place_add(fix.pool, 9, hdd[1], message, sizeof(message)), -EINVAL);
+	assert_int_equal(pool_place_add(fix.pool, 0, hdd[1], false, message, sizeof(message)),
+			 -EINVAL);
+	assert_int_equal(pool_place_add(fix.pool, 9, hdd[1], false, message, sizeof(message)),
+			 -EINVAL);
 	snprintf(path, sizeof(path), "%s/ssd", fix.dir);
 	assert_int_equal(take_out(path), -ENOENT);
 	assert_false(file_says("inside"));
@@ -350,12 +352,12 @@ static void test_every_call_of_a_removal_failing(void **state)
 
 /* Lines ---------------------------------------------------------------------------------------- */
 
-static void expect_edit(const char *text, const char *tier, const char *path, bool adds,
-			const char *want)
+static void expect_edit_of(const char *key, const char *text, const char *tier, const char *path,
+			   bool adds, const char *want)
 {
 	char *out;
 	size_t len;
-	int rc = config_edit_path(text, strlen(text), tier, path, adds, &out, &len);
+	int rc = config_edit_path(text, strlen(text), tier, key, path, adds, &out, &len);
 
 	if (!want) {
 		assert_int_equal(rc, -ENOENT);
@@ -367,9 +369,24 @@ static void expect_edit(const char *text, const char *tier, const char *path, bo
 	free(out);
 }
 
+static void expect_edit(const char *text, const char *tier, const char *path, bool adds,
+			const char *want)
+{
+	expect_edit_of("path", text, tier, path, adds, want);
+}
+
 static void test_lines_come_and_go_and_the_rest_stays(void **state)
 {
 	(void)state;
+	expect_edit_of("copy_path", "[tier ssd]\npath = /a\nsize = 1G\n", "ssd", "/c", true,
+		       "[tier ssd]\npath = /a\ncopy_path = /c\nsize = 1G\n");
+	expect_edit_of("copy_path", "[tier ssd]\npath = /a\n#copy_path =\ncopy_path = /b\n", "ssd",
+		       "/c", true,
+		       "[tier ssd]\npath = /a\n#copy_path =\ncopy_path = /b\ncopy_path = /c\n");
+	expect_edit_of("copy_path", "[tier ssd]\npath = /c\ncopy_path = /b\n", "ssd", "/b", false,
+		       "[tier ssd]\npath = /c\n");
+	expect_edit_of("copy_path", "[tier ssd]\npath = /c\n", "ssd", "/c", false, NULL);
+	expect_edit("[tier ssd]\ncopy_path = /b\n", "ssd", "/b", false, NULL);
 	expect_edit("# one\n[tier ssd]\npath = /a\n[tier hdd]\n# two\npath = /b ; old\nsize = 1G\n",
 		    "hdd", "/c", true,
 		    "# one\n[tier ssd]\npath = /a\n[tier hdd]\n# two\npath = /b ; old\npath = /c\n"

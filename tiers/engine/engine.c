@@ -321,6 +321,14 @@ static int engine_pass(struct pool *pool, struct move_progress *progress, bool b
 	return rc < 0 ? rc : ended;
 }
 
+static bool copies_due(struct pool *pool)
+{
+	struct copies_stats copies;
+
+	pool_copies(pool, &copies);
+	return copies.under_bytes > copies.stuck_bytes;
+}
+
 int pool_run(struct pool *pool, struct move_progress *progress)
 {
 	int rc = pool_sync(pool), copied = 0;
@@ -329,6 +337,9 @@ int pool_run(struct pool *pool, struct move_progress *progress)
 		copied = pool_replicate(pool, true, progress);
 	if (rc == 0 && copied != -ECANCELED)
 		rc = engine_pass(pool, progress, false);
+	/* What was moved just now has its first copy only, where a spare place has the others. */
+	if (rc == 0 && copied == 0 && copies_due(pool))
+		copied = pool_replicate(pool, true, progress);
 	if (rc == 0)
 		pool_passed(pool);
 	return rc < 0 ? rc : copied;

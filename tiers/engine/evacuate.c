@@ -45,14 +45,17 @@ static int each_frame(void *arg, uint64_t frame, const struct frame_record *reco
 	return executor_add(evacuation->executor, &choice);
 }
 
-/* Has the place something that is to leave it, be it a further copy? */
+/* Has the place something that is to leave it? Of a spare one, what lies there alone: the rest is
+ * let go when it is taken out. */
 static bool concerns(const struct evacuation *evacuation, const struct segment_brief *segment)
 {
+	const struct tier *tier = evacuation->pool->tiers[evacuation->tier].tier;
+	uint64_t bit = (uint64_t)1 << (evacuation->place & 63), homes;
+
 	if (segment->tier != evacuation->tier || evacuation->place < 0)
 		return segment->tier == evacuation->tier;
-	return homes_get(evacuation->pool->homes, segment->id, segment->place) >>
-		       evacuation->place &
-	       1;
+	homes = homes_get(evacuation->pool->homes, segment->id, segment->place);
+	return tier_place_spare(tier, (uint32_t)evacuation->place) ? homes == bit : homes & bit;
 }
 
 static int walk(struct evacuation *evacuation)

@@ -77,10 +77,11 @@ static const struct verb verbs[] = {
 	 "Keys are those of terrace.conf(5); a tier's have its name before them.\n"
 	 "`reload` reads the configuration file again.\n"
 	 "Example: terrace policy set run_interval=10s ssd.high=95% ssd.low=90%"},
-	{"config", "[show | add TIER DIR | remove TIER DIR] [MNT]",
+	{"config", "[show | add TIER DIR | add-copy TIER DIR | remove TIER DIR] [MNT]",
 	 "directories of the tiers, added and taken out while mounted",
 	 OPTION_BYTES | OPTION_DRY_RUN | OPTION_JSON, 0, 4, verb_config,
-	 "The configuration file is changed along. A directory to be taken out must be empty:\n"
+	 "The configuration file is changed along. add-copy: for further copies only (copy_path).\n"
+	 "A directory to be taken out must be empty:\n"
 	 "terrace evacuate /d1/t && terrace config remove hdd /d1/t"},
 	{"scrub", "[--status] [MNT]", "read and verify everything on all media",
 	 OPTION_STATUS | OPTION_ASYNC | OPTION_PROGRESS | OPTION_BYTES | OPTION_JSON, 0, 1,

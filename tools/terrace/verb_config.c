@@ -15,6 +15,13 @@
 #include "tools/terrace/text.h"
 #include "tools/terrace/would.h"
 
+static const char *state_of(const json_t *place)
+{
+	if (json_is_true(json_object_get(place, "closed")))
+		return "closed";
+	return json_is_true(json_object_get(place, "copies")) ? "copies" : "open";
+}
+
 static void place_row(struct table *table, const json_t *tier, const json_t *place, bool plain)
 {
 	char size[TEXT_CELL], used[TEXT_CELL], free_bytes[TEXT_CELL];
@@ -23,8 +30,7 @@ static void place_row(struct table *table, const json_t *tier, const json_t *pla
 	table_row(table, control_text(tier, "name"),
 		  text_size(control_number(place, "size"), plain, size),
 		  text_size(control_number(place, "used"), plain, used),
-		  text_size(control_number(place, "free"), plain, free_bytes),
-		  json_is_true(json_object_get(place, "closed")) ? "closed" : "open",
+		  text_size(control_number(place, "free"), plain, free_bytes), state_of(place),
 		  path ? path : "?", NULL);
 	free(path);
 }
@@ -120,9 +126,11 @@ static enum exit_code dry_run(const struct options *options, const struct mount 
 	return code;
 }
 
-static enum exit_code change(const struct options *options, const struct mount *mount, bool add)
+static enum exit_code change(const struct options *options, const struct mount *mount,
+			     const char *verb)
 {
 	const char *tier = options->args[1];
+	bool add = strcmp(verb, "remove-path") != 0;
 	char *path = full_path(options->args[2]);
 	json_t *request, *end = NULL;
 	enum exit_code code;
@@ -130,8 +138,8 @@ static enum exit_code change(const struct options *options, const struct mount *
 
 	if (!path)
 		return complain(EXIT_FAILED, "%s: %s", options->args[2], strerror(errno));
-	request = json_pack("{ss so so}", "verb", add ? "add-path" : "remove-path", "tier",
-			    json_name(tier), "path", json_name(path));
+	request = json_pack("{ss so so}", "verb", verb, "tier", json_name(tier), "path",
+			    json_name(path));
 	if (!request) {
 		code = complain(EXIT_FAILED, "out of memory");
 		goto out;
@@ -157,21 +165,33 @@ out:
 	return code;
 }
 
+/* NULL: nothing is to be changed. */
+static const char *verb_of(const char *word)
+{
+	static const char *const verbs[][2] = {
+		{"add", "add-path"}, {"add-copy", "add-copy-path"}, {"remove", "remove-path"}};
+
+	for (unsigned i = 0; i < 3; i++)
+		if (!strcmp(word, verbs[i][0]))
+			return verbs[i][1];
+	return NULL;
+}
+
 enum exit_code verb_config(const struct options *options)
 {
-	const char *word = options->nargs ? options->args[0] : "show";
-	bool add = !strcmp(word, "add"), changes = add || !strcmp(word, "remove");
-	int at = changes ? 3 : !strcmp(word, "show");
+	const char *word = options->nargs ? options->args[0] : "show", *verb = verb_of(word);
+	int at = verb ? 3 : !strcmp(word, "show");
 	struct mount mount;
 	enum exit_code code;
 
-	if (options->nargs < (changes ? 3 : 0) || options->nargs > at + 1)
-		return complain(EXIT_USAGE, "config [show] [MNT], config add TIER DIR [MNT] or "
-					    "config remove TIER DIR [MNT]");
+	if (options->nargs < (verb ? 3 : 0) || options->nargs > at + 1)
+		return complain(EXIT_USAGE,
+				"config [show] [MNT], config add TIER DIR [MNT], config "
+				"add-copy TIER DIR [MNT] or config remove TIER DIR [MNT]");
 	code = mount_find(options->nargs > at ? options->args[at] : NULL, false, &mount);
 	if (code)
 		return code;
-	code = changes ? change(options, &mount, add) : show(options, &mount);
+	code = verb ? change(options, &mount, verb) : show(options, &mount);
 	mount_release(&mount);
 	return code;
 }
