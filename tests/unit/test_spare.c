@@ -21,9 +21,11 @@
 #include "tests/unit/fix_fault.h"
 #include "tests/unit/fix_place.h"
 #include "tests/unit/fix_pool.h"
+#include "tiers/copier.h"
 #include "tiers/copies_impl.h"
 #include "tiers/engine/engine.h"
 #include "tiers/io.h"
+#include "tiers/meta_restore.h"
 #include "tiers/object.h"
 #include "tiers/places.h"
 #include "tiers/pool_impl.h"
@@ -67,6 +69,7 @@ static void make(unsigned paths, unsigned replicas)
 	add_dir(tier, "spare");
 	tier->nspares = 1;
 	tier->replicas = replicas;
+	fix.config.metadata_copies = 2;
 	assert_int_equal(pool_create(&fix.config), 0);
 	fix_pool_open(&fix);
 }
@@ -432,6 +435,35 @@ static void test_spare_has_it_alone(void **state)
 	expect_objects(LEN);
 }
 
+/* The metadata's copy is older than the copies of the data, and the ssd is lost with the metadata.
+ */
+static void test_restored(void **state)
+{
+	char ssd[128];
+	const char *lost = ssd;
+	struct restore_options options = {.config = &fix.config, .lost = &lost, .nlost = 1};
+	struct restore_result result;
+
+	(void)state;
+	make(1, 2);
+	object_new(LEN);
+	copier_last(fix.pool);
+	replicate(true);
+	expect_homes(3);
+	fix_pool_close(&fix);
+	delete_folder("ssd");
+	delete_folder("meta");
+	snprintf(ssd, sizeof(ssd), "%s", path_of("ssd"));
+	assert_int_equal(meta_restore(&options, &result), 0);
+	assert_int_equal(result.lost_bytes, 0);
+	fix_pool_open(&fix);
+	expect_homes(2);
+	expect_objects(LEN);
+	replicate(true);
+	expect_homes(3);
+	fix_pool_verify(&fix);
+}
+
 /* Room ----------------------------------------------------------------------------------------- */
 
 static struct pool_space space_now(void)
@@ -678,6 +710,7 @@ int main(void)
 		TEST(test_spare_deleted),
 		TEST(test_spare_missing),
 		TEST(test_spare_has_it_alone),
+		TEST(test_restored),
 		TEST(test_room_is_not_counted),
 		TEST(test_promised_room_is_left),
 		TEST(test_added_and_taken_out),

@@ -79,6 +79,42 @@ int restore_walk(struct restore *restore, uint8_t type,
 	return rc == -ENOENT ? 0 : rc;
 }
 
+static int record_put(struct restore *restore, uint64_t id, const struct segment_record *record)
+{
+	uint8_t key[KEY_LEN_1], value[RECORD_SEGMENT_MAX];
+	struct meta_batch *batch;
+	int rc = meta_batch_new(&batch);
+
+	if (rc < 0)
+		return rc;
+	(void)meta_batch_put(batch, key, key_1(key, KEY_SEGMENT, id), value,
+			     segment_record_encode(record, value));
+	rc = restore_apply(restore, batch);
+	meta_batch_free(batch);
+	return rc;
+}
+
+/* None of its files is left, but a directory of the tier has one that was made after the copy of
+ * the metadata: from now on it is its only one. What it lacks is found out as with any other.
+ * -ENOENT */
+static int segment_elsewhere(struct restore *restore, uint64_t id, struct segment_record *record)
+{
+	char path[PATH_MAX];
+	int rc = -ENOENT;
+
+	for (size_t i = 0; i < restore->ndirs && rc == -ENOENT; i++) {
+		const struct directory *dir = &restore->dirs[i];
+
+		if (dir->tier != record->tier || dir->place >= TIER_PLACES_MAX)
+			continue;
+		rc = file_find(dir->path, id, restore->look, path);
+		record->place = (uint16_t)dir->place;
+		record->homes = (uint64_t)1 << dir->place;
+		record->mirrored = true; /* its frames' records name another place */
+	}
+	return rc < 0 ? rc : record_put(restore, id, record);
+}
+
 static int segment_known(void *arg, uint64_t id, const struct meta_item *item)
 {
 	struct restore *restore = arg;
@@ -90,6 +126,8 @@ static int segment_known(void *arg, uint64_t id, const struct meta_item *item)
 		rc = idmap_put(&restore->known, id, restore);
 	if (rc == 0)
 		rc = restore_segment_find(restore, id, &record, path);
+	if (rc == -ENOENT)
+		rc = segment_elsewhere(restore, id, &record);
 	if (rc != -ENOENT)
 		return rc;
 	restore->out->lost_segments++;
