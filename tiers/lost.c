@@ -429,7 +429,6 @@ static int remake(struct pool *pool, uint32_t t, uint32_t place)
 	struct tier *tier = pool->tiers[t].tier;
 	struct lost *lost = pool->copies->lost;
 	uint64_t bit = (uint64_t)1 << place;
-	bool spare = tier_place_spare(tier, place);
 	char *path = strdup(tier_place_path(tier, place));
 	int rc = path ? 0 : -ENOMEM;
 
@@ -441,11 +440,10 @@ static int remake(struct pool *pool, uint32_t t, uint32_t place)
 	if (rc == 0) {
 		tier_place_remove(tier, place);
 		lost->gone[t] &= ~bit;
-		tier_place_set_spare(tier, place, spare);
 		rc = tier_place_add(tier, path, place);
 		if (rc < 0) {
 			lost->kept[t] |= bit;
-			(void)missing_add(lost, t, path, spare);
+			(void)missing_add(lost, t, path, tier_place_spare(tier, place));
 		}
 	}
 	if (rc == 0) {

@@ -298,7 +298,6 @@ static int add_locked(struct pool *pool, uint32_t t, const char *path, bool spar
 	tier_place_set_spare(tier, place, spare);
 	rc = tier_place_add(tier, path, place);
 	if (rc < 0) {
-		tier_place_set_spare(tier, place, false);
 		config_say(rc, message, cap, "%s: %s", path, why_not(rc));
 		goto out;
 	}

@@ -167,7 +167,6 @@ int tier_place_remove(struct tier *tier, uint32_t place)
 	assert(tier_place_closed(tier, place));
 	atomic_fetch_and(&tier->present, ~((uint64_t)1 << place));
 	error = tier->ops->place_remove(tier, place);
-	tier_place_set_spare(tier, place, false);
 	atomic_fetch_and(&tier->closed, ~((uint64_t)1 << place));
 	return error;
 }

@@ -126,7 +126,7 @@ static inline bool tier_place_spare(const struct tier *tier, uint32_t place)
 {
 	return place < TIER_PLACES_MAX && tier->spare >> place & 1;
 }
-/* What the place is to be, before it is added or comes back; its removal forgets it. */
+/* What the place is to be, before it is added or comes back; it stays so when it goes. */
 static inline void tier_place_set_spare(struct tier *tier, uint32_t place, bool spare)
 {
 	uint64_t bit = (uint64_t)1 << place;

@@ -235,6 +235,36 @@ static void test_copies_follow(void **state)
 	expect_copies(false, 0);
 }
 
+static bool any(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+static void to_ssd(void *arg, uint64_t object, uint32_t age_s, struct object_policy *out)
+{
+	(void)arg;
+	(void)object;
+	(void)age_s;
+	out->tier = SSD;
+}
+
+/* What a run moves there itself is in full number when it ends. */
+static void test_run_ends_with_all(void **state)
+{
+	struct pool_hooks hooks = {.any = any, .policy = to_ssd};
+
+	(void)state;
+	make(1, 2);
+	object_new(LEN);
+	assert_int_equal(pool_move(fix.pool, ids, 1, 2, NULL), 0);
+	pool_hooks_set(fix.pool, &hooks);
+	assert_int_equal(pool_run(fix.pool, NULL), 0);
+	expect_homes(3);
+	expect_copies(false, 0);
+	expect_objects(LEN);
+}
+
 /* Where the tier's own directories can hold the copies, the spare one gets none. */
 static void test_own_directories_first(void **state)
 {
@@ -481,8 +511,10 @@ static void test_room_is_not_counted(void **state)
 {
 	struct pool_space without, with, missing;
 	struct tier_space room, spare;
+	struct tier_segment seg = {.id = 0xffff};
 	struct pool_usage usage;
 	struct tier *tier;
+	uint8_t *bytes;
 
 	(void)state;
 	fix_pool_small(&fix);
@@ -498,8 +530,21 @@ static void test_room_is_not_counted(void **state)
 	replicate(true);
 	tier = fix.pool->tiers[SSD].tier;
 	assert_int_equal(tier_space(tier, 1, &spare), 0);
-	assert_true(spare.used > 5 * MIB); /* and the quota is none of its */
+	assert_true(spare.used > 5 * MIB);
 	assert_int_equal(spare.quota, 0);
+	assert_int_equal(tier_space(tier, 0, &room), 0);
+	assert_true(room.free > 2 * MIB);
+	bytes = calloc(4, MIB);
+	for (seg.place = 0; seg.place < 2;
+	     seg.place++) { /* the quota has 3M, and is not of the spare */
+		assert_int_equal(tier_segment_create(tier, seg), 0);
+		assert_int_equal(tier_write(tier, seg, bytes, 2 * MIB, 0, TIER_FOREGROUND), 0);
+		assert_int_equal(tier_segment_truncate(tier, seg, 0), 0);
+		assert_int_equal(tier_write(tier, seg, bytes, 4 * MIB, 0, TIER_FOREGROUND),
+				 seg.place ? 0 : -ENOSPC);
+		assert_int_equal(tier_segment_remove(tier, seg), 0);
+	}
+	free(bytes);
 	assert_int_equal(tier_room(tier, &room), 0);
 	assert_int_equal(room.total, 8 * MIB);
 	assert_true(room.used < 6 * MIB);
@@ -703,6 +748,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_copies_follow),
+		TEST(test_run_ends_with_all),
 		TEST(test_own_directories_first),
 		TEST(test_read_last),
 		TEST(test_own_directory_missing),
