@@ -61,13 +61,15 @@ static bool is_one(const struct slot *slot)
 	       __builtin_popcountll(slot->places) >= PLACES;
 }
 
+/* Of nobody in between, so that no count is taken for the next one's. */
 static void begin(struct slot *slot, uint64_t id, uint32_t now_s)
 {
-	slot->id = id;
+	slot->id = 0;
 	slot->since_s = now_s;
 	slot->end = slot->places = 0;
 	slot->overwrites = slot->syncs = 0;
 	slot->fresh = false;
+	slot->id = id;
 }
 
 static unsigned place_bit(uint64_t off)

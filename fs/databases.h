@@ -24,7 +24,8 @@ struct object;
 
 int databases_new(struct databases **out); /* -ENOMEM */
 void databases_free(struct databases *databases);
-/* It is about to be written to. */
+/* It is about to be written to. For those who seek databases (fs/layout.h): it looks into the map
+ * of the object. */
 void databases_writing(struct databases *databases, struct object *object, size_t len,
 		       uint64_t off);
 void databases_synced(struct databases *databases, uint64_t id);

@@ -177,7 +177,8 @@ int fs_write(struct fs *fs, struct inode *inode, const void *buf, size_t len, ui
 	const uint8_t *p = buf;
 	int r;
 
-	databases_writing(fs->databases, object, len, off);
+	if (layout_seeks_databases(fs))
+		databases_writing(fs->databases, object, len, off);
 	r = fs_strip_privileges(fs, object, flags & FS_WRITE_KILL);
 	while (!r && len) {
 		size_t n = len < WRITE_MAX ? len : WRITE_MAX;

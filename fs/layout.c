@@ -35,6 +35,13 @@ bool layout_is_database(struct fs *fs, uint64_t id)
 	       !strcmp(text, POLICY_DATABASE);
 }
 
+bool layout_seeks_databases(const struct fs *fs)
+{
+	int databases = pool_plain_databases(fs->pool);
+
+	return databases < 0 ? fs->past : databases;
+}
+
 /* May the engine say so of itself? Not against what somebody has said for keeping the data safe, or
  * in its place. */
 static bool may_say(struct fs *fs, const struct object_policy *policy)
@@ -42,9 +49,9 @@ static bool may_say(struct fs *fs, const struct object_policy *policy)
 	uint32_t home = home_of(fs, policy);
 	struct tunables tunables;
 
-	pool_tunables(fs->pool, &tunables);
-	if (tunables.plain_databases < 0 ? !fs->past : !tunables.plain_databases)
+	if (!layout_seeks_databases(fs))
 		return false;
+	pool_tunables(fs->pool, &tunables);
 	return policy->pin != 0 && !policy->ignore && policy->state == OBJECT_ACTIVE &&
 	       (policy->replicas ? policy->replicas : tunables.tiers[home].replicas) <= 1;
 }

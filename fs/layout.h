@@ -28,6 +28,8 @@ int layout_set(struct fs *fs, uint64_t id, const char *text, int flags);
 void layout_created(struct fs *fs, struct object *object);
 /* It is about to be opened for writing. What cannot turn now, or is large, opens as it is. */
 void layout_opening(struct fs *fs, struct object *object);
+/* May files become plain by the engine's own word? If not, nobody need count (fs/databases.h). */
+bool layout_seeks_databases(const struct fs *fs);
 /* It has just been closed by all. */
 void layout_closed(struct fs *fs, struct object *object);
 /* Plain files that should not be any more go back into frames: those that nothing wants plain now,

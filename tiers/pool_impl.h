@@ -187,6 +187,7 @@ struct pool {
 	pthread_rwlock_t tunables_lock;
 	struct tunables tunables; /* what of it may change, as it is now */
 	_Atomic uint32_t heat_half_life_s, promote_window_s;
+	_Atomic int plain_databases;
 	struct meta *meta;
 	struct ramlog *log;
 	bool log_recovered; /* it was there: the last daemon died and the machine went on */

@@ -28,7 +28,6 @@ int tunables_init(struct tunables *out, const struct pool_config *config)
 		.heat_half_life_ns = config->heat_half_life_ns,
 		.residency_ns = config->residency_ns,
 		.plain_idle_ns = config->plain_idle_ns,
-		.plain_databases = config->plain_databases,
 		.promote_gain = config->promote_gain,
 		.ram_bytes = config->tiers[0].size_bytes,
 		.ram_percent = config->tiers[0].size_percent,
@@ -53,6 +52,11 @@ void pool_tunables(struct pool *pool, struct tunables *out)
 	pthread_rwlock_unlock(&pool->tunables_lock);
 }
 
+int pool_plain_databases(const struct pool *pool)
+{
+	return pool->plain_databases;
+}
+
 int pool_tunables_set(struct pool *pool, const struct pool_config *config)
 {
 	struct tunables tunables;
@@ -68,6 +72,7 @@ int pool_tunables_set(struct pool *pool, const struct pool_config *config)
 		space_copies(pool->space, t - 1, tunables.tiers[t].replicas);
 	pool->promote_window_s = clock_s(config->promote_window_ns);
 	pool->heat_half_life_s = s ? s : 1;
+	pool->plain_databases = config->plain_databases;
 	return 0;
 }
 

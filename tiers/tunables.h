@@ -31,7 +31,6 @@ struct tunables { /* as in struct pool_config */
 	uint32_t move_iops, move_pressure;
 	uint64_t scrub_bandwidth, scrub_interval_ns;
 	uint64_t start_delay_ns, heat_half_life_ns, residency_ns, plain_idle_ns;
-	int plain_databases; /* 1, 0, -1 */
 	uint32_t promote_gain;
 	struct window move_window;
 	uint64_t ram_bytes; /* of the RAM tier; ram_percent of memory when that is not 0 */
@@ -43,6 +42,8 @@ struct tunables { /* as in struct pool_config */
 int tunables_init(struct tunables *out, const struct pool_config *config);
 
 void pool_tunables(struct pool *pool, struct tunables *out);
+/* 1, 0, -1; asked for at every write, so by itself and without a lock. */
+int pool_plain_databases(const struct pool *pool);
 
 /*
  * Takes over the keys of a newly read configuration that may change at run time (config_live()).

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fs/databases.h"
 #include "fs/inode.h"
 #include "fs/layout.h"
 #include "fs/policy.h"
@@ -191,7 +192,7 @@ static void pass(void **state)
 static void wants_databases(struct fix_fs *fix, int yes)
 {
 	pthread_rwlock_wrlock(&fix->pool.pool->tunables_lock);
-	fix->pool.pool->tunables.plain_databases = yes;
+	fix->pool.pool->plain_databases = yes;
 	fix->pool.pool->tunables.plain_idle_ns = 7 * 86400 * UINT64_C(1000000000);
 	pthread_rwlock_unlock(&fix->pool.pool->tunables_lock);
 }
@@ -387,6 +388,7 @@ static void no_databases(void **state)
 					      {"user.terrace.state", "sealed"},
 					      {"user.terrace.pin", "ram"}};
 	struct fix_fs *fix = *state;
+	struct inode *inode;
 	uint64_t id, dir;
 	char name[16];
 
@@ -414,6 +416,65 @@ static void no_databases(void **state)
 	id = large(fix, ROOT, "file", DB_BYTES, true);
 	live(fix, id, &database);
 	assert_false(is_seen(fix, id));
+	/* While nobody wants any, nothing is counted. */
+	assert_int_equal(fs_file_open(fix->fs, id, O_RDWR, false, &inode), 0);
+	live(fix, id, &database);
+	wants_databases(fix, 1);
+	fs_file_close(fix->fs, inode, O_RDWR);
+	assert_false(is_seen(fix, id));
+	live(fix, id, &database);
+	assert_true(is_seen(fix, id));
+}
+
+#define SLOTS 256u /* fs/databases.c */
+
+static struct {
+	struct databases *databases;
+	uint64_t id;
+	_Atomic bool ended;
+	unsigned taken;
+} asking;
+
+static void *ask(void *arg)
+{
+	(void)arg;
+	while (!asking.ended)
+		asking.taken += databases_take(asking.databases, asking.id);
+	return NULL;
+}
+
+/* A file that takes the slot of a database is none itself, at no moment. */
+static void slots(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t id = large(fix, ROOT, "one", DB_BYTES, true), next = id;
+	struct object *one, *other;
+	pthread_t thread;
+	char name[16];
+
+	for (unsigned i = 0; next < id + SLOTS - 1; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		next = fix_file(fix, ROOT, name, "");
+	}
+	asking.id = large(fix, ROOT, "other", DB_BYTES, true);
+	assert_int_equal(asking.id % SLOTS, id % SLOTS);
+	asking.databases = fix->fs->databases;
+	assert_int_equal(object_get(fix->pool.pool, id, &one), 0);
+	assert_int_equal(object_get(fix->pool.pool, asking.id, &other), 0);
+	assert_int_equal(pthread_create(&thread, NULL, ask, NULL), 0);
+	for (unsigned round = 0; round < 2000; round++) {
+		for (unsigned i = 0; i < 100; i++) {
+			databases_writing(asking.databases, one, 4096, i * 37 % 100 * 4096);
+			if (i % 10 == 0)
+				databases_synced(asking.databases, id);
+		}
+		databases_writing(asking.databases, other, 4096, 0);
+	}
+	asking.ended = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(asking.taken, 0);
+	object_put(one);
+	object_put(other);
 }
 
 /* A tier that takes nothing now is no news at every pass. */
@@ -555,6 +616,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(habits, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(databases, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(no_databases, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(slots, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(closed_tier, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(said_later, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(claims, fix_fs_setup, fix_fs_teardown),

@@ -68,10 +68,12 @@ static void test_taken_over(void **state)
 	pool_tunables(fix->pool, &now);
 	assert_int_equal(now.run_interval_ns, fix->config.run_interval_ns);
 	assert_int_equal(now.ram_bytes, RAM);
+	assert_int_equal(pool_plain_databases(fix->pool), 0);
 
 	assert_int_equal(config_copy(&fix->config, &config), 0);
 	config.run_interval_ns = 7 * SECOND;
 	config.move_iops = 11;
+	config.plain_databases = -1;
 	config.heat_half_life_ns = 60 * SECOND;
 	config.tiers[0].size_bytes = RAM / 2;
 	config.tiers[1].high_percent = 55;
@@ -82,6 +84,7 @@ static void test_taken_over(void **state)
 	pool_tunables(fix->pool, &now);
 	assert_int_equal(now.run_interval_ns, 7 * SECOND);
 	assert_int_equal(now.move_iops, 11);
+	assert_int_equal(pool_plain_databases(fix->pool), -1);
 	assert_int_equal(now.heat_half_life_ns, 60 * SECOND);
 	assert_int_equal(now.tiers[1].high_percent, 55);
 	assert_int_equal(now.tiers[1].low_percent, 44);
