@@ -250,10 +250,10 @@ int fs_store_times(struct txn *txn, struct object *object, const struct attr *at
  * folded in that the kernel does not report: of a mount without that cache (inode_written()), those
  * of a daemon that died before the kernel could, and those that went past us.
  */
-bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
+static bool fold(struct fs *fs, struct object *object, int64_t recovered, struct attr *attr)
 {
 	struct inode_times times = inode_times(fs->inodes, object_id(object));
-	int64_t recovered = object_write_time(object), ns = times.write_ns;
+	int64_t ns = times.write_ns;
 	bool read = times.read_ns && times.read_ns != attr_time_ns(attr->atime);
 
 	if (read)
@@ -267,6 +267,11 @@ bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
 	if (attr_time_ns(attr->ctime) < ns)
 		attr->ctime = attr->mtime;
 	return true;
+}
+
+bool fs_fold_times(struct fs *fs, struct object *object, struct attr *attr)
+{
+	return fold(fs, object, object_write_time(object), attr);
 }
 
 bool fs_stamp_times(struct fs *fs, struct object *object, struct attr *attr)
@@ -283,6 +288,7 @@ bool fs_stamp_times(struct fs *fs, struct object *object, struct attr *attr)
 
 void fs_fill(struct fs *fs, struct object *object, const struct attr *attr, struct stat *out)
 {
+	struct object_look look;
 	struct attr folded;
 
 	if (!S_ISREG(attr->mode)) {
@@ -290,10 +296,11 @@ void fs_fill(struct fs *fs, struct object *object, const struct attr *attr, stru
 		return;
 	}
 	folded = *attr;
-	fs_fold_times(fs, object, &folded);
+	object_look(object, &look);
+	fold(fs, object, look.write_time, &folded);
 	attr_to_stat(&folded, object_id(object), out);
-	out->st_size = (off_t)object_size(object);
-	out->st_blocks = (blkcnt_t)((object_stored(object) + 511) / 512);
+	out->st_size = (off_t)look.size;
+	out->st_blocks = (blkcnt_t)((look.stored + 511) / 512);
 }
 
 int fs_getattr(struct fs *fs, uint64_t id, struct stat *out)

@@ -31,6 +31,7 @@ const struct io_ops io_ops_system = {
 	.ftruncate = ftruncate,
 	.fallocate = fallocate,
 	.fstat = fstat,
+	.lstat = lstat,
 	.mkdir = mkdir,
 	.rename = rename,
 	.unlink = unlink,
@@ -213,6 +214,13 @@ int io_allocate(int fd, int mode, uint64_t len, uint64_t off)
 int io_stat(int fd, struct stat *out)
 {
 	return io_ops_get()->fstat(fd, out) ? -errno : 0;
+}
+
+int io_stat_path(const char *path, struct stat *out)
+{
+	if (io_ops_get()->lstat(path, out))
+		return -errno;
+	return S_ISLNK(out->st_mode) ? -ELOOP : 0;
 }
 
 int io_make_folder(const char *path, mode_t mode)

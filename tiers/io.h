@@ -34,6 +34,7 @@ struct io_ops {
 	int (*ftruncate)(int fd, off_t len);
 	int (*fallocate)(int fd, int mode, off_t off, off_t len);
 	int (*fstat)(int fd, struct stat *out);
+	int (*lstat)(const char *path, struct stat *out);
 	int (*mkdir)(const char *path, mode_t mode);
 	int (*rename)(const char *from, const char *to);
 	int (*unlink)(const char *path);
@@ -72,7 +73,8 @@ int io_sync_folder(const char *path);
 int io_truncate(int fd, uint64_t len);
 int io_allocate(int fd, int mode, uint64_t len, uint64_t off);
 int io_stat(int fd, struct stat *out);
-int io_make_folder(const char *path, mode_t mode); /* whose: as with io_open() */
+int io_stat_path(const char *path, struct stat *out); /* -ELOOP, as with io_open() */
+int io_make_folder(const char *path, mode_t mode);    /* whose: as with io_open() */
 /* The same for a folder that was just made in one of another owner: it goes to who owns `like`. */
 void io_give_folder(const char *path, const char *like);
 int io_rename(const char *from, const char *to);

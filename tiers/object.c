@@ -195,26 +195,45 @@ bool object_is_plain(const struct object *object)
 	return object->plain;
 }
 
+void object_look(struct object *object, struct object_look *out)
+{
+	if (object->plain) {
+		plain_look(object, out);
+		return;
+	}
+	*out = (struct object_look){.size = object->size, .write_time = object->write_time};
+	pthread_mutex_lock(&object->attr_lock);
+	out->stored = object->record.stored;
+	pthread_mutex_unlock(&object->attr_lock);
+	out->stored += object->dirty_bytes;
+}
+
 uint64_t object_size(struct object *object)
 {
-	return object->plain ? plain_size(object) : object->size;
+	struct object_look look;
+
+	if (!object->plain)
+		return object->size;
+	plain_look(object, &look);
+	return look.size;
 }
 
 int64_t object_write_time(struct object *object)
 {
-	return object->plain ? plain_write_time(object) : object->write_time;
+	struct object_look look;
+
+	if (!object->plain)
+		return object->write_time;
+	plain_look(object, &look);
+	return look.write_time;
 }
 
 uint64_t object_stored(struct object *object)
 {
-	uint64_t stored;
+	struct object_look look;
 
-	if (object->plain)
-		return plain_stored(object);
-	pthread_mutex_lock(&object->attr_lock);
-	stored = object->record.stored;
-	pthread_mutex_unlock(&object->attr_lock);
-	return stored + object->dirty_bytes;
+	object_look(object, &look);
+	return look.stored;
 }
 
 bool object_settled(struct pool *pool, uint64_t id)

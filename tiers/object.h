@@ -53,6 +53,13 @@ bool object_settled(struct pool *pool, uint64_t id);
  * it reads or next stores its blob. Recovered after process death. */
 int64_t object_write_time(struct object *object);
 
+/* The three above at once: one look at the file of a plain object instead of three. */
+struct object_look {
+	uint64_t size, stored;
+	int64_t write_time;
+};
+void object_look(struct object *object, struct object_look *out);
+
 /* The upper layer's blob. object_attr() copies what is current (inside the txn that staged it: the
  * staged one) and returns its length. */
 size_t object_attr(struct object *object, void *buf, size_t cap);

@@ -74,9 +74,7 @@ int plain_seek(struct object *object, uint64_t off, int whence, uint64_t *out);
 int plain_sync(struct object *object);
 int plain_extents(struct object *object, int (*each)(void *arg, const struct object_extent *extent),
 		  void *arg);
-uint64_t plain_size(struct object *object);
-uint64_t plain_stored(struct object *object);
-int64_t plain_write_time(struct object *object);
+void plain_look(struct object *object, struct object_look *out);
 /* The bytes of those that are plain are durable. */
 int plain_sync_each(struct object *const *objects, size_t n);
 /* All that has been written to plain objects is durable; closed: only of those not in memory. Also

@@ -141,11 +141,18 @@ bool plain_file_is_complete(const struct stat *st)
 	return st->st_mode & S_IWUSR;
 }
 
-int plain_file_open(struct pool *pool, uint64_t object, const struct plain_home *home, int *fd)
+static int path_of(struct pool *pool, uint64_t object, const struct plain_home *home,
+		   char path[PATH_MAX])
 {
 	const char *root = root_of(pool, home);
+
+	return root ? plain_path(root, object, home->generation, path, PATH_MAX) : -ENODEV;
+}
+
+int plain_file_open(struct pool *pool, uint64_t object, const struct plain_home *home, int *fd)
+{
 	char path[PATH_MAX];
-	int rc = root ? plain_path(root, object, home->generation, path, sizeof(path)) : -ENODEV;
+	int rc = path_of(pool, object, home, path);
 
 	if (rc == 0) {
 		*fd = io_open(path, O_RDWR, 0);
@@ -154,23 +161,25 @@ int plain_file_open(struct pool *pool, uint64_t object, const struct plain_home 
 	return rc;
 }
 
+int plain_file_stat(struct pool *pool, uint64_t object, const struct plain_home *home,
+		    struct stat *out)
+{
+	char path[PATH_MAX];
+	int rc = path_of(pool, object, home, path);
+
+	return rc == 0 ? io_stat_path(path, out) : rc;
+}
+
 int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_home *home)
 {
-	const char *root = root_of(pool, home);
 	char path[PATH_MAX];
-	struct stat st = {.st_blocks = 0};
-	int fd, rc = root ? plain_path(root, object, home->generation, path, sizeof(path))
-			  : -ENODEV;
+	struct stat st;
+	int rc = path_of(pool, object, home, path);
 
-	if (rc < 0)
-		return rc;
-	fd = io_open(path, O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	rc = io_stat(fd, &st);
+	if (rc == 0)
+		rc = io_stat_path(path, &st);
 	if (rc == 0)
 		rc = io_remove(path);
-	io_close(fd);
 	if (rc == 0)
 		tier_plain_add(pool->tiers[home->tier].tier, home->place,
 			       -(int64_t)st.st_blocks * 512, -1);

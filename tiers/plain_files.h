@@ -43,6 +43,9 @@ int plain_file_complete(int fd);
 /* Of one that no record leads to. */
 bool plain_file_is_complete(const struct stat *st);
 int plain_file_open(struct pool *pool, uint64_t object, const struct plain_home *home, int *fd);
+/* What open and fstat(2) would say of it; -ENOENT. */
+int plain_file_stat(struct pool *pool, uint64_t object, const struct plain_home *home,
+		    struct stat *out);
 /* Takes the name away and the bytes off the account. -ENOENT. */
 int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_home *home);
 

@@ -353,6 +353,7 @@ int object_make_frames(struct object *object, const _Atomic bool *cancel)
 {
 	struct turn turn = {.object = object, .cancel = cancel, .fd = -1};
 	struct pool *pool = object->pool;
+	struct object_look look;
 	int rc;
 
 	if (!object->plain)
@@ -360,8 +361,9 @@ int object_make_frames(struct object *object, const _Atomic bool *cancel)
 	turn.buf = malloc(COPY_BYTES);
 	rc = turn.buf ? object_plain_fd(object, &turn.fd) : -ENOMEM;
 	if (rc == 0) {
-		turn.size = plain_size(object);
-		turn.write_time = plain_write_time(object);
+		plain_look(object, &look);
+		turn.size = look.size;
+		turn.write_time = look.write_time;
 		object->size = turn.size;
 		rc = note_all(object, turn.size);
 	}

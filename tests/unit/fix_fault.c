@@ -114,6 +114,11 @@ static int fault_fstat(int fd, struct stat *out)
 	return fault_plain(FAULT_STAT, false) ? -1 : fstat(fd, out);
 }
 
+static int fault_lstat(const char *path, struct stat *out)
+{
+	return fault_plain(FAULT_STAT, false) ? -1 : lstat(path, out);
+}
+
 static int fault_mkdir(const char *path, mode_t mode)
 {
 	return fault_plain(FAULT_NAMES, false) ? -1 : mkdir(path, mode);
@@ -169,6 +174,7 @@ static const struct io_ops fault_ops = {
 	.ftruncate = fault_ftruncate,
 	.fallocate = fault_fallocate,
 	.fstat = fault_fstat,
+	.lstat = fault_lstat,
 	.mkdir = fault_mkdir,
 	.rename = fault_rename,
 	.unlink = fault_unlink,

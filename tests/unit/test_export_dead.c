@@ -225,7 +225,7 @@ static int remove_one(const char *path, const struct stat *st, int what, struct 
 	return remove(path);
 }
 
-static void object_look(struct salvage *salvage, uint64_t id, struct seen *seen)
+static void object_salvaged(struct salvage *salvage, uint64_t id, struct seen *seen)
 {
 	struct salvage_sink sink = {seen_put, seen_lost, seen};
 	struct object_record record;
@@ -249,7 +249,7 @@ static int look(struct seen *seen, struct salvage_source *source)
 	rc = salvage_open(&salvage, &fix.config, work_dir, source);
 	if (rc == 0) {
 		for (unsigned i = 1; i < IDS_MAX && !source->none; i++)
-			object_look(salvage, i, &seen[i]);
+			object_salvaged(salvage, i, &seen[i]);
 		salvage_close(salvage);
 	}
 	nftw(work_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);

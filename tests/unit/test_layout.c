@@ -21,6 +21,7 @@
 #include "tests/unit/fix_fs.h"
 #include "tiers/config_keys.h"
 #include "tiers/engine/engine.h"
+#include "tiers/io.h"
 #include "tiers/object.h"
 #include "tiers/plain.h"
 #include "tiers/pool_impl.h"
@@ -136,6 +137,45 @@ static void times(void **state)
 	fix_fs_remount(fix);
 	assert_int_equal(fix_stat(fix, id).st_mtim.tv_sec, 1000000000);
 	fix_content(fix, id, "some contentlonger");
+}
+
+static unsigned looks, opens;
+
+static int lstat_counts(const char *path, struct stat *out)
+{
+	looks++;
+	return lstat(path, out);
+}
+
+static int fstat_counts(int fd, struct stat *out)
+{
+	looks++;
+	return fstat(fd, out);
+}
+
+static int open_counts(const char *path, int flags, mode_t mode)
+{
+	opens++;
+	return io_ops_system.open(path, flags, mode);
+}
+
+/* A stat(2) of a closed file asks for it once, and does not open it. */
+static void look(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t id = fix_file(fix, ROOT, "one", "some content");
+	struct io_ops counting = io_ops_system;
+
+	assert_int_equal(set(fix, id, "plain"), 0);
+	counting.open = open_counts;
+	counting.fstat = fstat_counts;
+	counting.lstat = lstat_counts;
+	looks = opens = 0;
+	io_ops_set(&counting);
+	assert_int_equal(fix_stat(fix, id).st_size, 12);
+	io_ops_set(NULL);
+	assert_int_equal(looks, 1);
+	assert_int_equal(opens, 0);
 }
 
 static void age(struct fix_fs *fix, uint64_t id, time_t seconds)
@@ -612,6 +652,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(attribute, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(folder, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(times, fix_fs_setup, fix_fs_teardown),
+		cmocka_unit_test_setup_teardown(look, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(pass, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(habits, fix_fs_setup, fix_fs_teardown),
 		cmocka_unit_test_setup_teardown(databases, fix_fs_setup, fix_fs_teardown),

@@ -326,6 +326,89 @@ static void test_waits_for_its_own(void **state)
 	end(object);
 }
 
+static struct {
+	unsigned opens, looks;
+} asked;
+
+static int open_counts(const char *path, int flags, mode_t mode)
+{
+	asked.opens += strstr(path, "/" PLAIN_FOLDER "/") != NULL;
+	return io_ops_system.open(path, flags, mode);
+}
+
+static int fstat_counts(int fd, struct stat *out)
+{
+	asked.looks++;
+	return fstat(fd, out);
+}
+
+static int lstat_counts(const char *path, struct stat *out)
+{
+	asked.looks++;
+	return lstat(path, out);
+}
+
+static void ask(bool on)
+{
+	static struct io_ops counting;
+
+	counting = io_ops_system;
+	counting.open = open_counts;
+	counting.fstat = fstat_counts;
+	counting.lstat = lstat_counts;
+	asked.opens = asked.looks = 0;
+	io_ops_set(on ? &counting : NULL);
+}
+
+/* What a closed file's stat(2) shows is asked for in one call, and none opens it; nor is it opened
+ * to be removed. */
+static void test_closed_look(void **state)
+{
+	struct object *object = begin();
+	uint64_t id = object_id(object), used;
+	struct object_look open, closed;
+	struct plain_home home;
+	struct stat st;
+	struct txn *txn;
+
+	(void)state;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(object_write(object, bytes, 4096, 4096), 0);
+	assert_int_equal(object_append(object, bytes, 4096, &(uint64_t){0}), 0);
+	assert_int_equal(pool_sync(fix.pool), 0); /* its blocks are where they will be */
+	object_look(object, &open);
+	assert_int_equal(open.size, sizeof(bytes) + 4096);
+	home = object->record.plain;
+	used = tier_plain_used(fix.pool->tiers[1].tier);
+	assert_int_equal(used, open.stored);
+	object_put(object);
+
+	ask(true);
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	object_look(object, &closed);
+	assert_int_equal(asked.looks, 1);
+	assert_int_equal(closed.size, open.size);
+	assert_int_equal(closed.stored, open.stored);
+	assert_int_equal(closed.write_time, open.write_time);
+	assert_int_equal(object_size(object), open.size);
+	assert_int_equal(object_stored(object), open.stored);
+	assert_int_equal(object_write_time(object), open.write_time);
+	assert_int_equal(tier_plain_used(fix.pool->tiers[1].tier), used);
+
+	txn = txn_begin(fix.pool);
+	assert_int_equal(object_delete(txn, object), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	object_put(object);
+	assert_int_equal(pool_cut(fix.pool), 0);
+	pool_reclaim(fix.pool);
+	assert_int_equal(plain_file_stat(fix.pool, id, &home, &st), -ENOENT);
+	assert_int_equal(asked.opens, 0);
+	ask(false);
+	assert_int_equal(tier_plain_used(fix.pool->tiers[1].tier), 0);
+	fix_pool_close(&fix);
+	fix_pool_free(&fix);
+}
+
 /* The accounts follow the file, and end where they began. */
 static void test_accounts(void **state)
 {
@@ -639,6 +722,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_written_past_us),
+		cmocka_unit_test(test_closed_look),
 		cmocka_unit_test(test_accounts),
 		cmocka_unit_test(test_log_of_before),
 		cmocka_unit_test(test_cancel),
