@@ -163,7 +163,8 @@ struct batch {
 struct executor {
 	struct pool *pool;
 	struct move_progress *progress; /* may be NULL */
-	bool background; /* keeps to window, budget and pace; otherwise somebody asked for it */
+	bool background;  /* keeps to window, budget and pace; otherwise somebody asked for it */
+	size_t users_max; /* of a round of its moves; 0: MOVE_USERS_MAX */
 	struct engine_facts *facts; /* to be kept up to date; may be NULL */
 	/* the batch at hand: all of one kind */
 	uint64_t *frames;

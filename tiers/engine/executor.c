@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Doing what was chosen: frames of one kind are gathered into batches; before each batch the
- * breaker, the budget and the window are asked, after each the pace says how long to wait. What
- * fails is parked, never tried again at once.
+ * breaker, the budget and the window are asked, after each the pace says how long to wait. So it is
+ * with each round of a batch (mover.h): a frame of very many clones is no way past them. What fails
+ * is parked, never tried again at once.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -146,7 +147,7 @@ static void park(void *arg, const struct move_left *left)
 
 	if (executor->facts)
 		facts_stayed(executor->facts, batch->from, batch->request.to, left->stored_len);
-	if (left->error == -ENOMEM)
+	if (left->error == -ENOMEM || left->error == -EAGAIN) /* another pass has its turn */
 		return;
 	if (!left->error) { /* nothing in it may move: no failure, and nothing to show */
 		pthread_mutex_lock(&engine->lock);
@@ -164,7 +165,7 @@ static void park(void *arg, const struct move_left *left)
 	events_add(pool->events, &event);
 }
 
-static void note_result(const struct batch *batch)
+static void note_result(struct batch *batch)
 {
 	const struct executor *executor = batch->executor;
 	const struct move_result *result = &batch->result;
@@ -180,6 +181,7 @@ static void note_result(const struct batch *batch)
 	engine->stats.bytes[reason] += result->moved;
 	engine->stats.tiers[to].moved_in += result->written;
 	engine->stats.tiers[from].moved_out += result->moved ? batch->stored : 0;
+	batch->stored = result->moved ? 0 : batch->stored; /* once for all rounds */
 	if (reason == REASON_CLEAN)
 		engine->stats.cleaned += result->frames;
 	budget_spend(&engine->budgets[to], result->written, clock_wall_s());
@@ -227,6 +229,39 @@ static void batch_clear(struct executor *executor)
 	idmap_clear(&executor->batch_frames);
 }
 
+/* What a batch has done since the last time goes into the accounts. */
+static void batch_account(struct batch *batch)
+{
+	struct executor *executor = batch->executor;
+	struct move_result *result = &batch->result;
+	struct pool *pool = executor->pool;
+
+	if (result->error && !executor->error)
+		executor->error = result->error;
+	executor->full |= result->write_error == -ENOSPC;
+	executor->moved += result->moved;
+	if (executor->progress)
+		executor->progress->bytes_done += result->moved;
+	note_result(batch);
+	/* Long moves give space back as they go, and do not let the journal's tail grow. A cut that
+	 * fails is tried again, and told, at the end. */
+	if (++executor->runs % CUT_EVERY == 0 && pool_cut(pool) == 0)
+		pool_reclaim(pool);
+	keep_pace(executor, result->moved, result->frames, clock_mono_ns() - batch->began_ns);
+	batch->began_ns = clock_mono_ns();
+	*result = (struct move_result){.commit_error = result->commit_error};
+}
+
+/* What may_go() asks about is this batch still: others are only gathered beside what was asked for,
+ * which always goes. */
+static bool again(void *arg)
+{
+	struct batch *batch = arg;
+
+	batch_account(batch);
+	return may_go(batch->executor);
+}
+
 static struct batch *batch_new(struct executor *executor)
 {
 	struct batch *batch = malloc(sizeof(*batch));
@@ -247,7 +282,9 @@ static struct batch *batch_new(struct executor *executor)
 					   .rewrite = executor->rewrite,
 					   .own_codec = executor->own_codec,
 					   .codec = executor->codec,
+					   .users_max = executor->users_max,
 					   .left = park,
+					   .again = again,
 					   .arg = batch}};
 	batch->only = executor->batch_only;
 	idmap_init(&executor->batch_only);
@@ -257,26 +294,12 @@ static struct batch *batch_new(struct executor *executor)
 /* To its end; what the metadata store says when it takes no move. */
 static int batch_finish(struct batch *batch)
 {
-	struct executor *executor = batch->executor;
-	const struct move_result *result = &batch->result;
-	struct pool *pool = executor->pool;
 	int rc;
 
 	if (batch->move)
 		move_finish(batch->move);
-	if (result->error && !executor->error)
-		executor->error = result->error;
-	executor->full |= result->write_error == -ENOSPC;
-	executor->moved += result->moved;
-	if (executor->progress)
-		executor->progress->bytes_done += result->moved;
-	note_result(batch);
-	/* Long moves give space back as they go, and do not let the journal's tail grow. A cut that
-	 * fails is tried again, and told, at the end. */
-	if (++executor->runs % CUT_EVERY == 0 && pool_cut(pool) == 0)
-		pool_reclaim(pool);
-	keep_pace(executor, result->moved, result->frames, clock_mono_ns() - batch->began_ns);
-	rc = result->commit_error;
+	batch_account(batch);
+	rc = batch->result.commit_error;
 	idmap_release(&batch->only);
 	free(batch);
 	return rc;

@@ -285,17 +285,24 @@ static int find_users(struct move *move, struct source *source)
 	return rc;
 }
 
+static void tell(struct move *move, const struct source *source, int error)
+{
+	struct move_left left = {.frame = source->id,
+				 .raw_len = source->record.raw_len,
+				 .stored_len = source->record.stored_len,
+				 .error = error};
+
+	if (source->header.nextents)
+		left.object = source->header.extents[0].object;
+	if (move->request->left)
+		move->request->left(move->request->arg, &left);
+}
+
 /* Tells of the sources of which nothing has moved: damaged, not allowed to, or no room. */
 static void tell_left(struct move *move)
 {
-	if (!move->request->left)
-		return;
 	for (size_t i = 0; i < move->nsources; i++) {
 		const struct source *source = &move->sources[i];
-		struct move_left left = {.frame = source->id,
-					 .raw_len = source->record.raw_len,
-					 .stored_len = source->record.stored_len,
-					 .error = source->error};
 
 		if ((source->used || source->more || source->again) && !source->error)
 			continue;
@@ -303,9 +310,18 @@ static void tell_left(struct move *move)
 			continue;
 		if (source->error == -ESTALE) /* the copy was freed again: the next pass sees */
 			continue;
-		if (source->header.nextents)
-			left.object = source->header.extents[0].object;
-		move->request->left(move->request->arg, &left);
+		tell(move, source, source->error);
+	}
+}
+
+/* Counts and tells of those whose next round does not come. */
+static void tell_more(struct move *move)
+{
+	for (size_t i = 0; i < move->nsources; i++) {
+		if (!move->sources[i].more || move->sources[i].error)
+			continue;
+		move->result->frames++;
+		tell(move, &move->sources[i], -EAGAIN);
 	}
 }
 
@@ -340,7 +356,8 @@ static int move_new(struct pool *pool, const struct move_request *request,
 	return 0;
 }
 
-static void move_free(struct move *move)
+/* All but the sources' places: a round that has ended needs none of it. */
+static void round_release(struct move *move)
 {
 	struct frame_build **builds = move->builds.items;
 	struct move_object *object;
@@ -351,14 +368,21 @@ static void move_free(struct move *move)
 			frame_build_discard(builds[i]);
 		frame_build_free(builds[i]);
 	}
+	move->builds.count = 0;
 	while ((object = idmap_each(&move->objects, &at))) {
 		object_put(object->object);
 		free(object);
 	}
 	idmap_release(&move->objects);
+	readbuf_put(move->pool->engine->batches, move->raw);
+	move->raw = NULL;
+}
+
+static void move_free(struct move *move)
+{
+	round_release(move);
 	for (size_t i = 0; i < move->nsources; i++)
 		frame_header_release(&move->sources[i].header);
-	readbuf_put(move->pool->engine->batches, move->raw);
 	free(move->sources);
 	free(move->spans);
 	free(move->order);
@@ -415,32 +439,38 @@ static bool has_more(const struct move *move)
 {
 	bool more = false;
 
-	if (move->unprepared || (move->progress && move->progress->cancel) || move->pool->stopping)
+	if (move->unprepared || move->result->commit_error ||
+	    (move->progress && move->progress->cancel) || move->pool->stopping)
 		return false;
 	for (size_t i = 0; i < move->nsources; i++)
 		more |= move->sources[i].more && !move->sources[i].error;
 	return more;
 }
 
-/* Ends a round and codes the next one, if the first has moved anything; else false. */
+/* Ends a round whose sources have more; true: the next one's are being read. One that has moved
+ * nothing, as all of it was changed meanwhile, is a round as any other. */
 static bool next_round(struct move **at)
 {
 	struct move *move = *at, *next;
-	uint64_t moved = move->result->moved;
+	const struct move_request *request = move->request;
+	struct pool *pool = move->pool;
 
+	pthread_mutex_lock(&pool->move_lock);
 	end_locked(move);
-	if (move->result->moved == moved || move->result->commit_error || !has_more(move))
+	pthread_mutex_unlock(&pool->move_lock);
+	round_release(move);
+	if (request->again && !request->again(request->arg))
 		return false;
-	if (move_new(move->pool, move->request, move->progress, move->result, &next) < 0) {
+	if (!has_more(move))
+		return false;
+	if (move_new(pool, request, move->progress, move->result, &next) < 0) {
 		move_fail(move, -ENOMEM);
 		return false;
 	}
 	next->error = move->error;
+	pthread_mutex_lock(&pool->move_lock);
 	next->unprepared = move_load(next, move);
-	job_group_wait(next->group);
-	if (!next->unprepared)
-		next->unprepared = move_code(next);
-	next->stage = MOVE_CODING;
+	pthread_mutex_unlock(&pool->move_lock);
 	move_free(move);
 	*at = next;
 	return true;
@@ -462,24 +492,30 @@ int move_begin(struct pool *pool, const struct move_request *request,
 	return 0;
 }
 
+static void step_locked(struct move *move)
+{
+	if (move->stage++ != MOVE_LOADING)
+		move_make_durable(move);
+	else if (!move->unprepared)
+		move->unprepared = move_code(move);
+}
+
 void move_step(struct move **at)
 {
-	struct move *move = *at;
-	struct pool *pool = move->pool;
+	struct pool *pool = (*at)->pool;
+	bool coded;
 
-	if (move->stage == MOVE_VERIFYING)
-		return;
-	job_group_wait(move->group);
-	pthread_mutex_lock(&pool->move_lock);
-	if (move->stage++ != MOVE_LOADING) {
-		move_make_durable(move);
-	} else {
-		if (!move->unprepared)
-			move->unprepared = move_code(move);
-		while (has_more(*at) && next_round(at))
-			;
-	}
-	pthread_mutex_unlock(&pool->move_lock);
+	do {
+		struct move *move = *at;
+
+		if (move->stage == MOVE_VERIFYING)
+			return;
+		job_group_wait(move->group);
+		pthread_mutex_lock(&pool->move_lock);
+		coded = move->stage == MOVE_LOADING;
+		step_locked(move);
+		pthread_mutex_unlock(&pool->move_lock);
+	} while (coded && has_more(*at) && next_round(at));
 }
 
 int move_finish(struct move *move)
@@ -496,6 +532,7 @@ int move_finish(struct move *move)
 		end_locked(move);
 		pthread_mutex_unlock(&pool->move_lock);
 	}
+	tell_more(move);
 	rc = move->error;
 	if (!result->error)
 		result->error = rc;

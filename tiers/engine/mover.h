@@ -10,6 +10,7 @@
  *
  * A frame may be shared by any number of extents (clones). A move takes so many at a time, in
  * rounds: each writes what its extents need once more, and the source goes with the last of them.
+ * Between two rounds the caller is asked, as he asks himself between two moves.
  */
 #ifndef TERRACE_ENGINE_MOVER_H
 #define TERRACE_ENGINE_MOVER_H
@@ -26,12 +27,13 @@
 #define MOVE_BATCH_BYTES \
 	(8u << 20) /* raw bytes of source frames in one batch: bounds the memory of a move */
 
-/* A source of which nothing has moved. */
+/* A source of which nothing has moved, or that has more than has moved. */
 struct move_left {
 	uint64_t frame;
 	uint64_t object; /* one that lives there, 0 = not known */
 	uint32_t raw_len, stored_len;
-	int error; /* 0: nobody in it may move */
+	int error; /* 0: nobody in it may move; -EAGAIN: the rounds were ended before it was through
+		    */
 };
 
 /* Extents that one round of a move points elsewhere; meanwhile each takes several hundred bytes. */
@@ -50,6 +52,9 @@ struct move_request {
 	struct codec_spec codec;
 	size_t users_max;				       /* 0: MOVE_USERS_MAX */
 	void (*left)(void *arg, const struct move_left *left); /* may be NULL */
+	/* Between two rounds, with no lock of the move held: *result is of what has been done, and
+	 * may be taken and set to zeros. May another one follow? May be NULL. */
+	bool (*again)(void *arg);
 	void *arg;
 };
 
