@@ -265,11 +265,12 @@ static int newer_aside(void *arg, uint64_t id, int folder, const char *name)
 static int directory_tidy(struct restore *restore, const struct directory *dir)
 {
 	struct tidying tidying = {.restore = restore, .dir = dir->path};
-	uint64_t before = restore->out->newer_segments;
 	int rc = segment_files_each(dir->path, newer_aside, &tidying);
 
-	if (rc == 0 && restore->out->newer_segments > before)
-		rc = io_sync_folder(dir->path);
+	if (rc < 0)
+		return rc;
+	rc = say(dir->path, "that segments were put aside cannot be made durable",
+		 segment_aside_sync(dir->path));
 	return rc < 0 ? rc : restore_plain_aside(restore, dir);
 }
 

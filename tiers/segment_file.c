@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "tiers/io.h"
 #include "tiers/log.h"
 
 #define FOLDERS	    256u
@@ -93,6 +95,31 @@ int segment_aside_each(const char *root,
 		       int (*each)(void *arg, uint64_t id, int folder, const char *name), void *arg)
 {
 	return list_folder(root, ANY, each, arg);
+}
+
+static int folder_sync(const char *path)
+{
+	int rc = access(path, F_OK) == 0 ? io_sync_folder(path) : 0;
+
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* The folders they come from too: where those keep a name, a mount removes what it names. */
+int segment_aside_sync(const char *root)
+{
+	char path[PATH_MAX];
+	int rc = folder_path(path, sizeof(path), root, ANY);
+
+	if (rc < 0 || access(path, F_OK) < 0)
+		return rc;
+	for (unsigned folder = 0; folder <= ANY && rc == 0; folder++) {
+		rc = folder_path(path, sizeof(path), root, folder);
+		if (rc == 0)
+			rc = folder_sync(path);
+	}
+	if (rc == 0 && snprintf(path, sizeof(path), "%s/segments", root) < (int)sizeof(path))
+		rc = folder_sync(path); /* it may have got new ones */
+	return rc == 0 ? io_sync_folder(root) : rc;
 }
 
 void segment_folders_remove(const char *root)

@@ -29,6 +29,9 @@ int segment_aside_path(char *buf, size_t cap, const char *root, uint64_t id);
 int segment_aside_each(const char *root,
 		       int (*each)(void *arg, uint64_t id, int folder, const char *name),
 		       void *arg);
+/* What was put there, or taken from there, is durable, whoever did it; 0 without such a folder.
+ * Logs nothing. */
+int segment_aside_sync(const char *root);
 /* Removes the empty folders in ROOT/segments, and that. */
 void segment_folders_remove(const char *root);
 
