@@ -14,6 +14,7 @@
  * - ids that may have been given out since the copy are not given out again;
  * - segments written after the copy that nothing is taken from are put aside too, into
  *   segments.newer of their directory: a mount would remove them. A restore finds them there again.
+ *   So it is with plain files, and plain.newer (restore/plain.c).
  *
  * One thread; no other process has the pool open. Errors: negative errno, logged here.
  */

@@ -24,12 +24,23 @@ static int folder_of(const char *root, char *buf, size_t cap)
 	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
 }
 
-int plain_path(const char *root, uint64_t object, uint32_t generation, char *buf, size_t cap)
+static int path_in(const char *root, const char *folder, uint64_t object, uint32_t generation,
+		   char *buf, size_t cap)
 {
-	int len = snprintf(buf, cap, "%s/" PLAIN_FOLDER "/%016" PRIx64 ".%08" PRIx32, root, object,
+	int len = snprintf(buf, cap, "%s/%s/%016" PRIx64 ".%08" PRIx32, root, folder, object,
 			   generation);
 
 	return len < 0 || (size_t)len >= cap ? -ENAMETOOLONG : 0;
+}
+
+int plain_path(const char *root, uint64_t object, uint32_t generation, char *buf, size_t cap)
+{
+	return path_in(root, PLAIN_FOLDER, object, generation, buf, cap);
+}
+
+int plain_aside_path(const char *root, uint64_t object, uint32_t generation, char *buf, size_t cap)
+{
+	return path_in(root, PLAIN_ASIDE, object, generation, buf, cap);
 }
 
 static bool digits(const char *text, unsigned n, uint64_t *out)
@@ -228,19 +239,15 @@ void plain_folder_remove(const char *root)
 		(void)rmdir(folder);
 }
 
-int plain_files_each(const char *root,
-		     int (*each)(void *arg, uint64_t object, uint32_t generation,
-				 const struct stat *st),
-		     void *arg)
+static int folder_each(const char *folder,
+		       int (*each)(void *arg, uint64_t object, uint32_t generation,
+				   const struct stat *st),
+		       void *arg)
 {
-	char folder[PATH_MAX];
+	DIR *stream = opendir(folder);
 	struct dirent *entry;
-	DIR *stream;
-	int rc = folder_of(root, folder, sizeof(folder));
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	stream = opendir(folder);
 	if (!stream && errno == ENOENT)
 		return 0;
 	if (!stream)
@@ -269,4 +276,27 @@ failed:
 	if (stream)
 		closedir(stream);
 	return rc;
+}
+
+int plain_files_each(const char *root,
+		     int (*each)(void *arg, uint64_t object, uint32_t generation,
+				 const struct stat *st),
+		     void *arg)
+{
+	char folder[PATH_MAX];
+	int rc = folder_of(root, folder, sizeof(folder));
+
+	return rc < 0 ? rc : folder_each(folder, each, arg);
+}
+
+int plain_aside_each(const char *root,
+		     int (*each)(void *arg, uint64_t object, uint32_t generation,
+				 const struct stat *st),
+		     void *arg)
+{
+	char folder[PATH_MAX];
+
+	if (snprintf(folder, sizeof(folder), "%s/" PLAIN_ASIDE, root) >= (int)sizeof(folder))
+		return -ENAMETOOLONG;
+	return folder_each(folder, each, arg);
 }

@@ -52,6 +52,15 @@ int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_hom
 /* All names made before the call are durable. Cheap where there are none. */
 int plain_names_sync(struct pool *pool);
 
+/* Where a restore of the metadata puts those that nothing speaks of: PLACE/plain.newer. */
+#define PLAIN_ASIDE "plain.newer"
+int plain_aside_path(const char *root, uint64_t object, uint32_t generation, char *buf, size_t cap);
+/* As plain_files_each(). */
+int plain_aside_each(const char *root,
+		     int (*each)(void *arg, uint64_t object, uint32_t generation,
+				 const struct stat *st),
+		     void *arg);
+
 /* Removes the folder of a place's directory, if it is empty. */
 void plain_folder_remove(const char *root);
 /* Calls each() for every plain file of a directory, in no order; a non-zero return ends the walk

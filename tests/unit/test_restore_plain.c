@@ -171,16 +171,23 @@ static void disaster(void)
 	lose("meta");
 }
 
-static int restore(const char *lost)
+static int restore_from(const char *lost, uint64_t generation)
 {
-	struct restore_options options = {
-		.config = &fix.config, .lost = &lost, .nlost = lost != NULL};
+	struct restore_options options = {.config = &fix.config,
+					  .generation = generation,
+					  .lost = &lost,
+					  .nlost = lost != NULL};
 	int fds = fault_open_fds(), rc;
 
 	log_captured();
 	rc = meta_restore(&options, &result);
 	assert_int_equal(fault_open_fds(), fds);
 	return rc;
+}
+
+static int restore(const char *lost)
+{
+	return restore_from(lost, 0);
 }
 
 static void said(const char *words)
@@ -260,6 +267,88 @@ static void test_unknown(void **state)
 	object_check(known, SSD, old);
 	fix_pool_close(&fix);
 	file_is_aside("ssd", id, 1, old);
+}
+
+/* What a restore from an old copy has put aside is there again for one from a newer copy that knows
+ * it. */
+static void test_put_back(void **state)
+{
+	uint64_t first = make(), id;
+	char path[128];
+
+	(void)state;
+	turn(first, SSD);
+	copy();
+	id = make();
+	turn(id, HDD);
+	copy();
+	disaster();
+	assert_int_equal(restore_from(NULL, 1), 0);
+	file_is_aside("hdd", id, 1, old);
+	assert_int_equal(restore_from(NULL, 2), 0);
+	assert_int_equal(result.lost_files, 0);
+	said("is what the copy speaks of: put back");
+	path_of(path, "hdd", id, 1);
+	file_check(path, old);
+	fix_pool_open(&fix);
+	object_check(id, HDD, old);
+	object_check(first, SSD, old);
+	fix_pool_verify(&fix);
+}
+
+/* Not what was put aside before the copy was made: that is of another life of the file. Nor what
+ * lies there beside the one that the copy names. */
+static void test_not_put_back(void **state)
+{
+	uint64_t gone = make(), stays = make();
+	char path[128], aside[160];
+
+	(void)state;
+	turn(gone, SSD);
+	turn(stays, SSD);
+	snprintf(aside, sizeof(aside), "%s/ssd/plain.newer", fix.dir);
+	assert_int_equal(mkdir(aside, 0700), 0);
+	path_of(path, "ssd", gone, 1);
+	snprintf(aside, sizeof(aside), "%s/ssd/plain.newer%s", fix.dir, strrchr(path, '/'));
+	file_make(aside, new);
+	usleep(TICK_US);
+	copy();
+	disaster();
+	assert_int_equal(unlink(path), 0);
+	path_of(path, "ssd", stays, 1);
+	snprintf(aside, sizeof(aside), "%s/ssd/plain.newer%s", fix.dir, strrchr(path, '/'));
+	file_make(aside, new);
+	assert_int_equal(restore(NULL), 0);
+	assert_int_equal(result.lost_files, 1);
+	file_check(path, old);
+	file_check(aside, new);
+	path_of(path, "ssd", gone, 1);
+	assert_int_equal(access(path, F_OK), -1);
+	fix_pool_open(&fix);
+	object_check(stays, SSD, old);
+}
+
+/* Two that have the same name are both kept. */
+static void test_aside_twice(void **state)
+{
+	uint64_t first = make(), id;
+	char path[128], aside[160];
+
+	(void)state;
+	turn(first, SSD);
+	copy();
+	id = make();
+	turn(id, SSD);
+	disaster();
+	path_of(path, "ssd", id, 1);
+	snprintf(aside, sizeof(aside), "%s/ssd/plain.newer", fix.dir);
+	assert_int_equal(mkdir(aside, 0700), 0);
+	snprintf(aside, sizeof(aside), "%s/ssd/plain.newer%s", fix.dir, strrchr(path, '/'));
+	file_make(aside, new);
+	assert_int_equal(restore(NULL), 0);
+	file_check(aside, new);
+	snprintf(aside, sizeof(aside), "%s/ssd/plain.newer%s.2", fix.dir, strrchr(path, '/'));
+	file_check(aside, old);
 }
 
 /* A file that is older than the copy, of an object that the copy has in frames: left from a turn
@@ -599,7 +688,8 @@ int main(void)
 		TEST(test_became_plain), TEST(test_unknown),	    TEST(test_older),
 		TEST(test_elsewhere),	 TEST(test_directory_lost), TEST(test_several),
 		TEST(test_other_names),	 TEST(test_faults),	    TEST(test_not_listed),
-		TEST(test_not_complete), TEST(test_filled),
+		TEST(test_not_complete), TEST(test_filled),	    TEST(test_put_back),
+		TEST(test_not_put_back), TEST(test_aside_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

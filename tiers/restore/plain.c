@@ -6,12 +6,17 @@
  * the one that was changed last counts; one that is not complete (terrace-format(5)), never. All
  * others are put aside: what opens the pool would remove them. Where there is no file of an object
  * that the copy has plain, its bytes may have gone back into frames (newer.c).
+ *
+ * One that the copy names, and that another restore has put aside after the copy was made, is put
+ * back. Of the others that lie there nobody knows how old they are: being put aside has changed the
+ * only time that says it.
  */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tiers/io.h"
 #include "tiers/keys.h"
@@ -19,8 +24,6 @@
 #include "tiers/plain_files.h"
 #include "tiers/record_get.h"
 #include "tiers/restore/impl.h"
-
-#define ASIDE "plain.newer"
 
 struct looking {
 	struct restore *restore;
@@ -57,6 +60,7 @@ static uintptr_t pack(const struct plain_home *home)
 }
 
 #define BY_COPY 1u /* the copy says so */
+#define RETURNS 2u /* ... and it is put back */
 
 static struct plain_home home_in(const struct directory *dir, uint32_t generation)
 {
@@ -117,11 +121,13 @@ static bool is_newer(const struct looking *looking, uint64_t id, const struct ob
 	uintptr_t known = (uintptr_t)idmap_get(&looking->restore->plains, id);
 	struct stat other;
 
+	if (known & BY_COPY)
+		return false;
 	if (!record->plain.set)
 		return changed_ns(st) > looking->time_ns;
 	if (!file_there(looking->restore, id, &record->plain, &other))
 		return true;
-	return known && !(known & BY_COPY) && changed_ns(st) > changed_ns(&other);
+	return known && changed_ns(st) > changed_ns(&other);
 }
 
 static int each_named(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
@@ -147,10 +153,38 @@ static int each_named(void *arg, uint64_t id, uint32_t generation, const struct 
 	return rc < 0 ? rc : idmap_put(&restore->plains, id, (void *)(pack(&home) | by_copy));
 }
 
+static int each_returning(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
+{
+	const struct looking *looking = arg;
+	struct restore *restore = looking->restore;
+	struct plain_home home = home_in(looking->dir, generation);
+	struct object_record record;
+	struct stat there;
+	int rc;
+
+	if (!plain_file_is_complete(st) || changed_ns(st) <= looking->time_ns)
+		return 0;
+	rc = object_record_get(restore->meta, id, &record);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	if (!record.plain.set || pack(&record.plain) != pack(&home) ||
+	    file_there(restore, id, &home, &there))
+		return 0;
+	rc = idmap_put(&restore->plain_files, id, restore);
+	return rc < 0 ? rc
+		      : idmap_put(&restore->plains, id, (void *)(pack(&home) | BY_COPY | RETURNS));
+}
+
 int restore_plain(struct restore *restore, int64_t time_ns)
 {
 	int rc = 0;
 
+	for (size_t i = 0; i < restore->ndirs && rc == 0; i++) {
+		struct looking looking = {restore, &restore->dirs[i], time_ns};
+
+		if (!restore->dirs[i].lost)
+			rc = plain_aside_each(restore->dirs[i].path, each_returning, &looking);
+	}
 	for (size_t i = 0; i < restore->ndirs && rc == 0; i++) {
 		struct looking looking = {restore, &restore->dirs[i], time_ns};
 
@@ -160,17 +194,63 @@ int restore_plain(struct restore *restore, int64_t time_ns)
 	return rc;
 }
 
+static int put_back(const char *root, uint64_t id, uint32_t generation)
+{
+	char from[PATH_MAX], folder[PATH_MAX], to[PATH_MAX];
+	int rc = plain_aside_path(root, id, generation, from, sizeof(from));
+
+	if (rc == 0)
+		rc = plain_path(root, id, generation, to, sizeof(to));
+	if (rc < 0)
+		return rc;
+	snprintf(folder, sizeof(folder), "%s/" PLAIN_FOLDER, root);
+	rc = io_make_folder(folder, 0700);
+	if (rc == 0 || rc == -EEXIST)
+		rc = io_rename(from, to);
+	if (rc == 0)
+		log_info("%s: is what the copy speaks of: put back", to);
+	return rc;
+}
+
+static int each_back(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
+{
+	const struct looking *looking = arg;
+	struct plain_home home = home_in(looking->dir, generation);
+	uintptr_t known = (uintptr_t)idmap_get(&looking->restore->plains, id);
+	int rc;
+
+	(void)st;
+	if (known != (pack(&home) | BY_COPY | RETURNS))
+		return 0;
+	rc = put_back(looking->dir->path, id, generation);
+	if (rc < 0)
+		log_error("%s: plain files that were put aside cannot be put back: %s",
+			  looking->dir->path, strerror(-rc));
+	return rc;
+}
+
+/* A name for it there: one that is taken, by what another restore has put aside, gets a number. */
+static int aside_path(const char *root, uint64_t id, uint32_t generation, char buf[PATH_MAX])
+{
+	int rc = plain_aside_path(root, id, generation, buf, PATH_MAX);
+	size_t len = rc == 0 ? strlen(buf) : 0;
+
+	for (unsigned n = 2; rc == 0 && access(buf, F_OK) == 0; n++)
+		if (snprintf(buf + len, PATH_MAX - len, ".%u", n) >= (int)(PATH_MAX - len))
+			rc = -ENAMETOOLONG;
+	return rc;
+}
+
 static int aside(const char *root, uint64_t id, uint32_t generation)
 {
 	char from[PATH_MAX], folder[PATH_MAX], to[PATH_MAX];
 	int rc = plain_path(root, id, generation, from, sizeof(from));
 
-	if (rc == 0 &&
-	    snprintf(to, sizeof(to), "%s/" ASIDE "%s", root, strrchr(from, '/')) >= (int)sizeof(to))
-		rc = -ENAMETOOLONG;
+	if (rc == 0)
+		rc = aside_path(root, id, generation, to);
 	if (rc < 0)
 		return rc;
-	snprintf(folder, sizeof(folder), "%s/" ASIDE, root);
+	snprintf(folder, sizeof(folder), "%s/" PLAIN_ASIDE, root);
 	rc = io_make_folder(folder, 0700);
 	if (rc == 0 || rc == -EEXIST)
 		rc = io_rename(from, to);
@@ -189,7 +269,7 @@ static int each_aside(void *arg, uint64_t id, uint32_t generation, const struct 
 	int rc;
 
 	(void)st;
-	if ((known & ~(uintptr_t)BY_COPY) == pack(&home))
+	if ((known & ~(uintptr_t)(BY_COPY | RETURNS)) == pack(&home))
 		return 0;
 	rc = aside(looking->dir->path, id, generation);
 	if (rc < 0)
@@ -198,11 +278,11 @@ static int each_aside(void *arg, uint64_t id, uint32_t generation, const struct 
 	return rc;
 }
 
-/* Both names of each that was put aside, also by an attempt that failed. A mount removes what is
- * back in its place. */
+/* Both names of each that was put aside or back, also by an attempt that failed. A mount removes
+ * what is back in its place. */
 static int folders_sync(const char *root)
 {
-	static const char *const folders[] = {"/" ASIDE, "/" PLAIN_FOLDER, ""};
+	static const char *const folders[] = {"/" PLAIN_ASIDE, "/" PLAIN_FOLDER, ""};
 	char path[PATH_MAX];
 	int rc = 0;
 
@@ -219,8 +299,10 @@ static int folders_sync(const char *root)
 int restore_plain_aside(struct restore *restore, const struct directory *dir)
 {
 	struct looking looking = {.restore = restore, .dir = dir};
-	int rc = plain_files_each(dir->path, each_aside, &looking);
+	int rc = plain_aside_each(dir->path, each_back, &looking);
 
+	if (rc == 0)
+		rc = plain_files_each(dir->path, each_aside, &looking);
 	if (rc < 0)
 		return rc;
 	rc = folders_sync(dir->path);
