@@ -19,6 +19,7 @@
 #include "tiers/meta_impl.h"
 #include "tiers/meta_look.h"
 #include "tiers/meta_walk.h"
+#include "tiers/plain_files.h"
 #include "tiers/record_get.h"
 #include "tiers/records.h"
 #include "tiers/restore/impl.h"
@@ -27,6 +28,7 @@
 #include "tiers/tier_label.h"
 
 #define RESTORING "restoring"
+#define MADE_ANEW "made-anew"	      /* in a directory, until the metadata has its place */
 #define IDS_SINCE ((uint64_t)1 << 32) /* more than are given out between two copies */
 
 static int path_make(char out[PATH_MAX], const char *dir, const char *name)
@@ -58,6 +60,31 @@ static bool said_lost(const struct restore_options *options, const char *path)
 	return false;
 }
 
+static int any_segment(void *arg, uint64_t id, int folder, const char *name)
+{
+	(void)arg;
+	(void)id;
+	(void)folder;
+	(void)name;
+	return 1;
+}
+
+static int any_plain(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
+{
+	(void)arg;
+	(void)id;
+	(void)generation;
+	(void)st;
+	return 1;
+}
+
+/* Made by an attempt that did not come to its end: what was lost with it is lost still. */
+static bool made_before(const char *path)
+{
+	return exists(path, MADE_ANEW) && segment_files_each(path, any_segment, NULL) == 0 &&
+	       plain_files_each(path, any_plain, NULL) == 0;
+}
+
 /* A directory that is not there may be a disk that is not mounted: somebody must say it is lost. */
 static int directory_look(struct restore *restore, struct directory *dir)
 {
@@ -70,7 +97,8 @@ static int directory_look(struct restore *restore, struct directory *dir)
 		return rc;
 	if (access(path, F_OK) == 0) {
 		rc = tier_label_check(dir->path, restore->options->config->uuid, dir->tier, &label);
-		if (rc == 0 && lost) {
+		dir->lost = rc == 0 && made_before(dir->path);
+		if (rc == 0 && lost && !dir->lost) {
 			log_error("%s: is not lost: it is there", dir->path);
 			return -EINVAL;
 		}
@@ -125,7 +153,7 @@ static int directories_look(struct restore *restore)
 
 			*dir = (struct directory){.path = config->tiers[t].paths[i], .tier = t};
 			rc = directory_look(restore, dir);
-			found += dir->lost;
+			found += said_lost(restore->options, dir->path);
 		}
 	}
 	if (rc == 0 && found != restore->options->nlost) {
@@ -149,8 +177,22 @@ static int directory_make(const struct restore *restore, const struct directory 
 	if (rc == 0)
 		rc = io_make_folder(path, 0700);
 	if (rc == 0 || rc == -EEXIST)
+		rc = path_make(path, dir->path, MADE_ANEW);
+	if (rc == 0)
+		rc = io_touch(path, true);
+	if (rc == 0)
 		rc = tier_label_write(dir->path, &label);
 	return say(dir->path, "cannot be made anew", rc);
+}
+
+/* The new store has its place. What stays says nothing any more as soon as the directory is used.
+ */
+static void directory_made(const struct directory *dir)
+{
+	char path[PATH_MAX];
+
+	if (path_make(path, dir->path, MADE_ANEW) == 0 && io_remove(path) == 0)
+		(void)io_sync_folder(dir->path);
 }
 
 /* The copy. ------------------------------------------------------------------------------------ */
@@ -478,6 +520,9 @@ static int carry_out(struct restore *restore)
 		rc = directory_tidy(restore, &restore->dirs[i]);
 	if (rc == 0)
 		rc = store_exchange(restore);
+	for (size_t i = 0; i < restore->ndirs && rc == 0; i++)
+		if (restore->dirs[i].lost)
+			directory_made(&restore->dirs[i]);
 	if (restore->meta)
 		meta_abandon(restore->meta);
 	return rc;

@@ -429,6 +429,51 @@ static void test_directory_lost(void **state)
 	fix_pool_close(&fix);
 }
 
+/* The restore that makes the lost directory anew fails at each of its calls, and is made again, by
+ * the same command or without saying again what was lost: what was there alone is lost then too. */
+static void test_lost_again(void **state)
+{
+	uint64_t gone = make(), other = make();
+	char ssd[96], marker[128];
+	uint64_t failed = 1;
+
+	(void)state;
+	turn(gone, SSD);
+	turn(other, HDD);
+	copy();
+	disaster();
+	snprintf(ssd, sizeof(ssd), "%s/ssd", fix.dir);
+	snprintf(marker, sizeof(marker), "%s/made-anew", ssd);
+	for (uint64_t n = 1; failed; n++) {
+		int rc;
+
+		if (access(ssd, F_OK) == 0)
+			lose("ssd");
+		if (n > 1)
+			lose("meta");
+		fault_arm(FAULT_ALL, n, FAULT_EIO, true);
+		rc = restore(ssd);
+		failed = fault_disarm();
+		if (rc < 0)
+			rc = restore(n % 2 ? ssd : NULL);
+		if (rc == -ENOENT) {
+			said("is not there: mount its disk");
+			rc = restore(ssd);
+		}
+		assert_true(rc == 0 || rc == -EALREADY);
+		if (rc == 0)
+			assert_int_equal(result.lost_files, 1);
+	}
+	assert_int_equal(access(marker, F_OK), -1);
+	fix_pool_open(&fix);
+	object_check(other, HDD, old);
+	fix_pool_close(&fix);
+	/* It is there now. */
+	lose("meta");
+	assert_int_equal(restore(ssd), -EINVAL);
+	said("ssd: is not lost: it is there");
+}
+
 /* Of several files, the one that was changed last has the bytes: those before it are left from
  * lives that have ended. */
 static void test_several(void **state)
@@ -689,7 +734,7 @@ int main(void)
 		TEST(test_elsewhere),	 TEST(test_directory_lost), TEST(test_several),
 		TEST(test_other_names),	 TEST(test_faults),	    TEST(test_not_listed),
 		TEST(test_not_complete), TEST(test_filled),	    TEST(test_put_back),
-		TEST(test_not_put_back), TEST(test_aside_twice),
+		TEST(test_not_put_back), TEST(test_aside_twice),    TEST(test_lost_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
