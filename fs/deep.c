@@ -71,6 +71,15 @@ void deep_cut(struct deep_path *path, size_t len)
 	path->text[len] = '\0';
 }
 
+unsigned deep_levels(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_STACK, &limit) < 0 || limit.rlim_cur / DEEP_LEVEL_BYTES >= DEEP_LEVELS)
+		return DEEP_LEVELS;
+	return (unsigned)(limit.rlim_cur / DEEP_LEVEL_BYTES);
+}
+
 void deep_allow(void)
 {
 	struct rlimit limit;

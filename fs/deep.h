@@ -25,6 +25,13 @@ int deep_push(struct deep_path *path, const char *name);
 /* Back to what it was when its length was `len`. */
 void deep_cut(struct deep_path *path, size_t len);
 
+/* How many folders in each other a walk by recursion may go into, on the stack of the program's
+ * first thread: DEEP_LEVELS, or fewer where the system allows it a smaller one than 8 MiB. For
+ * walks that take at most DEEP_LEVEL_BYTES for each (tests/mount/t-deep.sh). */
+#define DEEP_LEVELS	 4096u
+#define DEEP_LEVEL_BYTES 2048u
+unsigned deep_levels(void);
+
 /* A level of folders takes descriptors: allows as many as the system lets this process have. */
 void deep_allow(void);
 

@@ -28,7 +28,6 @@
 #include "tiers/meta.h"
 
 #define WORK_NAME    ".terrace-export"
-#define DEPTH_MAX    4096u /* of a stack of 8 MiB, more than half */
 #define OBJECTS_NAME "objects"
 
 struct exporter {
@@ -39,7 +38,7 @@ struct exporter {
 	int dest;
 	struct deep_path path;	/* of what is being made, from dest; "" its root */
 	struct idmap under_way; /* folders that this one is in */
-	unsigned depth;
+	unsigned depth, depth_max;
 	int fd;			     /* of the file being written */
 	uint64_t lost_off, lost_len; /* of it, not told yet */
 };
@@ -87,7 +86,7 @@ static void xattrs_set(struct exporter *exporter, uint64_t id, const char *proc)
 }
 
 /* Owner before mode: chown takes suid away. Times last. (Here and below: what has large buffers is
- * not to be a part of the frames of the walk, of which there may be DEPTH_MAX.) */
+ * not to be a part of the frames of the walk: see deep_levels().) */
 __attribute__((noinline)) static void attributes_set(struct exporter *exporter, uint64_t id,
 						     const struct attr *attr,
 						     const struct object_record *record, int folder,
@@ -307,8 +306,8 @@ static int folder_fill(struct exporter *exporter, uint64_t id, int fd)
 	struct filling filling = {exporter, fd};
 	int rc;
 
-	if (exporter->depth == DEPTH_MAX || idmap_get(&exporter->under_way, id))
-		return -ELOOP; /* a circle, in damaged metadata */
+	if (exporter->depth >= exporter->depth_max || idmap_get(&exporter->under_way, id))
+		return -ELOOP;
 	rc = idmap_put(&exporter->under_way, id, exporter);
 	if (rc < 0)
 		return rc;
@@ -424,7 +423,7 @@ static int root_fill(struct exporter *exporter)
 
 int fs_export(const struct export_options *options, struct export_result *out)
 {
-	struct exporter exporter = {.options = options, .out = out};
+	struct exporter exporter = {.options = options, .out = out, .depth_max = deep_levels()};
 	char work[PATH_MAX], *first;
 	size_t at = 0;
 	bool made;

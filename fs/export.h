@@ -20,7 +20,8 @@ struct export_options {
 	const struct pool_config *config;
 	const char *dest; /* an empty folder, or one that is made */
 	/* [off, off + len) of a file is lost, or all of it (len 0: its record, or it could not be
-	 * written; error says why). */
+	 * written; error says why: -ELOOP, it is a folder that lies deeper than deep_levels(), or
+	 * in itself, as damaged metadata may have it). */
 	void (*missing)(void *arg, const char *path, uint64_t off, uint64_t len, int error);
 	void *arg;
 };

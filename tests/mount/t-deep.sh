@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # flavors: release
 # Trees deeper than PATH_MAX and than a thousand folders: import, where -r, demote and export take
-# them whole, with hard links between their depths.
+# them whole, with hard links between their depths. On a stack that is smaller than usual, as many as it takes.
 . "$(dirname "$0")/lib.sh"
 
 pool_new
@@ -32,9 +32,18 @@ for i in range(1500):
 assert files == 5
 END
 }
+# on_stack LEVELS COMMAND...: on a stack for so many, of which each may take 2048 bytes
+on_stack() { (
+	ulimit -s $(($1 * 2))
+	shift
+	"$@"
+); }
 mkdir "$T/source"
 deep make "$T/source"
-terrace import --progress=off "$T/source" "$M/in" >"$T/said" || fail "import: $(cat "$T/said")"
+on_stack 1000 terrace import --progress=off "$T/source" "$M/some" >"$T/said" 2>&1 && fail "all on a small stack"
+grep -q '/d: lies too deep: it was not taken over$' "$T/said" || fail "import: $(cat "$T/said")"
+rm -r "$M/some"
+on_stack 1510 terrace import --progress=off "$T/source" "$M/in" >"$T/said" || fail "import: $(cat "$T/said")"
 grep -q '^10 files' "$T/said" || fail "import: $(cat "$T/said")"
 deep show "$M/in"
 terrace import --progress=off "$T/source" "$M/in" >"$T/said" && fail "imported twice" || [ $? = 3 ] || fail "again: $(cat "$T/said")"
@@ -60,5 +69,7 @@ terrace where -r "$top" >"$T/said" 2>&1 || code=$?
 [ "$code" = 1 ] && grep -q 'not all below it was looked at' "$T/said" || fail "where, too deep: $code, $(cat "$T/said")"
 rm -r "$top"
 pool_umount
-terrace export "$POOL" "$T/out" >"$T/said" || fail "export: $(cat "$T/said")"
+on_stack 1510 terrace export "$POOL" "$T/out" >"$T/said" || fail "export: $(cat "$T/said")"
 deep show "$T/out/in"
+on_stack 1000 terrace export "$POOL" "$T/some" >"$T/said" && fail "all on a small stack"
+grep -q '^missing: .*/d: a folder that lies too deep, or in itself: left out$' "$T/said" || fail "export: $(cat "$T/said")"

@@ -19,8 +19,7 @@
 #include "fs/deep.h"
 #include "tools/terrace/numbers.h"
 
-#define TRIES_CHANGED 3	    /* of a file that changes while it is copied */
-#define DEPTH_MAX     4096u /* folders in each other: of a stack of 8 MiB, more than half */
+#define TRIES_CHANGED 3 /* of a file that changes while it is copied */
 
 struct walk {
 	const struct import *import;
@@ -32,7 +31,7 @@ struct walk {
 	struct numbers numbers; /* (device, inode) of files with several names */
 	char **names;		/* by number: the first name */
 	size_t names_cap;
-	unsigned depth;
+	unsigned depth, depth_max;
 	uint64_t left; /* bytes of the current file that have still to be copied */
 };
 
@@ -310,8 +309,8 @@ static int import_folder(struct walk *walk, const struct import_side *from,
 
 	if (st->st_dev == walk->top_dev && st->st_ino == walk->top_ino)
 		return 0; /* where all this goes to */
-	if (walk->depth == DEPTH_MAX)
-		return walk->scan ? 0 : fail(walk, -ENAMETOOLONG, "lies too deep");
+	if (walk->depth >= walk->depth_max)
+		return walk->scan ? 0 : fail(walk, -ELOOP, "lies too deep");
 	in = openat(from->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (in < 0)
 		r = -errno;
@@ -397,7 +396,8 @@ static int walk_folder(struct walk *walk, int from, int to)
 
 static int run(const struct import *import, struct import_counts *out, bool scan)
 {
-	struct walk walk = {.import = import, .counts = out, .scan = scan};
+	struct walk walk = {
+		.import = import, .counts = out, .scan = scan, .depth_max = deep_levels()};
 	const char *what = "the folder cannot be read";
 	struct import_side from, to;
 	struct stat st;

@@ -174,7 +174,7 @@ static const struct verb *current; /* for messages */
 
 enum exit_code complain(enum exit_code code, const char *format, ...)
 {
-	static char line[8192], shown[ESCAPED_CAP(sizeof(line))];
+	static char line[64 << 10], shown[ESCAPED_CAP(sizeof(line))];
 	va_list args;
 
 	fflush(stdout);

@@ -18,6 +18,12 @@ struct output {
 	json_t *missing;
 };
 
+static const char *why(int error)
+{
+	return error == -ELOOP ? "a folder that lies too deep, or in itself: left out"
+			       : error_text(error);
+}
+
 static void missing(void *arg, const char *path, uint64_t off, uint64_t len, int error)
 {
 	struct output *output = arg;
@@ -29,7 +35,7 @@ static void missing(void *arg, const char *path, uint64_t off, uint64_t len, int
 		json_array_append_new(output->missing,
 				      json_pack("{s:o,s:I,s:I,s:s}", "path", json_name(full),
 						"offset", (json_int_t)off, "length",
-						(json_int_t)len, "error", error_text(error)));
+						(json_int_t)len, "error", why(error)));
 	} else {
 		printf("missing: ");
 		print_name(stdout, full);
@@ -37,7 +43,7 @@ static void missing(void *arg, const char *path, uint64_t off, uint64_t len, int
 			printf(": %llu bytes at %llu\n", (unsigned long long)len,
 			       (unsigned long long)off);
 		else
-			printf(": %s\n", error_text(error));
+			printf(": %s\n", why(error));
 	}
 	free(full);
 }
@@ -79,8 +85,8 @@ static void report_source(const struct salvage_source *source)
 		printf("missing: what only the RAM tier had: the pool was not closed in order, and "
 		       "its files there are gone, or of another session, or damaged (see above)\n");
 	if (source->missing)
-		printf("missing: %llu directories of tiers, see above\n",
-		       (unsigned long long)source->missing);
+		printf("missing: %llu %s, see above\n", (unsigned long long)source->missing,
+		       source->missing == 1 ? "directory of a tier" : "directories of tiers");
 }
 
 static void report(const struct export_result *result)

@@ -37,13 +37,14 @@ static void interrupt(int sig)
 static void on_failed(void *arg, const char *path, const char *what, int error)
 {
 	struct report *report = arg;
+	bool said = error == EAGAIN || error == ELOOP; /* what says it all */
+	const char *text = said ? "it was not taken over" : strerror(error);
 
-	complain(EXIT_FAILED, "%s/%s: %s: %s", report->from, path, what,
-		 error == EAGAIN ? "it was not taken over" : strerror(error));
+	complain(EXIT_FAILED, "%s/%s: %s: %s", report->from, path, what, text);
 	if (report->errors)
 		json_array_append_new(report->errors,
 				      json_pack("{so, ss, ss}", "path", json_name(path), "what",
-						what, "error", strerror(error)));
+						what, "error", text));
 }
 
 static void on_advanced(void *arg, uint64_t done)
