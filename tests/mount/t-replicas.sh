@@ -30,7 +30,7 @@ pool_mount
 # making an empty directory again is something done
 rm -rf "$T/d3"
 terrace run --progress=off "$M" >"$T/out" 2>&1 || fail "run: $? $(cat "$T/out")"
-grep -q '^made 1 directories again' "$T/out" || fail "run: $(cat "$T/out")"
+grep -q '^made 1 directory again that had been deleted$' "$T/out" || fail "run: $(cat "$T/out")"
 [ -e "$T/d3/terrace.tier" ] || fail "an empty directory was not made again"
 head -c 3M /dev/urandom >"$T/content"
 cp "$T/content" "$M/big"

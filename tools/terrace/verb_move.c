@@ -62,17 +62,19 @@ static void print_end(const json_t *job)
 {
 	char moved[TEXT_CELL];
 	const char *to = control_text(job, "to");
+	uint64_t made = control_number(job, "directories_made");
+	uint64_t files = control_number(job, "files");
 
-	if (control_number(job, "directories_made"))
-		printf("made %" PRIu64 " directories again that had been deleted\n",
-		       control_number(job, "directories_made"));
+	if (made)
+		printf("made %" PRIu64 " %s again that had been deleted\n", made,
+		       made == 1 ? "directory" : "directories");
 	if (!control_number(job, "moved")) {
 		print_nothing(control_text(job, "verb"), to);
 		return;
 	}
 	printf("moved %s", text_size(control_number(job, "moved"), false, moved));
-	if (control_number(job, "files"))
-		printf(" in %" PRIu64 " files", control_number(job, "files"));
+	if (files)
+		printf(" in %" PRIu64 " %s", files, files == 1 ? "file" : "files");
 	printf("%s%s\n", to[0] ? " to " : "", to);
 }
 
