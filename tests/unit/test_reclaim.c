@@ -98,7 +98,24 @@ static void test_neighbour_dies(void **state)
 	fix_pool_free(&fix);
 }
 
+/* The calls of both tiers' media, some of which a test makes its own. */
 static const struct tier_ops *real;
+static struct tier_ops wrapped;
+
+static void wrap(struct fix_pool *fix)
+{
+	real = fix->pool->tiers[1].tier->ops;
+	wrapped = *real;
+	for (unsigned t = 1; t < 3; t++)
+		fix->pool->tiers[t].tier->ops = &wrapped;
+}
+
+static void unwrap(struct fix_pool *fix)
+{
+	for (unsigned t = 1; t < 3; t++)
+		fix->pool->tiers[t].tier->ops = real;
+}
+
 static unsigned punches;
 
 static int counted_punch(struct tier *tier, struct tier_segment seg, uint64_t len, uint64_t off)
@@ -111,9 +128,7 @@ static int counted_punch(struct tier *tier, struct tier_segment seg, uint64_t le
 static void test_side_by_side(void **state)
 {
 	struct object *objects[12];
-	struct tier_ops counted;
 	struct fix_pool fix;
-	struct tier *tier;
 	uint8_t buf[PIECE], want[PIECE];
 	size_t got;
 
@@ -121,18 +136,15 @@ static void test_side_by_side(void **state)
 	fix_pool_new(&fix, RAM, false);
 	for (unsigned i = 0; i < 12; i++)
 		objects[i] = object_make(&fix, i);
-	tier = fix.pool->tiers[1].tier;
-	real = tier->ops;
-	counted = *real;
-	counted.punch = counted_punch;
-	tier->ops = &counted;
+	wrap(&fix);
+	wrapped.punch = counted_punch;
 	punches = 0;
 	for (unsigned i = 11; i > 0; i--) /* out of order */
 		if (i != 4 && i != 8)
 			object_unmake(&fix, objects[i]);
 	assert_int_equal(pool_cut(fix.pool), 0);
 	pool_reclaim(fix.pool);
-	tier->ops = real;
+	unwrap(&fix);
 	assert_int_equal(punches, 3);
 	for (unsigned i = 0; i < 12; i += 4) {
 		noise(want, i);
@@ -167,20 +179,15 @@ static void *reclaim_thread(void *arg)
 static void test_waits_for_who_gives(void **state)
 {
 	struct object *dead, *after;
-	struct tier_ops slow;
 	struct fix_pool fix;
 	pthread_t thread;
-	struct tier *tier;
 
 	(void)state;
 	fix_pool_new(&fix, RAM, false);
 	dead = object_make(&fix, 1);
 	after = object_make(&fix, 2);
-	tier = fix.pool->tiers[1].tier;
-	real = tier->ops;
-	slow = *real;
-	slow.punch = slow_punch;
-	tier->ops = &slow;
+	wrap(&fix);
+	wrapped.punch = slow_punch;
 	punching = 0;
 	object_unmake(&fix, dead);
 	assert_int_equal(pool_cut(fix.pool), 0);
@@ -190,7 +197,7 @@ static void test_waits_for_who_gives(void **state)
 	assert_int_equal(pool_free_up(fix.pool), 0);
 	assert_int_equal(punching, 2);
 	pthread_join(thread, NULL);
-	tier->ops = real;
+	unwrap(&fix);
 	object_put(after);
 	fix_pool_free(&fix);
 }
@@ -296,8 +303,6 @@ static void test_damaged_neighbour(void **state)
 	struct object *objects[3], *late;
 	struct frame_record record;
 	struct fix_pool fix;
-	struct tier_ops counted;
-	struct tier *tier;
 	size_t len, got;
 
 	(void)state;
@@ -314,11 +319,8 @@ static void test_damaged_neighbour(void **state)
 	odd[KEY_LEN_2] = 0;
 	put_raw(&fix, odd, KEY_LEN_2 + 1, value, 8);
 	put_raw(&fix, odd, KEY_LEN_2, value, 7);
-	tier = fix.pool->tiers[1].tier;
-	real = tier->ops;
-	counted = *real;
-	counted.punch = counted_punch;
-	tier->ops = &counted;
+	wrap(&fix);
+	wrapped.punch = counted_punch;
 	punches = 0;
 	object_unmake(&fix, objects[2]);
 	reclaim(&fix);
@@ -328,7 +330,7 @@ static void test_damaged_neighbour(void **state)
 	object_unmake(&fix, late);
 	reclaim(&fix);
 	assert_true(punches > 0);
-	tier->ops = real;
+	unwrap(&fix);
 	blockcache_drop(fix.pool->cache, frame_first(objects[1]), 256);
 	noise(want, 1);
 	assert_int_equal(object_read(objects[1], buf, PIECE, 0, &got), 0);
@@ -377,7 +379,6 @@ static int freeing_punch(struct tier *tier, struct tier_segment seg, uint64_t le
 static void test_sync_when_full(void **state)
 {
 	struct object *old, *fresh;
-	struct tier_ops ops;
 	struct fix_pool fix;
 	uint8_t buf[PIECE];
 
@@ -388,12 +389,9 @@ static void test_sync_when_full(void **state)
 	fresh = object_make(&fix, 3);
 	noise(buf, 4);
 	assert_int_equal(object_write(fresh, buf, sizeof(buf), 0), 0);
-	real = fix.pool->tiers[1].tier->ops;
-	ops = *real;
-	ops.write = full_write;
-	ops.punch = freeing_punch;
-	for (unsigned t = 1; t < 3; t++)
-		fix.pool->tiers[t].tier->ops = &ops;
+	wrap(&fix);
+	wrapped.write = full_write;
+	wrapped.punch = freeing_punch;
 	first_id = fix.pool->next_segment - 1;
 	full = true;
 	assert_int_equal(pool_sync(fix.pool), -ENOSPC);
@@ -401,8 +399,7 @@ static void test_sync_when_full(void **state)
 	assert_int_equal(pool_sync(fix.pool), 0);
 	assert_int_equal(fix.pool->dirty_bytes, 0);
 	object_put(fresh);
-	for (unsigned t = 1; t < 3; t++)
-		fix.pool->tiers[t].tier->ops = real;
+	unwrap(&fix);
 	fix_pool_free(&fix);
 }
 
