@@ -71,7 +71,7 @@ struct memtable {
 	_Atomic uint64_t items;
 	size_t mask;
 	struct memtable_item *_Atomic head[HEIGHT_MAX];
-	struct memtable_item *_Atomic bucket[];
+	struct memtable_item *_Atomic *bucket;
 };
 
 static size_t aligned(size_t n)
@@ -93,17 +93,35 @@ static int key_compare(const void *a, size_t a_len, const void *b, size_t b_len)
 	return (a_len > b_len) - (a_len < b_len);
 }
 
-/* The index is zero pages until used: an idle table costs address space only. */
+/* One page of the processor's where it is that large: who serves a request comes from another
+ * process each time, and has no translation at hand. */
+static void *index_new(size_t bytes)
+{
+	void *index;
+
+	if (bytes < HUGE_BYTES)
+		return calloc(1, bytes);
+	if (posix_memalign(&index, HUGE_BYTES, bytes))
+		return NULL;
+	madvise(index, bytes, MADV_HUGEPAGE); /* else small pages do */
+	memset(index, 0, bytes);
+	return index;
+}
+
 int memtable_new(struct memtable **out, size_t expected_bytes)
 {
 	size_t buckets = BUCKETS_MIN;
-	struct memtable *table;
+	struct memtable *table = calloc(1, sizeof(*table));
 
-	while (buckets < expected_bytes / ITEM_BYTES)
-		buckets *= 2;
-	table = calloc(1, sizeof(*table) + buckets * sizeof(table->bucket[0]));
 	if (!table)
 		return -ENOMEM;
+	while (buckets < expected_bytes / ITEM_BYTES)
+		buckets *= 2;
+	table->bucket = index_new(buckets * sizeof(struct memtable_item *));
+	if (!table->bucket) {
+		free(table);
+		return -ENOMEM;
+	}
 	atomic_init(&table->refs, 1);
 	table->mask = buckets - 1;
 	table->random = 0x9e3779b97f4a7c15u;
@@ -128,6 +146,7 @@ void memtable_put(struct memtable *table)
 		older = block->older;
 		free(block);
 	}
+	free(table->bucket);
 	free(table);
 }
 
@@ -182,6 +201,15 @@ static void *arena_take(struct memtable *table, size_t bytes)
 	block->used += bytes;
 	atomic_fetch_add_explicit(&table->bytes, bytes, memory_order_relaxed);
 	return room;
+}
+
+/* The last byte is added, so that neighbours lie side by side in the index: objects made one after
+ * the other, and the place behind a name's, which every removal looks at. */
+static uint64_t key_hash(const void *key, size_t key_len)
+{
+	const uint8_t *bytes = key;
+
+	return key_len ? checksum64(bytes, key_len - 1) + bytes[key_len - 1] : 0;
 }
 
 static struct memtable_item *bucket_find(struct memtable *table, const void *key, size_t key_len,
@@ -339,18 +367,23 @@ static void item_insert(struct memtable *table, const struct memtable_view *word
 	atomic_fetch_add_explicit(&table->items, 1, memory_order_relaxed);
 }
 
-void memtable_set(struct memtable *table, const void *key, size_t key_len, const void *bytes,
-		  size_t len)
+static void set_hashed(struct memtable *table, const struct memtable_view *word, uint64_t hash)
 {
-	struct memtable_view word = {.key = key, .value = bytes, .key_len = key_len, .len = len};
-	uint64_t hash = checksum64(key, key_len);
-	struct memtable_item *item = bucket_find(table, key, key_len, hash);
-	struct value *value = value_new(table, bytes, len);
+	struct memtable_item *item = bucket_find(table, word->key, word->key_len, hash);
+	struct value *value = value_new(table, word->value, word->len);
 
 	if (item)
 		atomic_store_explicit(&item->value, value, memory_order_release);
 	else
-		item_insert(table, &word, hash, value);
+		item_insert(table, word, hash, value);
+}
+
+void memtable_set(struct memtable *table, const void *key, size_t key_len, const void *bytes,
+		  size_t len)
+{
+	struct memtable_view word = {.key = key, .value = bytes, .key_len = key_len, .len = len};
+
+	set_hashed(table, &word, key_hash(key, key_len));
 }
 
 /* Where the old value was, if the new one fits: for a table without readers. */
@@ -371,8 +404,8 @@ static void item_replace(struct memtable *table, struct memtable_item *item,
 		memcpy(value->bytes, word->value, len);
 }
 
-/* Asks for what memtable_load() will look at: three steps, each needs what the one before brought.
- */
+/* Asks for what memtable_set_all() will look at: three steps, each needs what the one before
+ * brought. */
 static void words_prefetch(struct memtable *table, const struct memtable_view *words,
 			   uint64_t *hashes, size_t n)
 {
@@ -380,7 +413,7 @@ static void words_prefetch(struct memtable *table, const struct memtable_view *w
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		hashes[i] = checksum64(words[i].key, words[i].key_len);
+		hashes[i] = key_hash(words[i].key, words[i].key_len);
 		__builtin_prefetch(&table->bucket[hashes[i] & table->mask]);
 	}
 	for (i = 0; i < n; i++)
@@ -397,6 +430,16 @@ static void words_prefetch(struct memtable *table, const struct memtable_view *w
 }
 
 /* Cache misses are most of what a set takes: those of all words are waited for together. */
+void memtable_set_all(struct memtable *table, const struct memtable_view *words, size_t n)
+{
+	uint64_t hashes[MEMTABLE_LOAD_MAX];
+
+	assert(n <= MEMTABLE_LOAD_MAX);
+	words_prefetch(table, words, hashes, n);
+	for (size_t i = 0; i < n; i++)
+		set_hashed(table, &words[i], hashes[i]);
+}
+
 void memtable_load(struct memtable *table, const struct memtable_view *words, size_t n)
 {
 	uint64_t hashes[MEMTABLE_LOAD_MAX];
@@ -434,7 +477,7 @@ bool memtable_find(struct memtable *table, const void *key, size_t key_len,
 
 	if (!atomic_load_explicit(&table->items, memory_order_acquire))
 		return false; /* spares the hash of a fresh table */
-	item = bucket_find(table, key, key_len, checksum64(key, key_len));
+	item = bucket_find(table, key, key_len, key_hash(key, key_len));
 	if (item)
 		memtable_view(item, out);
 	return item != NULL;

@@ -36,6 +36,8 @@ int memtable_reserve(struct memtable *table, size_t bytes);
 /* Needs a reservation. value NULL: tombstone. */
 void memtable_set(struct memtable *table, const void *key, size_t key_len, const void *value,
 		  size_t len);
+/* As memtable_set() of each in turn. n <= MEMTABLE_LOAD_MAX. */
+void memtable_set_all(struct memtable *table, const struct memtable_view *words, size_t n);
 
 /* As memtable_set() of each in turn, in half the time, for a table that nobody reads yet: what is
  * replaced leaves nothing behind where the new value fits. n <= MEMTABLE_LOAD_MAX. */

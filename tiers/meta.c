@@ -187,16 +187,21 @@ int meta_op_next(const void *ops, size_t len, size_t *pos, struct meta_op *out)
 	return 0;
 }
 
+#define INSERT_WORDS 16u /* as many as an operation on a name has, and more */
+_Static_assert(INSERT_WORDS <= MEMTABLE_LOAD_MAX, "what a table takes at once");
+
 int meta_ops_insert(const void *ops, size_t len, size_t cost, struct memtable *table)
 {
+	struct memtable_view words[INSERT_WORDS];
 	struct meta_op op;
-	size_t pos = 0;
+	size_t pos = 0, n;
 	int rc = memtable_reserve(table, cost);
 
-	if (rc)
-		return rc;
-	while (!(rc = meta_op_next(ops, len, &pos, &op)))
-		memtable_set(table, op.key, op.key_len, op.value, op.len);
+	while (!rc) {
+		for (n = 0; n < INSERT_WORDS && !(rc = meta_op_next(ops, len, &pos, &op)); n++)
+			words[n] = (struct memtable_view){op.key, op.value, op.key_len, op.len};
+		memtable_set_all(table, words, n);
+	}
 	return rc == -ENOENT ? 0 : rc;
 }
 

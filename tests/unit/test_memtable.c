@@ -125,13 +125,33 @@ static void test_model(void **state)
 	memtable_put(table);
 }
 
+/* Both say the same, in the same order. */
+static void assert_same(struct memtable *set, struct memtable *loaded)
+{
+	struct memtable_item *a, *b = memtable_seek(loaded, "", 0, false);
+	struct memtable_view one, other;
+
+	assert_int_equal(memtable_items(loaded), memtable_items(set));
+	for (a = memtable_seek(set, "", 0, false); a; a = memtable_next(a), b = memtable_next(b)) {
+		memtable_view(a, &one);
+		memtable_view(b, &other);
+		assert_memory_equal(one.key, other.key, 4);
+		assert_int_equal(one.value == NULL, other.value == NULL);
+		assert_int_equal(one.len, other.len);
+		if (one.len)
+			assert_memory_equal(one.value, other.value, one.len);
+		assert_true(memtable_find(loaded, one.key, 4, &one));
+		assert_ptr_equal(one.value, other.value);
+	}
+	assert_null(b);
+}
+
 /* Loaded together, words mean what they mean set one by one, and leave less behind. */
 static void test_load(void **state)
 {
 	static uint8_t keys[MEMTABLE_LOAD_MAX][4], bytes[256];
-	struct memtable_view words[MEMTABLE_LOAD_MAX], one, other;
-	struct memtable *set, *loaded;
-	struct memtable_item *a, *b;
+	struct memtable_view words[MEMTABLE_LOAD_MAX];
+	struct memtable *set, *all, *loaded;
 	struct dice dice;
 
 	(void)state;
@@ -139,6 +159,7 @@ static void test_load(void **state)
 	for (unsigned i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)i;
 	assert_int_equal(memtable_new(&set, 1 << 16), 0);
+	assert_int_equal(memtable_new(&all, 1 << 16), 0);
 	assert_int_equal(memtable_new(&loaded, 1 << 16), 0);
 	for (unsigned round = 0; round < 400; round++) {
 		size_t n = 1 + dice_roll(&dice, MEMTABLE_LOAD_MAX), cost = 0;
@@ -156,26 +177,18 @@ static void test_load(void **state)
 		}
 		assert_int_equal(memtable_reserve(loaded, cost), 0);
 		memtable_load(loaded, words, n);
+		assert_int_equal(memtable_reserve(all, cost), 0);
+		memtable_set_all(all, words, n);
 		assert_int_equal(memtable_reserve(set, cost), 0);
 		for (size_t i = 0; i < n; i++)
 			memtable_set(set, keys[i], 4, words[i].value, words[i].len);
 	}
-	assert_int_equal(memtable_items(loaded), memtable_items(set));
+	assert_int_equal(memtable_bytes(all), memtable_bytes(set));
 	assert_true(memtable_bytes(loaded) < memtable_bytes(set) / 4);
-	b = memtable_seek(loaded, "", 0, false);
-	for (a = memtable_seek(set, "", 0, false); a; a = memtable_next(a), b = memtable_next(b)) {
-		memtable_view(a, &one);
-		memtable_view(b, &other);
-		assert_memory_equal(one.key, other.key, 4);
-		assert_int_equal(one.value == NULL, other.value == NULL);
-		assert_int_equal(one.len, other.len);
-		if (one.len)
-			assert_memory_equal(one.value, other.value, one.len);
-		assert_true(memtable_find(loaded, one.key, 4, &one));
-		assert_ptr_equal(one.value, other.value);
-	}
-	assert_null(b);
+	assert_same(set, all);
+	assert_same(set, loaded);
 	memtable_put(set);
+	memtable_put(all);
 	memtable_put(loaded);
 }
 
