@@ -300,10 +300,12 @@ int pool_sync(struct pool *pool)
 	pthread_mutex_lock(&pool->sync_lock);
 	pool->stuck_until_ns = 0; /* somebody wants to know */
 	pthread_mutex_unlock(&pool->sync_lock);
+	workers_hurry(pool->workers);
 	rc = flush_upto(pool, ramlog_head(pool->log));
 	pool_reap(pool);
 	if (rc == -ENOSPC && pool_free_up(pool) == 0)
 		rc = flush_upto(pool, ramlog_head(pool->log));
+	workers_hurried(pool->workers);
 	cut = plain_sync_all(pool, false);
 	rc = rc < 0 ? rc : cut;
 	cut = pool_cut(pool);

@@ -449,10 +449,12 @@ void object_flushing_wait(struct object *object)
 {
 	struct pool *pool = object->pool;
 
+	workers_hurry(pool->workers);
 	pthread_mutex_lock(&pool->flush_lock);
 	while (object->flushing)
 		pthread_cond_wait(&pool->flush_done, &pool->flush_lock);
 	pthread_mutex_unlock(&pool->flush_lock);
+	workers_hurried(pool->workers);
 }
 
 void object_flushing_clear(struct object *object)

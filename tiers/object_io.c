@@ -203,7 +203,9 @@ static int log_reserve(struct object *object, enum ramlog_op op, uint64_t off, u
 		if (pool->parked_bytes && tries > 20)
 			return -ENOSPC; /* background work has found no room: neither will this */
 		flush_kick(pool);
+		workers_hurry(pool->workers);
 		ramlog_wait_room(pool->log, ROOM_WAIT_NS);
+		workers_hurried(pool->workers);
 	}
 	if (rc < 0 && rc != -EAGAIN)
 		pthread_rwlock_unlock(&object->data_lock);

@@ -10,6 +10,8 @@
  *     job_group_wait() cannot return early.
  *  3. A worker never waits for room: a job that submits to a full ring runs the new job itself,
  *     with its own scratch. Were it to wait, all workers could wait for each other.
+ *  4. Background jobs that wait while a worker rests are more than may run. Who runs one looks for
+ *     the next when it ends; should that be one of the foreground, a worker was woken for it.
  *
  * Threads: any. The pool's lock and a group's lock are never held together, and neither while fn
  * runs. No allocation after workers_new().
@@ -42,6 +44,7 @@ struct queued_job {
 	int (*fn)(void *job, struct codec_scratch *scratch);
 	void *job;
 	struct job_group *group; /* may be NULL: nobody waits */
+	bool background;	 /* of JOB_BACKGROUND */
 };
 
 struct job_queue {
@@ -70,7 +73,11 @@ struct workers {
 	pthread_mutex_t lock; /* guards everything below but the constant fields at the end */
 	struct kind kinds[KINDS];
 	struct job_queue queues[JOB_CLASSES];
+	unsigned background; /* jobs of JOB_BACKGROUND that are running */
+	unsigned hurries;    /* who waits for such */
 	bool stopping;
+
+	unsigned background_max; /* unless somebody waits */
 
 	unsigned nthreads;
 	struct worker *threads;
@@ -189,17 +196,30 @@ static void job_run(const struct queued_job *job, struct codec_scratch *scratch)
 	group_done(group, job->fn(job->job, scratch));
 }
 
+/* Of those that wait in the background, how many may be taken now. */
+static unsigned background_due_locked(const struct workers *workers)
+{
+	unsigned count = workers->queues[JOB_BACKGROUND].count, room = 0;
+
+	if (workers->hurries)
+		return count;
+	if (workers->background < workers->background_max)
+		room = workers->background_max - workers->background;
+	return count < room ? count : room;
+}
+
 static bool queue_take_locked(struct workers *workers, const struct kind *kind,
 			      struct queued_job *out)
 {
 	for (enum job_class i = kind->first; i <= kind->last; i++) {
 		struct job_queue *queue = &workers->queues[i];
 
-		if (queue->count == 0)
+		if (queue->count == 0 || (i == JOB_BACKGROUND && !background_due_locked(workers)))
 			continue;
 		*out = queue->ring[queue->first];
 		queue->first = (queue->first + 1) % QUEUE_LEN;
 		queue->count--;
+		workers->background += out->background;
 		pthread_cond_signal(&queue->room);
 		return true;
 	}
@@ -250,6 +270,7 @@ static void *worker_main(void *arg)
 			pthread_mutex_unlock(&workers->lock);
 			job_run(&job, worker->scratch);
 			pthread_mutex_lock(&workers->lock);
+			workers->background -= job.background;
 		} else if (workers->stopping) {
 			break;
 		} else {
@@ -336,6 +357,7 @@ int workers_new(struct workers **out, unsigned nthreads)
 		pthread_cond_init(&workers->kinds[i].work, NULL);
 		all += kinds[i].share * nthreads;
 	}
+	workers->background_max = nthreads > 1 ? nthreads - 1 : 1;
 	workers->threads = calloc(all, sizeof(*workers->threads));
 	err = workers->threads ? workers_start(workers, nthreads) : -ENOMEM;
 	if (err < 0) {
@@ -375,9 +397,27 @@ static void queue_add_locked(struct workers *workers, enum job_class class,
 
 	queue->ring[(queue->first + queue->count) % QUEUE_LEN] = *job;
 	queue->count++;
+	if (class == JOB_BACKGROUND && !background_due_locked(workers))
+		return; /* who runs one takes it next */
 	for (unsigned i = 0; i < KINDS; i++)
 		if (class >= workers->kinds[i].first && class <= workers->kinds[i].last)
 			pthread_cond_signal(&workers->kinds[i].work);
+}
+
+void workers_hurry(struct workers *workers)
+{
+	pthread_mutex_lock(&workers->lock);
+	if (!workers->hurries++)
+		pthread_cond_broadcast(&workers->kinds[KIND_PROMPT].work);
+	pthread_mutex_unlock(&workers->lock);
+}
+
+void workers_hurried(struct workers *workers)
+{
+	pthread_mutex_lock(&workers->lock);
+	assert(workers->hurries);
+	workers->hurries--;
+	pthread_mutex_unlock(&workers->lock);
 }
 
 bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_scratch *scratch),
@@ -389,7 +429,7 @@ bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_sc
 	pthread_mutex_lock(&workers->lock);
 	/* One that has been woken still counts as resting. */
 	taken = workers->kinds[KIND_PROMPT].resting >
-		workers->queues[JOB_FOREGROUND].count + workers->queues[JOB_BACKGROUND].count;
+		workers->queues[JOB_FOREGROUND].count + background_due_locked(workers);
 	if (taken)
 		queue_add_locked(workers, JOB_FOREGROUND, &queued);
 	pthread_mutex_unlock(&workers->lock);
@@ -399,7 +439,8 @@ bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_sc
 int workers_submit(struct workers *workers, enum job_class class, struct job_group *group,
 		   int (*fn)(void *job, struct codec_scratch *scratch), void *job)
 {
-	struct queued_job queued = {.fn = fn, .job = job, .group = group};
+	struct queued_job queued = {
+		.fn = fn, .job = job, .group = group, .background = class == JOB_BACKGROUND};
 	struct job_queue *queue = &workers->queues[class];
 
 	group_add(group);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A bounded pool of threads for encoding and decoding. Each worker owns a codec scratch. Foreground
- * jobs go before background ones; long and idle ones run beside them on threads of their own, which
+ * jobs go before background ones, which leave one worker out where there are several: a processor
+ * for whoever makes that work. Long and idle ones run beside them on threads of their own, which
  * have stepped back, these far, those a little. The queue has a limit: submitting to a full one
  * blocks; a job that submits to a full one runs the new job itself instead. A job must not wait for
  * a group: all workers could be waiting, and none left to run what they wait for.
@@ -40,6 +41,9 @@ int workers_submit(struct workers *workers, enum job_class class, struct job_gro
  * and fn will not be called. Waits for nothing. */
 bool workers_offer(struct workers *workers, int (*fn)(void *job, struct codec_scratch *scratch),
 		   void *job);
+/* Between the two somebody waits for background jobs, and all workers run them. */
+void workers_hurry(struct workers *workers);
+void workers_hurried(struct workers *workers);
 /* Waits for all jobs of the group, returns the first error and resets it. */
 int job_group_wait(struct job_group *group);
 

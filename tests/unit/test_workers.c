@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -371,6 +372,97 @@ static void test_thread_scratch(void **state)
 	workers_free(workers);
 }
 
+static bool entered(struct gate *gate, unsigned ms)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_REALTIME, &at);
+	at.tv_nsec += (long)ms * 1000000;
+	at.tv_sec += at.tv_nsec / 1000000000;
+	at.tv_nsec %= 1000000000;
+	return sem_timedwait(&gate->entered, &at) == 0;
+}
+
+/* Of two workers the background has one, until somebody waits for it; what it leaves free is the
+ * foreground's at once. */
+static void test_background_leaves_one(void **state)
+{
+	struct workers *workers;
+	struct job_group *group;
+	struct gate gates[3], front;
+	unsigned tries = 0;
+
+	(void)state;
+	assert_int_equal(workers_new(&workers, 2), 0);
+	assert_int_equal(job_group_new(&group), 0);
+	gate_init(&front);
+	for (unsigned i = 0; i < 3; i++) {
+		gate_init(&gates[i]);
+		assert_int_equal(
+			workers_submit(workers, JOB_BACKGROUND, group, job_gate, &gates[i]), 0);
+	}
+	assert_true(entered(&gates[0], 10000));
+	assert_false(entered(&gates[1], 50));
+	while (!workers_offer(workers, job_gate, &front) && tries++ < 10000)
+		usleep(1000); /* the other one has not come to rest yet */
+	assert_true(entered(&front, 10000));
+	sem_post(&front.open);
+	assert_false(entered(&gates[1], 50));
+	workers_hurry(workers);
+	workers_hurry(workers);
+	assert_true(entered(&gates[1], 10000));
+	workers_hurried(workers);
+	sem_post(&gates[1].open); /* its worker takes the third: one still waits */
+	assert_true(entered(&gates[2], 10000));
+	workers_hurried(workers);
+	sem_post(&gates[0].open);
+	sem_post(&gates[2].open);
+	assert_int_equal(job_group_wait(group), 0);
+	workers_free(workers);
+	job_group_free(group);
+	gate_release(&front);
+	for (unsigned i = 0; i < 3; i++)
+		gate_release(&gates[i]);
+}
+
+/* The worker that ran what is in the background takes a foreground job next: the other one goes on
+ * in its place. */
+static void test_background_goes_on(void **state)
+{
+	struct workers *workers;
+	struct job_group *group;
+	struct gate background[2], front[2];
+
+	(void)state;
+	assert_int_equal(workers_new(&workers, 2), 0);
+	assert_int_equal(job_group_new(&group), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		gate_init(&background[i]);
+		gate_init(&front[i]);
+		assert_int_equal(
+			workers_submit(workers, JOB_BACKGROUND, group, job_gate, &background[i]),
+			0);
+	}
+	assert_true(entered(&background[0], 10000));
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(
+			workers_submit(workers, JOB_FOREGROUND, group, job_gate, &front[i]), 0);
+	assert_true(entered(&front[0], 10000));
+	sem_post(&background[0].open); /* its worker goes to the front */
+	assert_true(entered(&front[1], 10000));
+	sem_post(&front[0].open);
+	assert_true(entered(&background[1], 10000));
+	sem_post(&front[1].open);
+	sem_post(&background[1].open);
+	assert_int_equal(job_group_wait(group), 0);
+	workers_free(workers);
+	job_group_free(group);
+	for (unsigned i = 0; i < 2; i++) {
+		gate_release(&background[i]);
+		gate_release(&front[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -378,6 +470,8 @@ int main(void)
 		cmocka_unit_test(test_free_runs_what_is_queued),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_foreground_first_and_in_order),
+		cmocka_unit_test(test_background_leaves_one),
+		cmocka_unit_test(test_background_goes_on),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_first_error_is_kept_and_reset),
 		cmocka_unit_test(test_full_queue_blocks_the_submitter),
