@@ -41,6 +41,7 @@
 #define SLOT_HEADER_LEN 32u
 #define CHUNK_BYTES	(2u << 20)
 #define SLOTS_KEPT	2u /* stay reserved, so that a full tmpfs slows the store, not stops it */
+#define SLOTS_KEPT_MAX	8u /* as many as were in use lately, up to this, too: see keep_locked() */
 #define SLOTS_MAX	65536u
 #define NO_SLOT		UINT32_MAX
 
@@ -60,10 +61,11 @@ struct tail {
 	uint8_t *map;
 	size_t map_len;
 	uint32_t nslots;
-	pthread_mutex_t lock; /* guards slots, order, first, count */
+	pthread_mutex_t lock; /* guards slots, order, first, count, lately */
 	struct slot *slots;
 	uint32_t *order; /* ring of slots in use, oldest at `first` */
 	uint32_t first, count;
+	uint32_t lately; /* most of count; sinks with each tail_drop() */
 	uint64_t next_index;
 	uint32_t write_slot; /* the newest; NO_SLOT before the first */
 	size_t write_off;    /* in it */
@@ -390,29 +392,68 @@ static uint32_t slot_number(struct tail *tail, const struct slot *slot)
 	return (uint32_t)(slot - tail->slots);
 }
 
+static uint32_t free_locked(const struct tail *tail)
+{
+	uint32_t count = 0, i;
+
+	for (i = 0; i < tail->nslots; i++)
+		count += tail->slots[i].state == SLOT_FREE;
+	return count;
+}
+
+/* How many free slots stay reserved: fresh memory of tmpfs costs several times what the records
+ * do that go there, so who changes as much again finds the slots of last time. */
+static uint32_t keep_locked(const struct tail *tail)
+{
+	uint32_t most = tail->lately < SLOTS_KEPT_MAX ? tail->lately : SLOTS_KEPT_MAX;
+
+	return most > SLOTS_KEPT ? most : SLOTS_KEPT;
+}
+
+/* Its memory goes back to the system. Nobody takes a slot that is neither free nor a hole. */
+static void slot_punch(struct tail *tail, struct slot *slot)
+{
+	io_allocate(tail->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, CHUNK_BYTES,
+		    slot_file_off(slot_number(tail, slot)));
+	pthread_mutex_lock(&tail->lock);
+	slot->state = SLOT_HOLE;
+	pthread_mutex_unlock(&tail->lock);
+}
+
 /* Gives the oldest slot back. */
 static void slot_release(struct tail *tail)
 {
 	struct slot *slot = slot_at(tail, 0);
-	uint32_t number = slot_number(tail, slot), kept = 0, i;
+	bool kept;
 
-	memset(slot_map(tail, number), 0, SLOT_HEADER_LEN);
+	memset(slot_map(tail, slot_number(tail, slot)), 0, SLOT_HEADER_LEN);
 	pthread_mutex_lock(&tail->lock);
-	for (i = 0; i < tail->nslots; i++)
-		kept += tail->slots[i].state == SLOT_FREE;
+	kept = free_locked(tail) < keep_locked(tail);
 	tail->first = (tail->first + 1) % tail->nslots;
 	tail->count--;
-	if (kept < SLOTS_KEPT)
+	if (kept)
 		slot->state = SLOT_FREE;
 	pthread_mutex_unlock(&tail->lock);
-	if (kept < SLOTS_KEPT)
-		return;
-	/* Outside the lock: nobody takes a slot that is neither free nor a hole. */
-	io_allocate(tail->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, CHUNK_BYTES,
-		    slot_file_off(number));
+	if (!kept)
+		slot_punch(tail, slot);
+}
+
+/* Slots that have not been needed for a while go one by one. */
+static void slots_sink(struct tail *tail)
+{
+	struct slot *surplus = NULL;
+
 	pthread_mutex_lock(&tail->lock);
-	slot->state = SLOT_HOLE;
+	if (tail->lately > tail->count)
+		tail->lately--;
+	if (free_locked(tail) > keep_locked(tail)) {
+		for (surplus = tail->slots; surplus->state != SLOT_FREE; surplus++)
+			;
+		surplus->state = SLOT_USED; /* by nobody: until it is punched */
+	}
 	pthread_mutex_unlock(&tail->lock);
+	if (surplus)
+		slot_punch(tail, surplus);
 }
 
 /* Walks one slot's records; *next_seq is the seq its first one must have. */
@@ -580,6 +621,7 @@ static int slot_take(struct tail *tail)
 		tail->slots[i].index = tail->next_index++;
 		tail->slots[i].first_seq = UINT64_MAX; /* until tail_append() */
 		tail->order[(tail->first + tail->count++) % tail->nslots] = i;
+		tail->lately = tail->lately > tail->count ? tail->lately : tail->count;
 		tail->write_slot = i;
 		tail->write_off = SLOT_HEADER_LEN;
 		rc = 0;
@@ -671,6 +713,7 @@ void tail_drop(struct tail *tail, uint64_t upto)
 	atomic_fetch_sub(&tail->bytes, dropped);
 	for (i = 0; i < n; i++)
 		slot_release(tail);
+	slots_sink(tail);
 }
 
 uint64_t tail_bytes(struct tail *tail)

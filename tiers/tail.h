@@ -31,7 +31,8 @@ struct tail;
 struct tail_options {
 	const char *dir; /* on tmpfs */
 	const uint8_t *pool_uuid;
-	uint64_t max_bytes; /* of all chunks; at least two are kept reserved */
+	uint64_t max_bytes; /* of all chunks; two are kept reserved, up to eight where as many were
+			       in use lately */
 	bool create;	    /* discard what is there (this pool's) */
 };
 

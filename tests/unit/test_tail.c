@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -304,6 +305,46 @@ static void test_a_tail_that_begins_later(void **state)
 	assert_int_equal(seen.count, 0);
 }
 
+static uint64_t slots_taken(struct fixture *fix)
+{
+	char path[96];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/journal.tail", fix->dir);
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_blocks * 512 / (2 << 20);
+}
+
+/* What was needed lately stays reserved, within bounds; what is not needed any more goes. */
+static void test_slots_kept(void **state)
+{
+	struct fixture *fix = *state;
+	struct seen seen = {0};
+	uint64_t seq = 0;
+	bool found;
+
+	fix->options.max_bytes = 32 << 20;
+	fix->options.create = true;
+	assert_int_equal(open_tail(fix, &found), 0);
+	assert_int_equal(tail_replay(fix->tail, 0, each, &seen), 0);
+	while (seq < 10)
+		append(fix, ++seq, BIG);
+	assert_int_equal(slots_taken(fix), 5);
+	tail_drop(fix->tail, seq);
+	assert_int_equal(slots_taken(fix), 5);
+	while (seq < 34)
+		append(fix, ++seq, BIG);
+	assert_int_equal(slots_taken(fix), 13); /* the one it was in, and twelve */
+	tail_drop(fix->tail, seq);
+	assert_in_range(slots_taken(fix), 8, 9); /* and the one that is written to */
+	for (unsigned i = 0; i < 20; i++) {
+		append(fix, ++seq, 100);
+		tail_drop(fix->tail, seq);
+	}
+	assert_in_range(slots_taken(fix), 2, 3);
+	die(fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +355,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_record_that_is_not_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_slot_used_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_tail_that_begins_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slots_kept, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
