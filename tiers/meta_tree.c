@@ -27,6 +27,7 @@
 
 #include "compress/bytes.h"
 #include "compress/checksum.h"
+#include "tiers/ahead.h"
 #include "tiers/io.h"
 #include "tiers/log.h"
 #include "tiers/memtable.h"
@@ -68,6 +69,7 @@ struct tree {
 	struct tree_read *idle;
 	struct tree_read *look; /* the one reader of tree_open_look(), never renewed */
 	uint32_t nreaders;
+	struct ahead ahead;	   /* the map is MDB_NORDAHEAD */
 	pthread_mutex_t room_lock; /* guards what follows */
 	uint64_t end;		   /* file bytes in use after the last tree_write() */
 	uint64_t allocated;	   /* file bytes with blocks */
@@ -527,6 +529,7 @@ int tree_get(struct tree *tree, const void *key, size_t key_len, void *buf, size
 		rc = tree_error(tree, "get", rc);
 		goto out;
 	}
+	ahead_look(&tree->ahead, v.mv_data);
 	rc = value_check(tree, &k, &v, len);
 	if (!rc && *len > cap)
 		rc = -ERANGE;
@@ -556,6 +559,7 @@ static int cursor_step(struct tree_read *read, MDB_cursor_op op, const uint8_t *
 
 	if (rc)
 		return tree_error(read->tree, "cursor", rc);
+	ahead_look(&read->tree->ahead, read->key.mv_data);
 	*found = read->key.mv_data;
 	*found_len = read->key.mv_size;
 	/* The state record: the last key there can be, but for longer ones, and there are none. */
@@ -741,11 +745,10 @@ static int allocate_locked(struct tree *tree, uint64_t upto)
 int tree_reserve(struct tree *tree, uint64_t grow, uint64_t items, bool frees)
 {
 	uint64_t need;
-	int rc;
+	int rc = 0;
 
 	pthread_mutex_lock(&tree->room_lock);
 	need = tree->end + grow + copies_bytes(tree, grow, items);
-	rc = 0;
 	if (need + HEADROOM_BYTES <= tree->allocated)
 		goto out;
 	rc = allocate_locked(tree, need + HEADROOM_BYTES + STEP_BYTES);
