@@ -5,6 +5,10 @@
  * An object stays in the table while somebody holds a reference. Ranges in the RAM log hold one: an
  * object with dirty.bytes > 0 has a reference of its own (taken at the first range, put when the
  * last has been flushed), so that what is loaded from metadata is never older than memory.
+ *
+ * Those that were put last stay a while longer without one: an operation on a name is several
+ * requests, each of which gets the same folder and the same file. What is deleted or plain goes at
+ * once, and what no transaction has ever published.
  */
 #include "tiers/object.h"
 
@@ -118,6 +122,14 @@ static void object_free(struct object *object)
 	free(object);
 }
 
+void objects_release(struct pool *pool)
+{
+	for (unsigned i = 0; i < OBJECTS_KEPT; i++)
+		if (pool->kept[i] && !pool->kept[i]->refs)
+			object_free(pool->kept[i]);
+	idmap_release(&pool->objects);
+}
+
 int object_get(struct pool *pool, uint64_t id, struct object **out)
 {
 	struct object *object;
@@ -165,24 +177,47 @@ struct object *object_hold(struct object *object)
 	return object;
 }
 
+static bool may_stay(const struct object *object)
+{
+	return !object->deleted && !object->plain && object->changed_seq;
+}
+
+/* Nobody holds the object any more: it stays in place of another one, or leaves. Returns who leaves
+ * memory, or NULL. objects_lock held. */
+static struct object *stay_locked(struct object *object)
+{
+	struct pool *pool = object->pool;
+	struct object **slot = &pool->kept[object->id % OBJECTS_KEPT];
+	struct object *gone = object;
+
+	if (may_stay(object)) {
+		gone = *slot == object ? NULL : *slot;
+		*slot = object;
+	} else if (*slot == object) {
+		*slot = NULL;
+	}
+	if (!gone || gone->refs) /* who holds it puts it */
+		return NULL;
+	plain_leaving(gone);
+	idmap_del(&pool->objects, gone->id);
+	return gone;
+}
+
 void object_put(struct object *object)
 {
+	struct object *gone = NULL;
 	struct pool *pool;
-	bool last;
 
 	if (!object)
 		return;
 	pool = object->pool;
 	pthread_mutex_lock(&pool->objects_lock);
 	assert(object->refs > 0);
-	last = --object->refs == 0;
-	if (last) {
-		plain_leaving(object);
-		idmap_del(&pool->objects, object->id);
-	}
+	if (--object->refs == 0)
+		gone = stay_locked(object);
 	pthread_mutex_unlock(&pool->objects_lock);
-	if (last)
-		object_free(object);
+	if (gone)
+		object_free(gone);
 }
 
 uint64_t object_id(const struct object *object)

@@ -349,7 +349,7 @@ static void release(struct pool *pool)
 	while ((segment = idmap_each(&pool->segments, &at)))
 		free(segment);
 	idmap_release(&pool->segments);
-	idmap_release(&pool->objects);
+	objects_release(pool);
 	idmap_release(&pool->txn.frame_map);
 	free(pool->txn.objects);
 	free(pool->txn.frames);

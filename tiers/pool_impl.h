@@ -182,6 +182,8 @@ static inline bool segment_in_place(struct homes *homes, const struct segment *s
 
 #define COPY_WANTED 1 /* of pool.copy_checkpoint; no error is positive */
 
+#define OBJECTS_KEPT 256u
+
 struct pool {
 	struct pool_config config; /* as at the mount */
 	pthread_rwlock_t tunables_lock;
@@ -229,9 +231,10 @@ struct pool {
 	uint64_t *reap_ids;   /* deleted objects whose extents are still to go */
 	size_t nreap, reap_cap;
 
-	pthread_mutex_t objects_lock; /* objects, left */
-	struct plain_left left[64];   /* by id: plain objects that were in memory lately */
-	struct idmap objects;	      /* id -> struct object */
+	pthread_mutex_t objects_lock;	   /* objects, kept, left */
+	struct plain_left left[64];	   /* by id: plain objects that were in memory lately */
+	struct idmap objects;		   /* id -> struct object */
+	struct object *kept[OBJECTS_KEPT]; /* by id: in memory though perhaps nobody holds it */
 
 	pthread_mutex_t flush_lock;
 	pthread_cond_t flush_done; /* an object's flushing was cleared */
@@ -298,7 +301,7 @@ static inline struct heat_scale pool_heat_scale(const struct pool *pool)
 int pool_tunables_set(struct pool *pool, const struct pool_config *config);
 
 /* object.c */
-int object_load_locked(struct pool *pool, uint64_t id, struct object **out);
+void objects_release(struct pool *pool); /* the pool is closed, and nobody holds any */
 struct dirty_sink object_dirty_sink(struct object *object);
 /* After dirty has changed, with the data lock and a reference held: takes or puts the reference
  * that dirty ranges hold. */

@@ -2,7 +2,7 @@
 /*
  * Objects one by one (tiers/object.h): what is refused, and how; holes; objects of many extents,
  * which are cut, cloned and deleted in several transactions; and each operation with every
- * allocation of it failing: it has been done or not, nothing in between.
+ * allocation of it failing: it has been done or not, nothing in between. And which stay in memory.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -19,6 +19,7 @@
 #include "tests/unit/fix_pool.h"
 #include "tiers/extmap.h"
 #include "tiers/object.h"
+#include "tiers/plain.h"
 #include "tiers/pool_impl.h"
 #include "tiers/ramlog.h"
 
@@ -622,6 +623,80 @@ static void test_no_memory(void **state)
 	fix_pool_verify_media(&fix, true);
 }
 
+static bool in_memory(uint64_t id)
+{
+	bool found;
+
+	pthread_mutex_lock(&fix.pool->objects_lock);
+	found = idmap_get(&fix.pool->objects, id) != NULL;
+	pthread_mutex_unlock(&fix.pool->objects_lock);
+	return found;
+}
+
+static uint64_t made_and_put(void)
+{
+	struct object *held = object_make();
+	uint64_t id = object_id(held);
+
+	object_put(held);
+	return id;
+}
+
+/* What was put last stays in memory, and makes room for what is put after it; not while somebody
+ * holds it. */
+static void test_kept(void **state)
+{
+	uint64_t first = made_and_put(), id;
+	struct object *held, *again;
+
+	(void)state;
+	assert_true(in_memory(first));
+	for (unsigned i = 0; i < 2 * OBJECTS_KEPT; i++)
+		id = made_and_put();
+	assert_true(in_memory(id));
+	assert_false(in_memory(first));
+	assert_true(fix.pool->objects.count <= OBJECTS_KEPT);
+	assert_int_equal(object_get(fix.pool, id, &held), 0);
+	for (unsigned i = 0; i < 2 * OBJECTS_KEPT; i++)
+		made_and_put();
+	assert_int_equal(object_get(fix.pool, id, &again), 0);
+	assert_ptr_equal(again, held);
+	object_put(again);
+	object_put(held);
+	assert_true(in_memory(id));
+	assert_true(fix.pool->objects.count <= OBJECTS_KEPT);
+}
+
+/* Deleted ones do not stay, nor those that never came to be, nor plain ones, whose file is then
+ * synced and closed. */
+static void test_not_kept(void **state)
+{
+	struct object *held = object_make();
+	uint64_t id = object_id(held), never, plain = made_and_put();
+	struct txn *txn;
+
+	(void)state;
+	object_put(held);
+	assert_int_equal(object_get(fix.pool, id, &held), 0);
+	assert_int_equal(delete (held), 0);
+	object_put(held);
+	assert_false(in_memory(id));
+	assert_int_equal(object_get(fix.pool, id, &held), -ENOENT);
+
+	txn = txn_begin(fix.pool);
+	assert_int_equal(object_create(txn, "attr", 4, &held), 0);
+	never = object_id(held);
+	txn_abort(txn);
+	object_put(held);
+	assert_false(in_memory(never));
+	assert_int_equal(object_get(fix.pool, never, &held), -ENOENT);
+
+	assert_int_equal(object_get(fix.pool, plain, &held), 0);
+	assert_int_equal(object_make_plain(held, 1, NULL), 0);
+	object_put(held);
+	assert_false(in_memory(plain));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -638,6 +713,8 @@ int main(void)
 		TEST(test_delete_many),
 		TEST(test_reap_spares),
 		TEST(test_delete_makes_room),
+		TEST(test_kept),
+		TEST(test_not_kept),
 		TEST(test_no_memory),
 	};
 
