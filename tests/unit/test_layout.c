@@ -502,7 +502,7 @@ static void slots(void **state)
 	assert_int_equal(object_get(fix->pool.pool, id, &one), 0);
 	assert_int_equal(object_get(fix->pool.pool, asking.id, &other), 0);
 	assert_int_equal(pthread_create(&thread, NULL, ask, NULL), 0);
-	for (unsigned round = 0; round < 2000; round++) {
+	for (unsigned round = 0; round < 6000; round++) {
 		for (unsigned i = 0; i < 100; i++) {
 			databases_writing(asking.databases, one, 4096, i * 37 % 100 * 4096);
 			if (i % 10 == 0)
