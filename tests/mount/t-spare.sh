@@ -21,6 +21,10 @@ segments() { (cd "$1" && find . -name '*.seg' | sort); }
 write_one() { cp "$T/content" "$M/$1" && terrace sync "$M"; }
 
 mkdir -p "$T/ssd" "$T/hdd" "$T/meta"
+for n in 1 2; do
+	terrace create -n --tier "ssd:path=$T/ssd,copy_path=$T/spare,replicas=$n" "$T/dry.conf" >"$T/out"
+	[ "$(grep -c 'tier ssd keeps one copy' "$T/out")" -eq $((2 - n)) ] || fail "replicas=$n: $(cat "$T/out")"
+done
 refused "1 2" "tier ssd has no place: add path=" terrace create --tier "ram:path=$RAM,size=64M" --tier "ssd:copy_path=$T/spare" "$T/wrong.conf"
 terrace create --meta "$T/meta" --tier "ram:path=$RAM,size=64M" \
 	--tier "ssd:path=$T/ssd,copy_path=$T/spare,replicas=2,codec=lz4,size=64M" \

@@ -217,6 +217,11 @@ static void report(const struct pool_config *config, const char *file, const cha
 	}
 	printf("  %-8s %-8s ", "metadata", "");
 	print_name_line(config->meta_path);
+	for (i = 0; i < config->ntiers; i++)
+		if (config->tiers[i].nspares && config->tiers[i].replicas == 1)
+			printf("tier %s keeps one copy: its copy_path takes what rules and "
+			       "user.terrace.replicas ask for; replicas=2 copies everything\n",
+			       config->tiers[i].name);
 	if (!dry)
 		printf("mount it with: terracefs %s MNT\n", pool);
 }
