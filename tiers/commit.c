@@ -131,6 +131,20 @@ static void give_back(struct pool *pool, struct object **objects, size_t n)
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
+void pool_order(struct object *object)
+{
+	struct pool *pool = object->pool;
+
+	pthread_mutex_lock(&pool->commit_lock);
+	if (!object->ordered && txn_order_room(pool, 1) == 0) {
+		object->ordered = true;
+		pool->ordered[pool->nordered++] = object_hold(object);
+		if (!pool->ordered_seq)
+			pool->ordered_seq = meta_seq(pool->meta) + 1;
+	}
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
 /* Makes one object's data go with the cut: in the journal itself, where frames cannot be had. What
  * failed together with others may go alone. */
 static int settle(struct object *object, bool alone)
@@ -139,8 +153,10 @@ static int settle(struct object *object, bool alone)
 
 	if (object->plain)
 		return plain_sync_each(&object, 1);
-	rc = object->dirty_bytes ? synced_rescue(object) : 0;
-
+	if (object->dirty_bytes)
+		rc = synced_rescue(object);
+	else
+		rc = object->synced.behind ? synced_settle(object) : 0;
 	return rc < 0 && !alone ? flush_object(object) : rc;
 }
 

@@ -438,10 +438,12 @@ static void records_done(struct flush *flush, struct object *object)
 		synced_delete(txn, object);
 		rc = txn_commit(txn);
 	}
-	if (rc < 0)
+	if (rc < 0) {
+		synced_left(object);
 		flush_fail(flush, rc);
-	else
+	} else {
 		synced_deleted(object, dirty_empty(&object->dirty));
+	}
 }
 
 static void commit_object(struct flush *flush, struct placed *placed, size_t n)
@@ -600,13 +602,28 @@ static void mark(struct flush *flush, struct object *object)
 	}
 }
 
+/* Nothing of it is in the log; records may be left that could not be deleted. */
+static void settle_records(struct flush *flush, struct object *object)
+{
+	int rc;
+
+	if (!object->synced.behind)
+		return;
+	run(flush); /* invariant 3 */
+	rc = synced_settle(object);
+	if (rc < 0)
+		flush_fail(flush, rc);
+}
+
 static void add_object(struct flush *flush, struct object *object)
 {
 	struct object_policy policy;
 	uint64_t from = 0;
 
-	if (!object->dirty_bytes && !object->flushing)
+	if (!object->dirty_bytes && !object->flushing) {
+		settle_records(flush, object);
 		return;
+	}
 	if (idmap_get(&flush->batch->objects, object->id) ||
 	    idmap_get(&flush->before->objects, object->id))
 		return; /* its ranges of now are in these batches */

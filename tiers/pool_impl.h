@@ -348,12 +348,16 @@ int txn_segment_homes(struct txn *txn, struct segment *segment);
 int txn_fail(struct txn *txn, int error); /* keeps the first */
 bool txn_mine(struct pool *pool);
 int txn_counts_put(struct txn *txn);
+/* Room for more objects on pool.ordered. Commit lock held; -ENOMEM. */
+int txn_order_room(struct pool *pool, size_t more);
 
 /* commit.c: cuts of the journal, freed space, checkpoints */
 int pool_cut(struct pool *pool);
 /* Where not everything can be made durable: 0 if all up to `need` is. */
 int pool_cut_upto(struct pool *pool, uint64_t need);
 int pool_checkpoint(struct pool *pool);
+/* No cut goes on before the object has been flushed. Data lock held. */
+void pool_order(struct object *object);
 void pool_keep_heat(struct pool *pool); /* all that is not in the frames' records yet */
 /* Waits on thread_wake, with thread_lock held, at most until due_ns of the monotonic clock. */
 void thread_wait(struct pool *pool, uint64_t due_ns);

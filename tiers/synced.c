@@ -237,6 +237,12 @@ void synced_stale(struct object *object)
 	object->synced.behind = true;
 }
 
+void synced_left(struct object *object)
+{
+	synced_stale(object);
+	pool_order(object);
+}
+
 bool synced_mark(struct txn *txn, struct object *object, bool size, uint64_t off, uint64_t len)
 {
 	struct synced_record record = {
@@ -266,6 +272,19 @@ int synced_drop(struct object *object)
 	rc = txn_commit(txn);
 	if (rc == 0)
 		synced_deleted(object, true);
+	else
+		synced_left(object);
+	return rc;
+}
+
+int synced_settle(struct object *object)
+{
+	int rc = 0;
+
+	object_lock_still(object);
+	if (!object->deleted)
+		rc = synced_drop(object);
+	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
 }
 

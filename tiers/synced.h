@@ -13,6 +13,7 @@
  *  2. Either every range of the log is in a record or in `pending`, or `unknown` is set.
  *  3. After power loss the records, in their order, over what is in frames are the object. Cuts are
  * records too.
+ *  4. An object with records does not leave memory: those of its next life would begin anew.
  *
  * Guarded by the object's data lock (exclusive to change) and, first and next, by the commit lock
  * as well.
@@ -68,9 +69,14 @@ void synced_stale(struct object *object);
  * so, where there are others. True: synced_marked() when it is committed. */
 bool synced_mark(struct txn *txn, struct object *object, bool size, uint64_t off, uint64_t len);
 void synced_marked(struct object *object);
+/* Records that should have been deleted are there still, older than frames and the next ones: the
+ * object stays in memory, and no cut of the journal goes on without it, until they are. */
+void synced_left(struct object *object);
 /* Deletes the records of an object that has nothing in the log any more. Data lock held
  * exclusively. */
 int synced_drop(struct object *object);
+/* The same. Takes the data lock. */
+int synced_settle(struct object *object);
 
 /*
  * At opening, when the log was taken over from a daemon that died: finds the object's records.

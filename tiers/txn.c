@@ -503,6 +503,16 @@ static void txn_end(struct txn *txn)
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
+int txn_order_room(struct pool *pool, size_t more)
+{
+	int rc = 0;
+
+	while (rc == 0 && pool->nordered + more > pool->ordered_cap)
+		rc = make_room((void **)&pool->ordered, &pool->ordered_cap, pool->ordered_cap,
+			       sizeof(*pool->ordered));
+	return rc;
+}
+
 int txn_commit(struct txn *txn)
 {
 	struct pool *pool = txn->pool;
@@ -524,12 +534,8 @@ int txn_commit(struct txn *txn)
 			len);
 	}
 	stage_counts(txn);
-	while (!txn->error && pool->nordered + txn->norder > pool->ordered_cap) {
-		int room = make_room((void **)&pool->ordered, &pool->ordered_cap, pool->ordered_cap,
-				     sizeof(*pool->ordered));
-		if (room < 0)
-			txn_fail(txn, room);
-	}
+	if (!txn->error && (rc = txn_order_room(pool, txn->norder)) < 0)
+		txn_fail(txn, rc);
 	rc = txn->error;
 	if (rc == 0 && !meta_batch_empty(txn->batch))
 		rc = meta_apply(pool->meta, txn->batch, &seq);
