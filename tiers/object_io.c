@@ -361,6 +361,9 @@ static int truncate_once(struct object *object, uint64_t size)
 		dirty_remove(&object->dirty, size, UINT64_MAX - size, &sink);
 		object->size = object->note_size = size;
 		object_dirty_settle(object);
+		/* Where ranges are left, only a flush stores it. */
+		if (size > before && !dirty_empty(&object->dirty))
+			object->synced.behind = true;
 		rc = object_size_settle(object);
 		if (rc < 0 && size > before) {
 			object->size = object->note_size = before;

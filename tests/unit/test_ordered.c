@@ -186,6 +186,35 @@ static void test_what_no_tier_takes_goes_into_the_journal(void **state)
 	fix_pool_verify(&fix);
 }
 
+/* All its bytes are in records, but not that it has grown since. */
+static void test_what_has_only_grown_goes_first(void **state)
+{
+	struct object *fresh = object_make("new"), *other = object_make("other");
+	uint64_t fresh_id = object_id(fresh);
+	uint8_t buf[10];
+	size_t got;
+
+	(void)state;
+	write_all(fresh, 1, 0, 1000);
+	assert_int_equal(object_sync(fresh), 0);
+	assert_int_equal(object_truncate(fresh, 70000), 0);
+	replace("Pname", fresh);
+	write_all(other, 2, 0, 1000);
+	assert_int_equal(object_sync(other), 0);
+	object_put(fresh);
+	object_put(other);
+	fix_pool_power(&fix);
+	assert_int_equal(named("Pname"), fresh_id);
+	assert_int_equal(object_get(fix.pool, fresh_id, &fresh), 0);
+	assert_int_equal(object_size(fresh), 70000);
+	assert_int_equal(object_read(fresh, buf, sizeof(buf), 69990, &got), 0);
+	assert_int_equal(got, 10);
+	assert_memory_equal(buf, "\0\0\0\0\0\0\0\0\0", 10);
+	object_put(fresh);
+	expect_part(fresh_id, 1, 0, 1000);
+	fix_pool_verify(&fix);
+}
+
 static void test_a_rescued_file_is_written_on(void **state)
 {
 	struct object *object = object_make("a"), *other = object_make("b");
@@ -482,6 +511,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_what_no_tier_takes_goes_into_the_journal,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_has_only_grown_goes_first, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_a_rescued_file_is_written_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_much_for_the_journal, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records_outlive_the_daemon, setup, teardown),
