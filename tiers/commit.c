@@ -347,8 +347,10 @@ int freed_push(struct freed_queue *queue, const struct freed *item)
 		size_t cap = queue->cap ? queue->cap * 2 : 64;
 		struct freed *items = realloc(queue->items, cap * sizeof(*items));
 
-		if (!items)
+		if (!items) {
+			queue->forgot = item->seq;
 			return -ENOMEM;
+		}
 		queue->items = items;
 		queue->cap = cap;
 	}
@@ -430,7 +432,8 @@ static void clip_pending(struct pool *pool, const struct freed *item, uint64_t *
 		if (other->off < item->off && other->off + other->len > *off)
 			*off = other->off + other->len;
 	}
-	if (i < queue->count) { /* too many to look at */
+	/* Too many to look at; or some that are not there. */
+	if (i < queue->count || queue->forgot > meta_durable_seq(pool->meta)) {
 		*off = item->off;
 		*end = item->off + item->len;
 	}

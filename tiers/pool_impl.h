@@ -165,6 +165,7 @@ struct freed {
 struct freed_queue { /* commit lock; grows at need: bounded by what one checkpoint interval frees */
 	struct freed *items;
 	size_t head, count, cap;
+	uint64_t forgot; /* the last transaction that let go of something there was no memory for */
 };
 
 /* Is it about something in this place? Commit lock held. */

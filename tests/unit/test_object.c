@@ -18,6 +18,7 @@
 #include "tests/unit/fix_dir.h"
 #include "tests/unit/fix_pool.h"
 #include "tiers/extmap.h"
+#include "tiers/flush.h"
 #include "tiers/object.h"
 #include "tiers/plain.h"
 #include "tiers/pool_impl.h"
@@ -697,6 +698,52 @@ static void test_not_kept(void **state)
 	assert_false(in_memory(plain));
 }
 
+static struct object *object_of_noise(unsigned seed)
+{
+	struct object *fresh = object_make();
+
+	bytes_fill_random(want, 40000, seed);
+	assert_int_equal(object_write(fresh, want, 40000, 0), 0);
+	assert_int_equal(object_sync(fresh), 0);
+	assert_int_equal(flush_object(fresh), 0);
+	return fresh;
+}
+
+/* There is no memory to remember what a deletion lets go: while it is not durable, nobody gives it
+ * back together with its neighbour. */
+static void test_freed_without_memory(void **state)
+{
+	bool failed = ALLOC_FAULTS;
+	struct txn *txn;
+
+	(void)state;
+	if (!ALLOC_FAULTS)
+		skip();
+	for (unsigned nth = 1; failed; nth++) {
+		struct object *before = object_of_noise(1), *dead = object_of_noise(2),
+			      *after = object_of_noise(3);
+		uint64_t id = object_id(dead);
+
+		assert_int_equal(delete (before), 0);
+		assert_int_equal(pool_cut(fix.pool), 0);
+		fix.pool->freed.cap = fix.pool->freed.count; /* so that it has to grow */
+		txn = txn_begin(fix.pool);
+		object_delete(txn, dead);
+		alloc_arm(nth, false);
+		(void)txn_commit(txn);
+		failed = alloc_disarm();
+		pool_reclaim(fix.pool);
+		object_put(before);
+		object_put(dead);
+		object_put(after);
+		fix_pool_power(&fix);
+		assert_int_equal(object_get(fix.pool, id, &dead), 0);
+		bytes_fill_random(want, 40000, 2);
+		expect(dead, want, 40000);
+		object_put(dead);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -716,6 +763,7 @@ int main(void)
 		TEST(test_kept),
 		TEST(test_not_kept),
 		TEST(test_no_memory),
+		TEST(test_freed_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
