@@ -244,8 +244,7 @@ int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode
 	if (!r)
 		r = object_clone(inode_object(in), in_off, inode_object(to), to_off, len, done);
 	if (r == -EBUSY)
-		r = -EXDEV; /* written all the time: the kernel copies by reading and writing then
-			     */
+		r = -EXDEV; /* not now: the kernel copies by reading and writing then */
 	if (!r && *done)
 		inode_written(to, clock_wall_ns());
 	return r;

@@ -106,7 +106,8 @@ int object_punch(struct object *object, uint64_t len, uint64_t off); /* size sta
 int object_allocate(struct object *object, uint64_t len, uint64_t off, bool keep_size);
 /* Shares src's extents with dst (reflink); both flushed first. *done bytes were shared or copied; 0
  * at src's end. Ranges of one object must not overlap (-EINVAL). -EBUSY: written to all the time,
- * so that no flush leaves it clean; nothing was shared. -EXDEV: one of the two is plain: copy. */
+ * so that no flush leaves it clean, or the RAM tier is full of others' writes; nothing was shared.
+ * -EXDEV: one of the two is plain: copy. */
 int object_clone(struct object *src, uint64_t src_off, struct object *dst, uint64_t dst_off,
 		 uint64_t len, uint64_t *done);
 /* SEEK_DATA / SEEK_HOLE; -ENXIO past the end, -EINVAL other whence. */

@@ -327,6 +327,8 @@ int object_clone(struct object *src, uint64_t src_off, struct object *dst, uint6
 		if (len > src->size - src_off)
 			len = src->size - src_off;
 		rc = clone_locked(src, src_off, dst, dst_off, len, done);
+		if (rc == -EAGAIN) /* the log is full: who copies waits for room */
+			rc = -EBUSY;
 		object_fetch_drop(dst);
 	}
 	pthread_rwlock_unlock(&src->data_lock);

@@ -744,6 +744,35 @@ static void test_freed_without_memory(void **state)
 	}
 }
 
+/* A log full of others' writes has no room for the note of a clone: who asks is to copy, which
+ * waits for room. */
+static void test_clone_without_room(void **state)
+{
+	struct object *one = scattered(4), *two = object_make();
+	struct ramlog_record records[32], note;
+	uint64_t done = 7;
+	unsigned n = 0;
+	void *data;
+
+	(void)state;
+	while (n < 32 && ramlog_reserve(fix.pool->log, RAMLOG_WRITE, 999, 0, RAMLOG_RECORD_MAX, 1,
+					&records[n], &data) == 0)
+		ramlog_commit(fix.pool->log, &records[n++]);
+	assert_in_range(n, 1, 31);
+	while (ramlog_reserve(fix.pool->log, RAMLOG_SIZE, 999, 0, 0, 1, &note, &data) == 0)
+		ramlog_cancel(fix.pool->log, &note);
+	assert_int_equal(object_clone(one, 0, two, 0, 4 * STRIDE, &done), -EBUSY);
+	assert_int_equal(object_size(two), 0);
+	while (n--)
+		ramlog_release(fix.pool->log, records[n].pos, records[n].len);
+	assert_int_equal(object_clone(one, 0, two, 0, 4 * STRIDE, &done), 0);
+	assert_int_equal(done, 4 * STRIDE);
+	expect(two, want, 4 * STRIDE);
+	object_put(one);
+	object_put(two);
+	fix_pool_verify(&fix);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -763,6 +792,7 @@ int main(void)
 		TEST(test_kept),
 		TEST(test_not_kept),
 		TEST(test_no_memory),
+		TEST(test_clone_without_room),
 		TEST(test_freed_without_memory),
 	};
 
