@@ -38,6 +38,7 @@ static struct object *object_new(struct pool *pool, uint64_t id)
 	object->refs = 1;
 	pthread_rwlock_init(&object->data_lock, NULL);
 	pthread_mutex_init(&object->attr_lock, NULL);
+	pthread_mutex_init(&object->plain_lock, NULL);
 	dirty_init(&object->dirty);
 	object->plain_fd = -1;
 	return object;
@@ -119,6 +120,7 @@ static void object_free(struct object *object)
 	plain_close(object);
 	pthread_rwlock_destroy(&object->data_lock);
 	pthread_mutex_destroy(&object->attr_lock);
+	pthread_mutex_destroy(&object->plain_lock);
 	free(object);
 }
 

@@ -411,21 +411,36 @@ int plain_allocate(struct object *object, uint64_t len, uint64_t off, bool keep_
 /* Syncing ----------------------------------------------------------------------------------------
  */
 
+/* One after the other: the kernel tells a failure once to all who have the descriptor, so of two
+ * syncs under way one would hear that all is well. */
+static int sync_one(struct object *object, int fd, bool data_only, bool *failed)
+{
+	int rc;
+
+	pthread_mutex_lock(&object->plain_lock);
+	rc = object->plain_error;
+	if (rc == 0) {
+		object->plain_unsynced = false; /* what is written from now on is another's */
+		rc = data_only ? io_sync_data(fd) : io_sync_file(fd);
+		*failed = rc < 0;
+		object->plain_error = rc < 0 ? -EIO : 0;
+	}
+	pthread_mutex_unlock(&object->plain_lock);
+	return rc;
+}
+
 static int sync_file(struct object *object, bool data_only)
 {
+	bool failed = false;
 	struct stat st;
 	int fd, rc;
 
 	pthread_rwlock_rdlock(&object->data_lock);
 	rc = object->plain ? look(object, &fd, &st) : 0;
 	if (rc == 0 && object->plain)
-		rc = object->plain_error;
-	if (rc == 0 && object->plain) {
-		object->plain_unsynced = false; /* what is written from now on is another's */
-		rc = data_only ? io_sync_data(fd) : io_sync_file(fd);
-		if (rc < 0)
-			object->plain_error = rc = say(object, "synced", rc);
-	}
+		rc = sync_one(object, fd, data_only, &failed);
+	if (failed)
+		rc = say(object, "synced", rc);
 	pthread_rwlock_unlock(&object->data_lock);
 	return rc;
 }

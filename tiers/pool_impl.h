@@ -5,10 +5,10 @@
  *
  * Locks, outermost first; all of them are in terrace(7), LOCKS:
  *   passed_lock -> room_lock -> sync_lock -> cursor_lock -> resident's turn -> move_lock ->
- *   reap_lock -> closing_lock -> object.data_lock -> reclaim_lock -> commit_lock -> hooks_lock ->
- * objects_lock -> object.attr_lock -> leaf locks of the modules. flush_lock, thread_lock,
- * gate_lock, builds_lock, names_lock and closed_lock are leaves too. object.flushing is only
- * changed under flush_lock.
+ *   reap_lock -> closing_lock -> object.data_lock -> object.plain_lock -> reclaim_lock ->
+ * commit_lock -> hooks_lock -> objects_lock -> object.attr_lock -> leaf locks of the modules.
+ * flush_lock, thread_lock, gate_lock, builds_lock, names_lock and closed_lock are leaves too.
+ * object.flushing is only changed under flush_lock.
  */
 #ifndef TERRACE_TIERS_POOL_IMPL_H
 #define TERRACE_TIERS_POOL_IMPL_H
@@ -83,6 +83,7 @@ struct object {
 	/* tiers/plain.h */
 	_Atomic bool plain;	     /* as record.plain.set */
 	_Atomic int plain_fd;	     /* of its file; -1 not open */
+	pthread_mutex_t plain_lock;  /* one sync of its file at a time */
 	_Atomic int plain_error;     /* of a sync that failed: it stays */
 	_Atomic bool plain_unsynced; /* may have been written to since the last sync */
 	_Atomic bool plain_shared;   /* others have its descriptor, and write without telling */

@@ -227,6 +227,47 @@ static void test_background_fails(void **state)
 	end(object);
 }
 
+static _Atomic unsigned begun;
+
+/* As the kernel has it: one of those who have the descriptor is told of a failure. */
+static int sync_fails_once(int fd)
+{
+	(void)fd;
+	if (begun++)
+		return 0;
+	usleep(100000);
+	errno = EIO;
+	return -1;
+}
+
+static void *sync_it(void *arg)
+{
+	assert_int_equal(object_sync_data(arg), -EIO);
+	return NULL;
+}
+
+/* Of two syncs side by side none says that all is well when the bytes of both are lost. */
+static void test_two_fail(void **state)
+{
+	struct object *object = begin();
+	struct io_ops broken = io_ops_system;
+	pthread_t thread;
+
+	(void)state;
+	broken.fdatasync = sync_fails_once;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	assert_int_equal(object_write(object, bytes, 4096, 0), 0);
+	io_ops_set(&broken);
+	assert_int_equal(pthread_create(&thread, NULL, sync_it, object), 0);
+	while (!begun)
+		usleep(1000);
+	assert_int_equal(object_sync_data(object), -EIO);
+	pthread_join(thread, NULL);
+	io_ops_set(NULL);
+	check_bytes(object);
+	end(object);
+}
+
 static unsigned nsyncs;
 
 static int sync_counts(int fd)
@@ -733,6 +774,7 @@ int main(void)
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_sync_waits),
 		cmocka_unit_test(test_background_fails),
+		cmocka_unit_test(test_two_fail),
 		cmocka_unit_test(test_closed_unknown),
 		cmocka_unit_test(test_emergency),
 		cmocka_unit_test(test_waits_for_its_own),
