@@ -536,7 +536,7 @@ static void give_segment(struct pool *pool, const struct freed *item)
 /* Failing leaves a file that the next open removes. */
 static void give_plain(struct pool *pool, const struct freed *item)
 {
-	int rc = plain_file_remove(pool, item->segment.id, &item->plain);
+	int rc = plain_file_remove(pool, item->segment.id, &item->plain, true);
 
 	if (rc < 0 && rc != -ENOENT)
 		log_warning("tier %s: a plain file that nothing uses cannot be removed (object "

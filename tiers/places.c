@@ -67,7 +67,7 @@ int pool_places(struct pool *pool, uint32_t t,
 			place.live += frames_stored(&segment->record);
 			place.segments++;
 		}
-		place.live += tier->plain_used[i];
+		place.live += tier_plain_at(tier, i);
 		pthread_mutex_unlock(&pool->commit_lock);
 		rc = each(arg, &place);
 	}

@@ -58,7 +58,8 @@ struct plain_seen {
 	int64_t used_ns; /* the last read or write that its file shows, wall clock */
 	bool leaving;	 /* its directory is being emptied */
 };
-/* Calls each() for every plain file there is, in no order; ends on non-zero, which is returned. */
+/* Calls each() for every plain file there is, in no order; ends on non-zero, which is returned.
+ * What they take is counted anew: after the last close a file may still get other blocks. */
 int pool_plain_each(struct pool *pool, int (*each)(void *arg, const struct plain_seen *seen),
 		    void *arg);
 

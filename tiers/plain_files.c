@@ -181,7 +181,8 @@ int plain_file_stat(struct pool *pool, uint64_t object, const struct plain_home 
 	return rc == 0 ? io_stat_path(path, out) : rc;
 }
 
-int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_home *home)
+int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_home *home,
+		      bool counted)
 {
 	char path[PATH_MAX];
 	struct stat st;
@@ -193,7 +194,7 @@ int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_hom
 		rc = io_remove(path);
 	if (rc == 0)
 		tier_plain_add(pool->tiers[home->tier].tier, home->place,
-			       -(int64_t)st.st_blocks * 512, -1);
+			       counted ? -(int64_t)st.st_blocks * 512 : 0, -1);
 	return rc;
 }
 

@@ -46,8 +46,9 @@ int plain_file_open(struct pool *pool, uint64_t object, const struct plain_home 
 /* What open and fstat(2) would say of it; -ENOENT. */
 int plain_file_stat(struct pool *pool, uint64_t object, const struct plain_home *home,
 		    struct stat *out);
-/* Takes the name away and the bytes off the account. -ENOENT. */
-int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_home *home);
+/* Takes the name away, and the bytes off the account if they are on it. -ENOENT. */
+int plain_file_remove(struct pool *pool, uint64_t object, const struct plain_home *home,
+		      bool counted);
 
 /* All names made before the call are durable. Cheap where there are none. */
 int plain_names_sync(struct pool *pool);

@@ -109,7 +109,7 @@ static void drop_file(struct turn *turn)
 		io_close(turn->fd);
 	turn->fd = -1;
 	if (home.set)
-		plain_file_remove(turn->object->pool, turn->object->id, &home);
+		plain_file_remove(turn->object->pool, turn->object->id, &home, false);
 	turn->home.set = false;
 }
 
@@ -469,7 +469,22 @@ struct telling {
 	bool leaving;
 	int (*each)(void *arg, const struct plain_seen *seen);
 	void *arg;
+	uint64_t used; /* of a place: what should be counted there */
 };
+
+/* Of a file that is open, what was last seen; of one that is being filled, nothing. */
+static uint64_t used_by(struct pool *pool, uint64_t id, const struct stat *st)
+{
+	uint64_t used = plain_file_is_complete(st) ? (uint64_t)st->st_blocks * 512 : 0;
+	const struct object *object;
+
+	pthread_mutex_lock(&pool->objects_lock);
+	object = idmap_get(&pool->objects, id);
+	if (object && object->plain && object->plain_fd >= 0)
+		used = object->plain_used;
+	pthread_mutex_unlock(&pool->objects_lock);
+	return used;
+}
 
 static int64_t ns_of(struct timespec ts)
 {
@@ -478,13 +493,14 @@ static int64_t ns_of(struct timespec ts)
 
 static int tell(void *arg, uint64_t id, uint32_t generation, const struct stat *st)
 {
-	const struct telling *telling = arg;
+	struct telling *telling = arg;
 	int64_t read_ns = ns_of(st->st_atim), write_ns = ns_of(st->st_mtim);
 	struct plain_seen seen = {.object = id,
 				  .used_ns = read_ns > write_ns ? read_ns : write_ns,
 				  .leaving = telling->leaving};
 
 	(void)generation;
+	telling->used += used_by(telling->pool, id, st);
 	return telling->each(telling->arg, &seen);
 }
 
@@ -497,10 +513,16 @@ int pool_plain_each(struct pool *pool, int (*each)(void *arg, const struct plain
 		struct tier *tier = pool->tiers[t].tier;
 
 		for (uint32_t place = 0; place < tier->nplaces && rc == 0; place++) {
-			struct telling telling = {pool, tier_place_closed(tier, place), each, arg};
+			struct telling telling = {pool, tier_place_closed(tier, place), each, arg,
+						  0};
+			uint64_t before = tier->plain_used[place];
 
 			if (tier_has_place(tier, place) && tier->plain_files[place])
 				rc = plain_files_each(tier_place_path(tier, place), tell, &telling);
+			/* If nobody has counted meanwhile. */
+			if (rc == 0)
+				atomic_compare_exchange_strong(&tier->plain_used[place], &before,
+							       telling.used);
 		}
 	}
 	return rc;

@@ -141,12 +141,20 @@ static inline void tier_plain_add(struct tier *tier, uint32_t place, int64_t byt
 	tier->plain_used[place] += (uint64_t)bytes;
 	tier->plain_files[place] += (uint64_t)files;
 }
+/* A file may have grown since it was counted, and go: that is less than nothing, until all are
+ * looked at again. */
+static inline uint64_t tier_plain_at(const struct tier *tier, uint32_t place)
+{
+	uint64_t used = tier->plain_used[place];
+
+	return used > INT64_MAX ? 0 : used;
+}
 static inline uint64_t tier_plain_used(const struct tier *tier)
 {
 	uint64_t used = 0;
 
 	for (uint32_t i = 0; i < tier->nplaces; i++)
-		used += tier->plain_used[i];
+		used += tier_plain_at(tier, i);
 	return used;
 }
 /* For implementations: the place is ready for use. */

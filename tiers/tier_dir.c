@@ -122,7 +122,7 @@ static int dir_space(struct tier *tier, uint32_t index, struct tier_space *out)
 
 	*out = (struct tier_space){.device = medium_device(medium),
 				   .used = filecache_used(dir->files, index) +
-					   tier->plain_used[index]};
+					   tier_plain_at(tier, index)};
 	if (!tier_place_spare(tier, index)) {
 		out->quota = dir->quota;
 		out->kept = quota_kept(dir);

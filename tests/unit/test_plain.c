@@ -480,6 +480,72 @@ static void test_accounts(void **state)
 	end(object);
 }
 
+static uint64_t plain_bytes(void)
+{
+	struct pool_usage usage;
+
+	pool_usage(fix.pool, &usage);
+	return usage.tiers[1].plain;
+}
+
+/* What was copied for a turn that came to nothing was never counted. */
+static void test_account_of_no_turn(void **state)
+{
+	struct object *object = begin();
+	struct io_ops broken = io_ops_system;
+
+	(void)state;
+	assert_int_equal(pool_sync(fix.pool), 0);
+	broken.fdatasync = sync_fails;
+	io_ops_set(&broken);
+	assert_int_equal(object_make_plain(object, 1, NULL), -EIO);
+	io_ops_set(NULL);
+	assert_int_equal(plain_bytes(), 0);
+	assert_int_equal(object_write(object, bytes, sizeof(bytes), 0), 0);
+	assert_int_equal(object_sync(object), 0);
+	assert_int_equal(fix.pool->tiers[1].tier->plain_used[0], 0);
+	check_bytes(object);
+	end(object);
+}
+
+static int nothing(void *arg, const struct plain_seen *seen)
+{
+	(void)arg;
+	(void)seen;
+	return 0;
+}
+
+/* A file that gets blocks when nobody has it open, as of writes that are allocated late, and loses
+ * those beyond its end: it is counted as it is at the next look at all of them. */
+static void test_account_of_late_blocks(void **state)
+{
+	struct object *object = begin();
+	uint64_t id = object_id(object), counted;
+	char path[256];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/ssd/plain/%016x.%08x", fix.dir, (unsigned)id, 1);
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	object_put(object);
+	counted = plain_bytes();
+	for (int64_t more = 1 << 20; more >= 0; more -= 1 << 20) {
+		int fd = open(path, O_RDWR), mode = more ? 0 : FALLOC_FL_PUNCH_HOLE;
+
+		assert_int_equal(fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, 1 << 20, 1 << 20), 0);
+		assert_int_equal(close(fd), 0);
+		assert_int_equal(object_get(fix.pool, id, &object), 0);
+		check_bytes(object);
+		assert_int_equal(pool_plain_each(fix.pool, nothing, NULL), 0);
+		assert_int_equal(plain_bytes(), object_stored(object));
+		object_put(object);
+		assert_int_equal(pool_plain_each(fix.pool, nothing, NULL), 0);
+		assert_in_range(plain_bytes(), counted + (uint64_t)more,
+				counted + (uint64_t)more + 65536);
+	}
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	end(object);
+}
+
 /* Invariant 4, also after a crash: what the log still has of an object's earlier life is not put
  * before its plain file, and takes no room. */
 static void test_log_of_before(void **state)
@@ -765,6 +831,8 @@ int main(void)
 		cmocka_unit_test(test_written_past_us),
 		cmocka_unit_test(test_closed_look),
 		cmocka_unit_test(test_accounts),
+		cmocka_unit_test(test_account_of_no_turn),
+		cmocka_unit_test(test_account_of_late_blocks),
 		cmocka_unit_test(test_log_of_before),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_closed_tiers),
