@@ -2,9 +2,11 @@
 /*
  * Invariants:
  *  1. Only a server's own thread touches its ring.
- *  2. A server has one entry that can take a request, so what comes while it works goes to another
- *     one. A request that its handler leaves to another thread (fuse_wait.h) keeps its entry; the
- *     server gets a further one. Once answered, the entry comes back and stays.
+ *  2. A server has one entry, so what comes while it works goes to another one: what the kernel
+ *     gave to a second entry would wait for the first one's handler, which may wait for that very
+ *     request (push_out()). A request that its handler leaves to another thread (fuse_wait.h) keeps
+ *     its entry, and its server rests until it is answered; its queue gets a further server where
+ *     fewer are left than it began with.
  *  3. Who answers a request owns the entry's buffers until the answer is submitted. Whether the
  *     handler had returned before that is decided under the server's lock.
  *
@@ -20,6 +22,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,12 +67,10 @@ _Static_assert(sizeof(struct ring_headers) == 288, "as in the kernel");
 _Static_assert(sizeof(struct ring_headers) + sizeof(struct fuse_in_header) + 128 <= HEAD_BYTES,
 	       "room in front of the payload");
 
-#define ENTRIES_MAX (URING_THREADS_MAX + WAITS_MAX)
-#define RING_SLOTS  8u
-#define RETRY_NS    (50 * 1000 * 1000)
+#define RING_SLOTS 8u
+#define RETRY_NS   (50 * 1000 * 1000)
 
-struct entry {
-	struct server *server;
+struct entry { /* of a server */
 	struct ring_headers *headers;
 	uint8_t *payload;
 	struct iovec iov[2];
@@ -77,7 +78,7 @@ struct entry {
 	_Atomic uint64_t unique; /* of the request it holds; 0: none, or answered */
 	bool answered;		 /* by the server's own thread; that one's only */
 	bool parked, late;	 /* server.lock: the handler has returned; the answer came first */
-	struct entry *next;	 /* on server.back */
+	bool back;		 /* server.lock: it was parked, and is answered */
 };
 
 struct server { /* a thread and its ring */
@@ -85,78 +86,55 @@ struct server { /* a thread and its ring */
 	struct io_uring ring;
 	uint16_t queue; /* = the processor's number */
 	pthread_t thread;
-	int wake;	  /* eventfd: something is on `back`, or the end has come */
-	unsigned nparked; /* of nentries; the thread's only, as that */
-	unsigned nentries;
+	int wake;     /* eventfd: the entry is back, or the end has come */
+	bool resting; /* changed by the thread under uring.lock: it serves nobody, the entry is
+			 parked */
 	pthread_mutex_t lock;
-	struct entry *back; /* parked entries that have been answered */
+	struct entry entry;
 };
 
 struct uring {
 	struct fuse_session *session;
 	size_t payload_cap;
+	unsigned most;		 /* servers */
+	pthread_mutex_t growing; /* one server is added at a time; before lock */
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 	enum { WAITING, STARTED, ENDED } state;
-	unsigned nenabled; /* servers whose ring is, or */
-	int error;	   /* ... could not be: the first's */
-	_Atomic unsigned nentries;
-	struct entry *entries[ENTRIES_MAX];
-	unsigned nservers;
+	unsigned nenabled;	   /* servers whose ring is, or */
+	int error;		   /* ... could not be: the first's */
+	_Atomic unsigned nservers; /* those below are whole; changed under both locks */
 	struct server servers[];
 };
 
 static _Thread_local struct entry *serving;
 
+static int add_server(struct uring *uring, unsigned queue);
+
 /* Entries. ------------------------------------------------------------------------------------ */
 
-static struct entry *entry_new(struct server *server)
+static struct server *server_of(struct entry *entry)
 {
-	struct uring *uring = server->uring;
-	struct entry *entry = calloc(1, sizeof(*entry));
-	uint8_t *memory;
+	return (struct server *)((uint8_t *)entry - offsetof(struct server, entry));
+}
 
-	if (!entry)
-		return NULL;
-	memory = mmap(NULL, HEAD_BYTES + uring->payload_cap, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED) {
-		free(entry);
-		return NULL;
-	}
-	entry->server = server;
+static int entry_open(struct entry *entry, size_t payload_cap)
+{
+	uint8_t *memory = mmap(NULL, HEAD_BYTES + payload_cap, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
 	entry->headers = (struct ring_headers *)(void *)memory;
 	entry->payload = memory + HEAD_BYTES;
 	entry->iov[0] = (struct iovec){entry->headers, sizeof(*entry->headers)};
-	entry->iov[1] = (struct iovec){entry->payload, uring->payload_cap};
-	return entry;
+	entry->iov[1] = (struct iovec){entry->payload, payload_cap};
+	return 0;
 }
 
-static void entry_free(struct entry *entry)
+static void entry_close(struct entry *entry, size_t payload_cap)
 {
-	munmap(entry->headers, HEAD_BYTES + entry->server->uring->payload_cap);
-	free(entry);
-}
-
-/* A further entry of the server, to be found by server_of(). */
-static struct entry *entry_add(struct server *server)
-{
-	struct uring *uring = server->uring;
-	struct entry *entry = entry_new(server);
-
-	if (!entry)
-		return NULL;
-	pthread_mutex_lock(&uring->lock);
-	if (uring->nentries < ENTRIES_MAX) {
-		uring->entries[uring->nentries] = entry;
-		atomic_fetch_add(&uring->nentries, 1);
-		server->nentries++;
-	} else {
-		entry_free(entry);
-		entry = NULL;
-	}
-	pthread_mutex_unlock(&uring->lock);
-	return entry;
+	munmap(entry->headers, HEAD_BYTES + payload_cap);
 }
 
 /* Submitting. --------------------------------------------------------------------------------- */
@@ -173,7 +151,7 @@ static struct io_uring_sqe *next_slot(struct server *server)
 
 static struct io_uring_sqe *command(struct entry *entry, unsigned op, uint64_t commit_id)
 {
-	struct server *server = entry->server;
+	struct server *server = server_of(entry);
 	struct ring_command body = {.commit_id = commit_id, .queue = server->queue};
 	struct io_uring_sqe *sqe = next_slot(server);
 
@@ -223,7 +201,7 @@ static void fill(struct entry *entry, struct fuse_out_header head, const struct 
 	size_t total = 0;
 
 	for (int i = 1; i < count; i++) {
-		if (iov[i].iov_len > entry->server->uring->payload_cap - total) {
+		if (iov[i].iov_len > server_of(entry)->uring->payload_cap - total) {
 			head = (struct fuse_out_header){
 				.len = sizeof(head), .error = -EIO, .unique = head.unique};
 			total = 0;
@@ -239,12 +217,11 @@ static void fill(struct entry *entry, struct fuse_out_header head, const struct 
 
 static void answered_late(struct entry *entry)
 {
-	struct server *server = entry->server;
+	struct server *server = server_of(entry);
 
 	pthread_mutex_lock(&server->lock);
 	if (entry->parked) {
-		entry->next = server->back;
-		server->back = entry;
+		entry->back = true;
 		wake(server);
 	} else {
 		entry->late = true;
@@ -254,13 +231,13 @@ static void answered_late(struct entry *entry)
 
 static struct entry *entry_of(struct uring *uring, uint64_t unique)
 {
-	unsigned count = atomic_load(&uring->nentries);
+	unsigned count = atomic_load(&uring->nservers);
 
 	if (serving && atomic_load_explicit(&serving->unique, memory_order_relaxed) == unique)
 		return serving;
 	for (unsigned i = 0; i < count; i++)
-		if (atomic_load(&uring->entries[i]->unique) == unique)
-			return uring->entries[i];
+		if (atomic_load(&uring->servers[i].entry.unique) == unique)
+			return &uring->servers[i].entry;
 	return NULL;
 }
 
@@ -284,7 +261,7 @@ bool uring_reply(struct uring *uring, const struct iovec *iov, int count)
 
 void *uring_buffer(size_t bytes)
 {
-	if (!serving || bytes > serving->server->uring->payload_cap)
+	if (!serving || bytes > server_of(serving)->uring->payload_cap)
 		return NULL;
 	return serving->payload;
 }
@@ -294,7 +271,7 @@ void *uring_buffer(size_t bytes)
 /* False: another thread will answer. */
 static bool has_answer(struct entry *entry)
 {
-	struct server *server = entry->server;
+	struct server *server = server_of(entry);
 	bool late;
 
 	if (entry->answered)
@@ -307,18 +284,42 @@ static bool has_answer(struct entry *entry)
 	return late;
 }
 
-static bool is_short(const struct server *server)
+static void rest(struct server *server, bool begins)
 {
-	return server->nparked == server->nentries;
+	pthread_mutex_lock(&server->uring->lock);
+	server->resting = begins;
+	pthread_mutex_unlock(&server->uring->lock);
+}
+
+/* Does it rest, and has its queue fewer others than it should? */
+static bool is_missed(struct server *server)
+{
+	struct uring *uring = server->uring;
+	unsigned working = 0;
+	bool missed;
+
+	if (!server->resting)
+		return false;
+	pthread_mutex_lock(&uring->lock);
+	for (unsigned i = 0; i < uring->nservers; i++)
+		working += uring->servers[i].queue == server->queue && !uring->servers[i].resting;
+	missed = working < URING_QUEUE_THREADS && uring->state == STARTED &&
+		 uring->nservers < uring->most;
+	pthread_mutex_unlock(&uring->lock);
+	return missed;
 }
 
 /* Without memory for it now, the loop tries again: answers alone may take hours to come. */
-static void replace_parked(struct server *server)
+static void replace_resting(struct server *server)
 {
-	struct entry *entry = is_short(server) ? entry_add(server) : NULL;
+	struct uring *uring = server->uring;
 
-	if (entry)
-		submit_entry(entry);
+	if (!is_missed(server))
+		return;
+	pthread_mutex_lock(&uring->growing);
+	if (is_missed(server)) /* still */
+		(void)add_server(uring, server->queue);
+	pthread_mutex_unlock(&uring->growing);
 }
 
 static void serve(struct entry *entry)
@@ -340,32 +341,29 @@ static void serve(struct entry *entry)
 	atomic_store(&entry->unique, head.unique);
 	serving = entry;
 	wire_note(start, head.len);
-	fuse_session_process_buf(entry->server->uring->session, &buf);
+	fuse_session_process_buf(server_of(entry)->uring->session, &buf);
 	serving = NULL;
 	if (has_answer(entry))
 		submit_answer(entry);
 	else
-		entry->server->nparked++;
+		rest(server_of(entry), true);
 }
 
 static void take_back(struct server *server)
 {
-	struct entry *back;
+	struct entry *entry = &server->entry;
 	uint64_t count;
+	bool back;
 
 	if (read(server->wake, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		log_error("FUSE over io_uring: %s", strerror(errno));
 	pthread_mutex_lock(&server->lock);
-	back = server->back;
-	server->back = NULL;
-	for (struct entry *entry = back; entry; entry = entry->next)
-		entry->parked = false;
+	back = entry->back;
+	if (back)
+		entry->parked = entry->back = false;
 	pthread_mutex_unlock(&server->lock);
-	while (back) {
-		struct entry *entry = back;
-
-		back = entry->next;
-		server->nparked--;
+	if (back) {
+		rest(server, false);
 		submit_answer(entry);
 	}
 	submit_wake(server);
@@ -412,7 +410,7 @@ static bool wait_for_start(struct uring *uring)
 /* By the thread that the ring is for. io_uring_enable_rings() is not exported by Debian 12's
  * library.
  */
-static void enable(struct server *server)
+static int enable(struct server *server)
 {
 	struct uring *uring = server->uring;
 	int r = io_uring_register((unsigned)server->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
@@ -421,8 +419,10 @@ static void enable(struct server *server)
 	pthread_mutex_lock(&uring->lock);
 	uring->nenabled++;
 	uring->error = uring->error ? uring->error : r;
+	server->resting = r < 0;
 	pthread_cond_broadcast(&uring->change);
 	pthread_mutex_unlock(&uring->lock);
+	return r;
 }
 
 /* Before INIT is answered: once the kernel has heard of rings, it holds all requests until each
@@ -446,8 +446,8 @@ static int submit_and_wait(struct server *server)
 	struct io_uring_cqe *cqe;
 	int r;
 
-	replace_parked(server);
-	r = is_short(server)
+	replace_resting(server);
+	r = is_missed(server)
 		    ? io_uring_submit_and_wait_timeout(&server->ring, &cqe, 1, &retry, NULL)
 		    : io_uring_submit_and_wait(&server->ring, 1);
 	return r == -EINTR || r == -EBUSY || r == -EAGAIN || r == -ETIME ? 0 : r;
@@ -459,13 +459,10 @@ static void *server_main(void *arg)
 	bool go;
 	int r;
 
-	enable(server);
-	go = wait_for_start(server->uring);
+	go = enable(server) == 0 && wait_for_start(server->uring);
 	if (!go)
 		return NULL;
-	for (unsigned i = 0; i < server->uring->nentries; i++)
-		if (server->uring->entries[i]->server == server)
-			submit_entry(server->uring->entries[i]);
+	submit_entry(&server->entry);
 	submit_wake(server);
 	while (go) {
 		struct io_uring_cqe *cqe;
@@ -506,10 +503,11 @@ static int server_open(struct server *server, struct uring *uring, unsigned queu
 		close(server->wake);
 		return r;
 	}
-	if (!entry_add(server)) {
+	r = entry_open(&server->entry, uring->payload_cap);
+	if (r) {
 		io_uring_queue_exit(&server->ring);
 		close(server->wake);
-		return -ENOMEM;
+		return r;
 	}
 	pthread_mutex_init(&server->lock, NULL);
 	return 0;
@@ -519,6 +517,7 @@ static void server_close(struct server *server)
 {
 	io_uring_queue_exit(&server->ring);
 	close(server->wake);
+	entry_close(&server->entry, server->uring->payload_cap);
 	pthread_mutex_destroy(&server->lock);
 }
 
@@ -546,11 +545,14 @@ static int add_server(struct uring *uring, unsigned queue)
 	if (r)
 		return r;
 	r = server_run(server);
-	if (r)
+	if (r) {
 		server_close(server);
-	else
-		uring->nservers++;
-	return r;
+		return r;
+	}
+	pthread_mutex_lock(&uring->lock);
+	uring->nservers++;
+	pthread_mutex_unlock(&uring->lock);
+	return 0;
 }
 
 static void set_state(struct uring *uring, int state)
@@ -570,11 +572,13 @@ int uring_new(struct fuse_session *session, size_t payload, struct uring **out)
 
 	if (count > URING_THREADS_MAX || queues != (unsigned)get_nprocs())
 		return -E2BIG;
-	uring = calloc(1, sizeof(*uring) + count * sizeof(uring->servers[0]));
+	uring = calloc(1, sizeof(*uring) + (count + WAITS_MAX) * sizeof(uring->servers[0]));
 	if (!uring)
 		return -ENOMEM;
 	uring->session = session;
 	uring->payload_cap = payload;
+	uring->most = count + WAITS_MAX;
+	pthread_mutex_init(&uring->growing, NULL);
 	pthread_mutex_init(&uring->lock, NULL);
 	pthread_cond_init(&uring->change, NULL);
 	for (unsigned i = 0; i < count && !r; i++)
@@ -602,8 +606,11 @@ void uring_stop(struct uring *uring)
 	set_state(uring, ENDED);
 	for (unsigned i = 0; i < uring->nservers; i++)
 		wake(&uring->servers[i]);
-	for (unsigned i = 0; i < uring->nservers; i++)
+	/* One that is being joined may have added another just before. */
+	for (unsigned i = 0; i < uring->nservers; i++) {
+		wake(&uring->servers[i]);
 		pthread_join(uring->servers[i].thread, NULL);
+	}
 }
 
 void uring_free(struct uring *uring)
@@ -612,9 +619,8 @@ void uring_free(struct uring *uring)
 		return;
 	for (unsigned i = 0; i < uring->nservers; i++)
 		server_close(&uring->servers[i]);
-	for (unsigned i = 0; i < uring->nentries; i++)
-		entry_free(uring->entries[i]);
 	pthread_cond_destroy(&uring->change);
+	pthread_mutex_destroy(&uring->growing);
 	pthread_mutex_destroy(&uring->lock);
 	free(uring);
 }

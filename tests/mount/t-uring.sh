@@ -49,6 +49,33 @@ done
 [ "$(find "$T" -name 'events.*' -size +0 | wc -l)" -eq 60 ] || fail "not all who waited were told of the event"
 kill "${readers[@]:0:30}"
 for i in "${readers[@]:0:30}"; do wait "$i" || true; done
+# What a look for holes waits for is never given to the thread that looks.
+cat >"$T/holes.py" <<'END'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+for i in range(500):
+    os.pwrite(fd, b"x" * 65536, i % 16 * 65536)
+    try:
+        os.lseek(fd, 0, os.SEEK_DATA)
+    except OSError:
+        pass
+END
+holes=()
+for i in 1 2 3 4; do
+	python3 "$T/holes.py" "$M/holes.$i" &
+	holes+=($!)
+done
+for i in "${holes[@]}"; do
+	for _ in $(seq 1 300); do
+		alive "$i" || break
+		sleep 0.1
+	done
+	if alive "$i"; then
+		pool_kill
+		fail "who looks for holes waits for ever"
+	fi
+	wait "$i"
+done
 work again
 mkdir "$M/many"
 (cd "$M/many" && seq 1 2000 | xargs touch)
