@@ -121,6 +121,11 @@ int fs_rmdir(struct fs *fs, uint64_t parent, const char *name);
 /* flags: RENAME_NOREPLACE, RENAME_EXCHANGE; others -EINVAL. */
 int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
 	      const char *new_name, unsigned flags);
+/* Which files, two at most, rename would put in others' places while they are open for writing:
+ * what a cache above still has of them must come first, or they replace those by nothing. Returns
+ * how many. */
+unsigned fs_rename_written(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
+			   const char *new_name, unsigned flags, uint64_t ids[static 2]);
 
 /* Files. --------------------------------------------------------------------------------------- */
 

@@ -13,6 +13,8 @@
 #include "fs/fuse_pass.h"
 #include "tiers/log.h"
 
+#define PUSH_WAIT_MS 200u
+
 struct fs_cred cred_of(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
@@ -222,9 +224,25 @@ static void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	reply(req, control_owns(parent) ? -EPERM : fs_rmdir(fs_of(req), parent, name));
 }
 
+/* Of a file that replaces another while it is being written, the kernel's cache may have all
+ * bytes: the name would be durable long before them. What cannot be pushed out now is renamed all
+ * the same. */
+static void push_before_rename(struct fuse_door *door, fuse_ino_t parent, const char *name,
+			       fuse_ino_t new_parent, const char *new_name, unsigned flags)
+{
+	uint64_t ids[2];
+	unsigned n = 0;
+
+	if (door->writeback)
+		n = fs_rename_written(door->fs, parent, name, new_parent, new_name, flags, ids);
+	while (n--)
+		(void)push_out(door, ids[n], PUSH_WAIT_MS);
+}
+
 static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 		       const char *new_name, unsigned flags)
 {
+	push_before_rename(door_of(req), parent, name, new_parent, new_name, flags);
 	reply(req, control_owns(parent) || control_owns(new_parent)
 			   ? -EPERM
 			   : fs_rename(fs_of(req), parent, name, new_parent, new_name, flags));

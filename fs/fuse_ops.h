@@ -73,6 +73,9 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi);
 void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len,
 		   struct fuse_file_info *fi);
+/* What the kernel's writeback cache has of the file is here when this returns, unless too many
+ * threads wait for such already, for wait_ms: -EINVAL. */
+int push_out(struct fuse_door *door, fuse_ino_t id, unsigned wait_ms);
 void ops_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struct fuse_file_info *fi);
 void ops_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_file_info *in_fi,
 			 fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t len,

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/control.h"
@@ -321,30 +322,39 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len
 	reply(req, r);
 }
 
-/*
- * The kernel asks for holes without writing its cache back, so what has just been written would be
- * answered as a hole, and a copy would lose it. A file that is open for writing is therefore pushed
- * out first, by telling the kernel to drop its pages. That waits for WRITE requests: only half of
- * the threads of one queue may do so at a time; otherwise, and if pages cannot be dropped, the
- * answer is "not supported here", and programs take all of the file for data.
- */
-static int push_out(struct fuse_door *door, fuse_ino_t id, const struct inode *inode)
+/* By telling the kernel to drop its pages. That waits for WRITE requests, so only half of the
+ * threads of one queue may do so at a time, and who waits for his turn does not wait for long. */
+int push_out(struct fuse_door *door, fuse_ino_t id, unsigned wait_ms)
 {
+	struct timespec until;
 	int r;
 
-	if (!door->writeback || !inode_has_writers(inode))
-		return 0;
-	if (sem_trywait(&door->pushing))
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += (long)wait_ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (sem_timedwait(&door->pushing, &until))
 		return -EINVAL;
 	r = fuse_lowlevel_notify_inval_inode(door->session, id, 0, 0);
 	sem_post(&door->pushing);
 	return r ? -EINVAL : 0;
 }
 
+/*
+ * The kernel asks for holes without writing its cache back, so what has just been written would be
+ * answered as a hole, and a copy would lose it. A file that is open for writing is therefore pushed
+ * out first; where that cannot be, the answer is "not supported here", and programs take all of the
+ * file for data.
+ */
+static int push_before_look(struct fuse_door *door, fuse_ino_t id, const struct inode *inode)
+{
+	return door->writeback && inode_has_writers(inode) ? push_out(door, id, 0) : 0;
+}
+
 void ops_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struct fuse_file_info *fi)
 {
 	uint64_t found = 0;
-	int r = control_owns(id) ? -EINVAL : push_out(door_of(req), id, inode_of(fi));
+	int r = control_owns(id) ? -EINVAL : push_before_look(door_of(req), id, inode_of(fi));
 
 	if (!r)
 		r = fs_seek(fs_of(req), inode_of(fi), (uint64_t)off, whence, &found);

@@ -49,6 +49,7 @@ struct shard {
 };
 
 struct inode_table {
+	_Atomic uint64_t writers; /* of all */
 	struct shard shards[SHARDS];
 };
 
@@ -250,8 +251,10 @@ int inode_open(struct inode_table *table, struct object *object, bool writer, st
 	} else {
 		inode->object = object;
 	}
-	if (!r)
+	if (!r) {
 		inode->writers += writer;
+		table->writers += writer;
+	}
 	pthread_mutex_unlock(&shard->lock);
 	if (surplus)
 		object_put(surplus);
@@ -268,6 +271,24 @@ struct object *inode_object(const struct inode *inode)
 bool inode_has_writers(const struct inode *inode)
 {
 	return inode->writers > 0;
+}
+
+bool inode_is_written(struct inode_table *table, uint64_t id)
+{
+	struct shard *shard = shard_of(table, id);
+	struct inode *inode;
+	bool written;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = *slot_of(shard, id);
+	written = inode && inode_has_writers(inode);
+	pthread_mutex_unlock(&shard->lock);
+	return written;
+}
+
+bool inode_any_written(const struct inode_table *table)
+{
+	return table->writers > 0;
 }
 
 void inode_written(struct inode *inode, int64_t now_ns)
@@ -318,6 +339,7 @@ bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
 	pthread_mutex_lock(&shard->lock);
 	assert(inode->opens);
 	inode->writers -= writer;
+	table->writers -= writer;
 	if (!--inode->opens) {
 		*object = inode->object;
 		inode->object = NULL;

@@ -77,6 +77,9 @@ bool inode_close(struct inode_table *table, struct inode *inode, bool writer,
 		 struct object **object);
 /* Is it open for writing? */
 bool inode_has_writers(const struct inode *inode);
+bool inode_is_written(struct inode_table *table, uint64_t id);
+/* Is anything? Cheap. */
+bool inode_any_written(const struct inode_table *table);
 
 /* Inside the transaction that removes the last name. Returns 1: open, or kept: becomes an orphan;
  * 0: not open, the record is to be deleted; -ENOMEM. keep: the kernel knows it and will forget it.

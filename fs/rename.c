@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
+#include "fs/inode.h"
 #include "fs/names.h"
 #include "fs/policy.h"
 #include "tiers/object.h"
@@ -221,4 +222,36 @@ int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_par
 		r = rename_once(fs, parent, name, new_parent, new_name, flags);
 	while (fs_try_again(fs, r, false, &tries));
 	return r;
+}
+
+static uint64_t id_of(struct fs *fs, uint64_t parent, const char *name)
+{
+	struct dir dir = fs_dir(fs, parent);
+	struct dir_name key;
+	struct dir_slot slot;
+
+	return dir_name_init(&key, name) || dir_find(&dir, &key, &slot) ? 0 : slot.id;
+}
+
+/* Most files are closed before they are moved: one look-up then, none where nothing is written. */
+unsigned fs_rename_written(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
+			   const char *new_name, unsigned flags, uint64_t ids[static 2])
+{
+	bool exchange = flags & RENAME_EXCHANGE;
+	uint64_t from, to;
+	unsigned n = 0;
+
+	if (!inode_any_written(fs->inodes))
+		return 0;
+	from = id_of(fs, parent, name);
+	if (!exchange && !inode_is_written(fs->inodes, from))
+		return 0;
+	to = id_of(fs, new_parent, new_name);
+	if (!from || !to || from == to)
+		return 0;
+	if (inode_is_written(fs->inodes, from))
+		ids[n++] = from;
+	if (exchange && inode_is_written(fs->inodes, to))
+		ids[n++] = to;
+	return n;
 }
