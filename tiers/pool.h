@@ -50,7 +50,7 @@ const struct pool_config *pool_config(struct pool *pool);
 
 /* Everything acknowledged before the call is durable on persistent tiers. */
 int pool_sync(struct pool *pool);
-/* Names and attributes are, but for times of plain objects; bytes as far as these depend on them (a
+/* Names and attributes are, but for times of files; bytes as far as these depend on them (a
  * rename over a name). */
 int pool_sync_meta(struct pool *pool);
 
