@@ -108,8 +108,9 @@ python3 - "$T"/hdd/segments/*/*.seg <<'PY'
 import os, sys
 path = max(sys.argv[1:], key=os.path.getsize)
 with open(path, "r+b") as f:
-    f.seek(os.path.getsize(path) // 2)
-    f.write(os.urandom(64))
+    for at in range(os.path.getsize(path) // 2, os.path.getsize(path), 1 << 16):
+        f.seek(at)  # one place may be what a frame that has gone left, or a header
+        f.write(os.urandom(64))
 PY
 rm -r "$T/out"
 status=0
