@@ -18,17 +18,18 @@ import sys
 Row = collections.namedtuple("Row", "name group unit less targets what")
 LONG = ("memory", "names", "pgbench")  # groups that are measured only when they are named
 
-RATES = ["0.85 floor", "1.5 mergerfs"]
+# What was reached once is asked for since, with room for what one machine swings by.
+RATES = ["0.85 floor", "2.5 mergerfs"]
 DELETES = ["0.85 floor", "3 mergerfs", "1.5 ext4"]
-COLD4K = ["1 mergerfs", "3 btrfs"]
-RANDOM = ["1 mergerfs", "4 btrfs"]
-CHECKPOINT = ["3 p50 or 5000"]
+COLD4K = ["1.2 mergerfs", "3 btrfs"]
+RANDOM = ["1.2 mergerfs", "5 btrfs"]
+CHECKPOINT = ["3 p50 or 4000"]
 
 _TABLE = [
     ("tree", "files/s", [
         ("untar", RATES, "real files (--files) out of a tar in memory"),
-        ("find_cold", ["2 mergerfs", "1 btrfs"], "find -ls of them"),
-        ("tar_cold", ["2 mergerfs", "0.7 btrfs"], "tar of them to a pipe"),
+        ("find_cold", ["4 mergerfs", "1.2 btrfs"], "find -ls of them"),
+        ("tar_cold", ["2.5 mergerfs", "1 btrfs"], "tar of them to a pipe"),
         ("rm", DELETES, "rm -rf of them"),
     ]),
     ("tree", "x", [
@@ -38,7 +39,7 @@ _TABLE = [
     ("file", "MB/s", [
         ("seqwrite", ["0.9 floor"], "--mb MiB in writes of 1 MiB, and close"),
         ("seqwrite_fsync", ["1.2 btrfs"], "... fsync, and close"),
-        ("seqread_cold", ["1 mergerfs", "1 btrfs"], "read once"),
+        ("seqread_cold", ["2 mergerfs", "1 btrfs"], "read once"),
         ("seqread_warm", ["0.95 ext4"], "read again and again for half a second at least"),
     ]),
     ("file", "ops/s", [
@@ -63,8 +64,8 @@ _TABLE = [
         ("unlink", DELETES, "in scattered order"),
     ]),
     ("db", "tx/s", [
-        ("sqlite", ["1 mergerfs", "plain: 0.9 ext4"], "one insert per transaction, rollback journal, synchronous=full"),
-        ("sqlite_wal", ["1 mergerfs", "plain: 0.9 ext4"], "... write-ahead log"),
+        ("sqlite", ["2 mergerfs", "plain: 0.9 ext4"], "one insert per transaction, rollback journal, synchronous=full"),
+        ("sqlite_wal", ["1.3 mergerfs", "plain: 0.9 ext4"], "... write-ahead log"),
     ]),
     ("checkpoint", "us", [
         ("ckpt_create", CHECKPOINT, "p99 while the pool makes a checkpoint and a sync each second"),
