@@ -86,6 +86,33 @@ void pool_order_gate(struct pool *pool)
 	pthread_mutex_unlock(&pool->gate_lock);
 }
 
+void pool_order_locked(struct object *object, uint64_t seq)
+{
+	struct pool *pool = object->pool;
+
+	if (object->ordered)
+		return;
+	object->ordered = true;
+	object->next_ordered = pool->ordered;
+	pool->ordered = object_hold(object);
+	pool->nordered++;
+	if (!pool->ordered_seq)
+		pool->ordered_seq = seq;
+}
+
+/* All of them, with their references, in the order in which they came. Commit lock held. */
+static void list_ordered(struct pool *pool, struct object **out)
+{
+	struct object *object = pool->ordered;
+
+	for (size_t i = pool->nordered; i-- > 0; object = object->next_ordered) {
+		out[i] = object;
+		object->ordered = false;
+	}
+	pool->ordered = NULL;
+	pool->nordered = 0;
+}
+
 /* Takes the list of ordered objects over; 0 when it is empty, and then the cut is here. */
 static size_t take_ordered(struct pool *pool, bool freeze, struct object ***out, uint64_t *cut,
 			   int *error)
@@ -100,10 +127,7 @@ static size_t take_ordered(struct pool *pool, bool freeze, struct object ***out,
 		if (!*out) {
 			*error = -ENOMEM;
 		} else {
-			memcpy(*out, pool->ordered, n * sizeof(**out));
-			for (size_t i = 0; i < n; i++)
-				(*out)[i]->ordered = false;
-			pool->nordered = 0;
+			list_ordered(pool, *out);
 		}
 	} else {
 		*cut = meta_seq(pool->meta);
@@ -118,30 +142,12 @@ static size_t take_ordered(struct pool *pool, bool freeze, struct object ***out,
 	return n;
 }
 
-/* Not flushed: they are ordered still. The list has had room for them. */
-static void give_back(struct pool *pool, struct object **objects, size_t n)
-{
-	pthread_mutex_lock(&pool->commit_lock);
-	for (size_t i = 0; i < n; i++) {
-		if (objects[i]->ordered || pool->nordered == pool->ordered_cap)
-			continue;
-		objects[i]->ordered = true;
-		pool->ordered[pool->nordered++] = object_hold(objects[i]);
-	}
-	pthread_mutex_unlock(&pool->commit_lock);
-}
-
 void pool_order(struct object *object)
 {
 	struct pool *pool = object->pool;
 
 	pthread_mutex_lock(&pool->commit_lock);
-	if (!object->ordered && txn_order_room(pool, 1) == 0) {
-		object->ordered = true;
-		pool->ordered[pool->nordered++] = object_hold(object);
-		if (!pool->ordered_seq)
-			pool->ordered_seq = meta_seq(pool->meta) + 1;
-	}
+	pool_order_locked(object, meta_seq(pool->meta) + 1);
 	pthread_mutex_unlock(&pool->commit_lock);
 }
 
@@ -161,7 +167,7 @@ static int settle(struct object *object, bool alone)
 }
 
 /* Not all could be flushed. Those that can be settled are; the others are ordered still. */
-static int settle_each(struct pool *pool, struct object **objects, size_t n, int error)
+static int settle_each(struct object **objects, size_t n, int error)
 {
 	int first = 0;
 
@@ -170,7 +176,7 @@ static int settle_each(struct pool *pool, struct object **objects, size_t n, int
 
 		rc = rc == -EFBIG ? error : rc; /* what the tiers say */
 		if (rc < 0)
-			give_back(pool, &objects[i], 1);
+			pool_order(objects[i]); /* still */
 		first = first ? first : rc;
 	}
 	return first;
@@ -229,7 +235,7 @@ static int find_cut(struct pool *pool, bool freeze, uint64_t *cut)
 		if (rc == 0)
 			rc = flush_objects(pool, objects, n);
 		if (rc < 0)
-			rc = settle_each(pool, objects, n, rc);
+			rc = settle_each(objects, n, rc);
 		for (size_t i = 0; i < n; i++)
 			object_put(objects[i]);
 		free(objects);

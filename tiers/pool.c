@@ -359,7 +359,6 @@ static void release(struct pool *pool)
 	if (pool->txn.batch)
 		meta_batch_free(pool->txn.batch);
 	free(pool->freed.items);
-	free(pool->ordered);
 	free(pool->reap_ids);
 	free(pool->closed);
 	copier_free(pool->copier);
@@ -385,8 +384,13 @@ static void release(struct pool *pool)
 
 static void put_ordered(struct pool *pool)
 {
-	for (size_t i = 0; i < pool->nordered; i++)
-		object_put(pool->ordered[i]);
+	struct object *object;
+
+	while ((object = pool->ordered)) {
+		pool->ordered = object->next_ordered;
+		object->ordered = false;
+		object_put(object);
+	}
 	pool->nordered = 0;
 }
 

@@ -71,10 +71,11 @@ struct object {
 	pthread_mutex_t attr_lock; /* record but its extents, for readers outside a transaction; run
 				    */
 	struct reread_run run;	   /* where reads from slow tiers are */
-	struct object_record record;  /* changed under the commit lock */
-	struct object *next_dropped;  /* of the thread that has just deleted it */
-	_Atomic bool deleted;	      /* set under the commit lock */
-	bool ordered;		      /* on pool.ordered; commit lock */
+	struct object_record record; /* changed under the commit lock */
+	struct object *next_dropped; /* of the thread that has just deleted it */
+	_Atomic bool deleted;	     /* set under the commit lock */
+	bool ordered;		     /* on pool.ordered; commit lock, as next_ordered */
+	struct object *next_ordered;
 	_Atomic uint64_t changed_seq; /* its last transaction is not later */
 	_Atomic uint64_t data_seq;    /* ... but for those that object_sync_data() leaves out */
 	bool dirty_held;	      /* dirty ranges hold a reference; data lock */
@@ -226,8 +227,10 @@ struct pool {
 	_Atomic uint64_t next_object, next_frame, next_segment;
 	struct idmap segments; /* id -> struct segment */
 	struct freed_queue freed;
-	struct object **ordered; /* references: to be flushed before the next group */
-	size_t nordered, ordered_cap;
+	struct object *ordered; /* a list, the youngest first; references: to be flushed before the
+				   next group. It needs no memory: who were forgotten would be
+				   durable without their bytes */
+	size_t nordered;
 	uint64_t ordered_seq; /* of the first transaction since the last whole cut that put one
 				 there; 0 = none */
 	uint64_t *reap_ids;   /* deleted objects whose extents are still to go */
@@ -350,16 +353,16 @@ int txn_segment_homes(struct txn *txn, struct segment *segment);
 int txn_fail(struct txn *txn, int error); /* keeps the first */
 bool txn_mine(struct pool *pool);
 int txn_counts_put(struct txn *txn);
-/* Room for more objects on pool.ordered. Commit lock held; -ENOMEM. */
-int txn_order_room(struct pool *pool, size_t more);
 
 /* commit.c: cuts of the journal, freed space, checkpoints */
 int pool_cut(struct pool *pool);
 /* Where not everything can be made durable: 0 if all up to `need` is. */
 int pool_cut_upto(struct pool *pool, uint64_t need);
 int pool_checkpoint(struct pool *pool);
-/* No cut goes on before the object has been flushed. Data lock held. */
+/* No cut goes on before the object has been flushed. Its data lock may be held. */
 void pool_order(struct object *object);
+/* The same, for a transaction with this number. Commit lock held. */
+void pool_order_locked(struct object *object, uint64_t seq);
 void pool_keep_heat(struct pool *pool); /* all that is not in the frames' records yet */
 /* Waits on thread_wake, with thread_lock held, at most until due_ns of the monotonic clock. */
 void thread_wait(struct pool *pool, uint64_t due_ns);

@@ -477,16 +477,8 @@ static void publish(struct txn *txn, uint64_t seq, bool lazy)
 					     homes_get(pool->homes, segment->id,
 						       segment->record.place)});
 	}
-	for (size_t i = 0; i < txn->norder; i++) {
-		struct object *object = txn->order[i];
-
-		if (object->ordered)
-			continue;
-		object->ordered = true;
-		pool->ordered[pool->nordered++] = object_hold(object);
-		if (!pool->ordered_seq)
-			pool->ordered_seq = seq;
-	}
+	for (size_t i = 0; i < txn->norder; i++)
+		pool_order_locked(txn->order[i], seq);
 	pool->counts = txn->counts;
 }
 
@@ -501,16 +493,6 @@ static void txn_end(struct txn *txn)
 	txn->nobjects = txn->nframes = txn->nsegments = txn->norder = txn->ngone = 0;
 	pool->commit_held = false;
 	pthread_mutex_unlock(&pool->commit_lock);
-}
-
-int txn_order_room(struct pool *pool, size_t more)
-{
-	int rc = 0;
-
-	while (rc == 0 && pool->nordered + more > pool->ordered_cap)
-		rc = make_room((void **)&pool->ordered, &pool->ordered_cap, pool->ordered_cap,
-			       sizeof(*pool->ordered));
-	return rc;
 }
 
 int txn_commit(struct txn *txn)
@@ -534,8 +516,6 @@ int txn_commit(struct txn *txn)
 			len);
 	}
 	stage_counts(txn);
-	if (!txn->error && (rc = txn_order_room(pool, txn->norder)) < 0)
-		txn_fail(txn, rc);
 	rc = txn->error;
 	if (rc == 0 && !meta_batch_empty(txn->batch))
 		rc = meta_apply(pool->meta, txn->batch, &seq);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +31,9 @@ static _Atomic int tiers_fail; /* errno, 0 = they work */
 static _Atomic bool is_segment[4096];
 static _Atomic uint64_t refused;
 
+static _Atomic bool crowd_comes; /* when a tier refuses something next */
+static void crowd_come(void);
+
 static int hook_open(const char *path, int flags, mode_t mode)
 {
 	int fd = io_ops_system.open(path, flags, mode);
@@ -43,6 +47,8 @@ static ssize_t hook_pwrite(int fd, const void *buf, size_t len, off_t off)
 {
 	if (tiers_fail && fd < 4096 && is_segment[fd]) {
 		refused++;
+		if (atomic_exchange(&crowd_comes, false))
+			crowd_come();
 		errno = tiers_fail;
 		return -1;
 	}
@@ -454,6 +460,51 @@ static void test_the_gate_opens_again(void **state)
 	object_put(large);
 }
 
+#define CROWD 64u
+
+static struct object *crowd[CROWD];
+
+static void crowd_come(void)
+{
+	for (unsigned i = 0; i < CROWD; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "Pcrowd-%u", i);
+		replace(name, crowd[i]);
+	}
+}
+
+/* Others replace files while one is being flushed in vain: it goes before them still. */
+static void test_none_is_forgotten_in_a_crowd(void **state)
+{
+	struct object *large = object_make("a"), *after = object_make("b");
+	uint64_t large_id = object_id(large);
+
+	(void)state;
+	for (unsigned i = 0; i < CROWD; i++) {
+		crowd[i] = object_make("c");
+		write_all(crowd[i], i, 0, 1000);
+	}
+	write_all(large, 99, 0, 20u << 20);
+	replace("Plarge", large);
+	tiers_fail = EIO;
+	crowd_comes = true;
+	assert_int_equal(pool_cut(fix.pool), -EIO);
+	assert_false(crowd_comes);
+	tiers_fail = 0;
+	fix.pool->stuck_until_ns = 0;
+	write_all(after, 100, 0, 1000);
+	assert_int_equal(object_sync(after), 0);
+	for (unsigned i = 0; i < CROWD; i++)
+		object_put(crowd[i]);
+	object_put(large);
+	object_put(after);
+	fix_pool_power(&fix);
+	assert_int_equal(named("Plarge"), large_id);
+	expect(large_id, 99, 20u << 20);
+	fix_pool_verify(&fix);
+}
+
 /* Many, of all sizes, with the tiers failing now and then, and power lost at the end. */
 static void test_replaced_at_random(void **state)
 {
@@ -520,6 +571,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_full_pool_takes_over_what_it_had, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_the_gate_opens_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_none_is_forgotten_in_a_crowd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced_at_random, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
