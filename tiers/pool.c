@@ -193,6 +193,7 @@ static int open_log(struct pool *pool)
 	if (recovered)
 		return 0;
 	txn = txn_begin(pool);
+	txn_frees(txn); /* who cannot open a full pool cannot make room in it */
 	txn->counts.log_epoch++;
 	rc = txn_commit(txn);
 	pool->log_epoch = pool->counts.log_epoch;

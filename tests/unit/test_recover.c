@@ -14,6 +14,7 @@
 #include "tests/unit/fix_pool.h"
 #include "tiers/clock.h"
 #include "tiers/flush.h"
+#include "tiers/io.h"
 #include "tiers/object.h"
 #include "tiers/pool_impl.h"
 
@@ -144,6 +145,65 @@ static void test_what_was_written_later(void **state)
 	die_and_expect(20000);
 }
 
+static bool full; /* the medium of the journal */
+static _Atomic bool is_journal[4096];
+
+static int open_noted(const char *path, int flags, mode_t mode)
+{
+	int fd = io_ops_system.open(path, flags, mode);
+
+	if (fd >= 0 && fd < 4096)
+		is_journal[fd] = strstr(path, "/journal.") && !strstr(path, "/journal.tail");
+	return fd;
+}
+
+static int no_more(int fd, int mode, off_t off, off_t len)
+{
+	if (full && fd < 4096 && is_journal[fd]) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return io_ops_system.fallocate(fd, mode, off, len);
+}
+
+/* As many transactions of len bytes as there is room for. */
+static void fill(size_t len)
+{
+	static const char value[60000];
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < 5000; i++) {
+		struct txn *txn = txn_begin(fix.pool);
+
+		txn_put(txn, "Pfill", 5, value, len);
+		rc = txn_commit(txn);
+	}
+	assert_int_equal(rc, -ENOSPC);
+}
+
+/* A pool whose metadata has no room left is opened after a power loss, too. */
+static void test_a_full_disk(void **state)
+{
+	struct io_ops ops = io_ops_system;
+
+	(void)state;
+	log_capture();
+	ops.open = open_noted;
+	ops.fallocate = no_more;
+	io_ops_set(&ops);
+	fix_pool_new(&fix, 64u << 20, false);
+	full = true;
+	fill(60000);
+	fill(1);
+	assert_int_equal(pool_cut(fix.pool), 0);
+	fix_pool_power(&fix);
+	fill(1); /* it is full still */
+	full = false;
+	fix_pool_free(&fix);
+	io_ops_set(NULL);
+	log_release();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +211,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_size_within_the_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_hole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_was_written_later, setup, teardown),
+		cmocka_unit_test(test_a_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
