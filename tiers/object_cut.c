@@ -145,6 +145,15 @@ static int reap_step(struct pool *pool, uint64_t id, bool *done)
 	return txn_commit(txn);
 }
 
+/* What was refused room for metadata, or memory, is tried again a second later; after any other
+ * error, or without memory to remember it, the orphan record stays, and the next open does it. */
+static void reap_later(struct pool *pool, uint64_t id)
+{
+	pthread_mutex_lock(&pool->commit_lock);
+	(void)pool_reap_add(pool, id);
+	pthread_mutex_unlock(&pool->commit_lock);
+}
+
 /* reap_lock: who needs the room waits for another's reaping, too. */
 void pool_reap(struct pool *pool)
 {
@@ -159,9 +168,10 @@ void pool_reap(struct pool *pool)
 		if (pool->nreap)
 			id = pool->reap_ids[--pool->nreap];
 		pthread_mutex_unlock(&pool->commit_lock);
-		/* On an error the orphan record stays: the next open does it. */
 		for (done = !id; rc == 0 && !done;)
 			rc = reap_step(pool, id, &done);
+		if (rc == -ENOSPC || rc == -ENOMEM)
+			reap_later(pool, id);
 	}
 	pthread_mutex_unlock(&pool->reap_lock);
 }

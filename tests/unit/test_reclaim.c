@@ -14,6 +14,7 @@
 #include "tests/unit/fix_pool.h"
 #include "tiers/extmap.h"
 #include "tiers/framestore.h"
+#include "tiers/meta_impl.h"
 #include "tiers/pool_impl.h"
 
 #define RAM   (64u << 20)
@@ -403,6 +404,51 @@ static void test_sync_when_full(void **state)
 	fix_pool_free(&fix);
 }
 
+static int no_room(struct meta *meta, const struct meta_batch *batch, uint64_t *seq)
+{
+	(void)meta;
+	(void)batch;
+	(void)seq;
+	return -ENOSPC;
+}
+
+/* What a large object leaves is not forgotten when there is no room for metadata just then. */
+static void test_reap_without_room(void **state)
+{
+	const struct meta_ops *ops;
+	struct meta_ops refusing;
+	struct pool_usage usage;
+	struct object *object;
+	struct fix_pool fix;
+	uint8_t buf[PIECE];
+	struct txn *txn;
+
+	(void)state;
+	fix_pool_new(&fix, RAM, false);
+	txn = txn_begin(fix.pool);
+	assert_int_equal(object_create(txn, "attr", 4, &object), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	noise(buf, 5);
+	for (uint64_t i = 0; i < 200; i++) /* so many extents */
+		assert_int_equal(object_write(object, buf, 4096, 8192 * i), 0);
+	assert_int_equal(object_sync(object), 0);
+	object_unmake(&fix, object);
+	ops = fix.pool->meta->ops;
+	refusing = *ops;
+	refusing.apply = no_room;
+	fix.pool->meta->ops = &refusing;
+	pool_reap(fix.pool);
+	fix.pool->meta->ops = ops;
+	pool_usage(fix.pool, &usage);
+	assert_true(usage.tiers[1].frames > 0);
+	pool_reap(fix.pool);
+	pool_usage(fix.pool, &usage);
+	assert_int_equal(usage.tiers[1].frames, 0);
+	reclaim(&fix);
+	fix_pool_verify(&fix);
+	fix_pool_free(&fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_waits_for_who_gives), cmocka_unit_test(test_segment_empties),
 		cmocka_unit_test(test_killed_before),	    cmocka_unit_test(test_read_of_deleted),
 		cmocka_unit_test(test_damaged_neighbour),   cmocka_unit_test(test_sync_when_full),
+		cmocka_unit_test(test_reap_without_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
