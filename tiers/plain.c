@@ -32,28 +32,39 @@ static int say(struct object *object, const char *what, int rc)
 /* The file ---------------------------------------------------------------------------------------
  */
 
-/* Two may open it at the same time; one of the descriptors stays. Logs nothing. */
+/* Nobody changes it while it is closed: so much of it is in the account as it takes now. That is
+ * known before others have the descriptor, who count what they see. */
+static int open_counted(struct object *object)
+{
+	struct stat st;
+	int fd, rc = plain_file_open(object->pool, object->id, &object->record.plain, &fd);
+
+	if (rc < 0)
+		return rc;
+	rc = io_stat(fd, &st);
+	if (rc < 0) {
+		io_close(fd);
+		return rc;
+	}
+	object->plain_used = (uint64_t)st.st_blocks * 512;
+	object->plain_fd = fd;
+	return 0;
+}
+
+/* Logs nothing. */
 static int open_quietly(struct object *object, int *fd)
 {
-	int mine, none = -1, rc;
-	struct stat st;
+	int rc = 0;
 
 	*fd = object->plain_fd;
 	if (*fd >= 0)
 		return 0;
-	rc = plain_file_open(object->pool, object->id, &object->record.plain, &mine);
-	if (rc < 0)
-		return rc;
-	if (!atomic_compare_exchange_strong(&object->plain_fd, &none, mine)) {
-		io_close(mine);
-		*fd = none;
-		return 0;
-	}
-	/* Nobody changes it while it is closed: so much of it is in the account. */
-	if (io_stat(mine, &st) == 0)
-		object->plain_used = (uint64_t)st.st_blocks * 512;
-	*fd = mine;
-	return 0;
+	pthread_mutex_lock(&object->attr_lock);
+	if (object->plain_fd < 0)
+		rc = open_counted(object);
+	*fd = object->plain_fd;
+	pthread_mutex_unlock(&object->attr_lock);
+	return rc;
 }
 
 int plain_open(struct object *object, int *fd)

@@ -508,6 +508,65 @@ static void test_account_of_no_turn(void **state)
 	end(object);
 }
 
+static struct {
+	pthread_t thread;
+	struct object *object;
+	_Atomic bool awaited, done;
+} reader;
+
+static int read_some(struct object *object)
+{
+	uint8_t buf[16];
+	size_t got;
+
+	return object_read(object, buf, sizeof(buf), 0, &got);
+}
+
+static void *read_beside(void *arg)
+{
+	(void)arg;
+	assert_int_equal(read_some(reader.object), 0);
+	reader.done = true;
+	return NULL;
+}
+
+static int stat_slowly(int fd, struct stat *out)
+{
+	int rc = fstat(fd, out);
+
+	if (atomic_exchange(&reader.awaited, false)) {
+		assert_int_equal(pthread_create(&reader.thread, NULL, read_beside, NULL), 0);
+		for (unsigned i = 0; i < 50 && !reader.done; i++)
+			usleep(1000);
+	}
+	return rc;
+}
+
+/* Who opens it beside another counts nothing twice. */
+static void test_account_of_two_openers(void **state)
+{
+	struct object *object = begin();
+	uint64_t id = object_id(object), counted;
+	struct io_ops slow = io_ops_system;
+
+	(void)state;
+	assert_int_equal(object_make_plain(object, 1, NULL), 0);
+	object_put(object);
+	counted = plain_bytes();
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	reader.object = object;
+	reader.awaited = true;
+	slow.fstat = stat_slowly;
+	io_ops_set(&slow);
+	assert_int_equal(read_some(object), 0);
+	assert_false(reader.awaited);
+	pthread_join(reader.thread, NULL);
+	io_ops_set(NULL);
+	assert_int_equal(plain_bytes(), counted);
+	check_bytes(object);
+	end(object);
+}
+
 static int nothing(void *arg, const struct plain_seen *seen)
 {
 	(void)arg;
@@ -832,6 +891,7 @@ int main(void)
 		cmocka_unit_test(test_closed_look),
 		cmocka_unit_test(test_accounts),
 		cmocka_unit_test(test_account_of_no_turn),
+		cmocka_unit_test(test_account_of_two_openers),
 		cmocka_unit_test(test_account_of_late_blocks),
 		cmocka_unit_test(test_log_of_before),
 		cmocka_unit_test(test_cancel),
