@@ -34,8 +34,8 @@
 /*
  * Copies the object into a plain file in tier `tier` (>= 1), or the next slower one with room, and
  * makes it plain. 0 also if it is. -ENOSPC no tier has room, -ECANCELED *cancel has become true
- * (NULL: never), -EBUSY somebody writes to it all the same; what the media say. On error it is as
- * before.
+ * (NULL: never), -EBUSY somebody writes to it all the same, or the directory is being closed; what
+ * the media say. On error it is as before.
  */
 int object_make_plain(struct object *object, uint32_t tier, const _Atomic bool *cancel);
 /* Is there room for so much in this tier itself? -ENOSPC, -ENODEV. */

@@ -94,10 +94,24 @@ static const char *root_of(struct pool *pool, const struct plain_home *home)
 	return tier_place_path(pool->tiers[home->tier].tier, home->place);
 }
 
+/* Who takes a directory out closes it, and looks then whether a file is counted there: this one has
+ * been, before this looks. */
+static int still_open(struct tier *tier, const struct plain_home *home, const char *path, int *fd)
+{
+	if (tier_places_open(tier) >> home->place & 1)
+		return 0;
+	io_close(*fd);
+	*fd = -1;
+	(void)io_remove(path);
+	tier_plain_add(tier, home->place, 0, -1);
+	return -EBUSY;
+}
+
 static int create(struct pool *pool, const char *root, uint64_t object, bool fill,
 		  struct plain_home *home, int *fd)
 {
 	mode_t mode = fill ? S_IRUSR : S_IRUSR | S_IWUSR;
+	struct tier *tier = pool->tiers[home->tier].tier;
 	char path[PATH_MAX];
 	int rc = -EEXIST;
 
@@ -112,8 +126,9 @@ static int create(struct pool *pool, const char *root, uint64_t object, bool fil
 	}
 	/* The name is there: a sync that takes the bit now makes it durable. */
 	if (rc == 0) {
-		atomic_fetch_or(&pool->tiers[home->tier].tier->plain_names, 1ull << home->place);
-		tier_plain_add(pool->tiers[home->tier].tier, home->place, 0, 1);
+		atomic_fetch_or(&tier->plain_names, 1ull << home->place);
+		tier_plain_add(tier, home->place, 0, 1);
+		rc = still_open(tier, home, path, fd);
 	}
 	return rc;
 }

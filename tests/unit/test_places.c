@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,8 @@
 #include "tiers/io.h"
 #include "tiers/object.h"
 #include "tiers/places.h"
+#include "tiers/plain.h"
+#include "tiers/pool_impl.h"
 #include "tiers/tunables.h"
 
 #define MIB 1048576u
@@ -369,6 +372,48 @@ static void expect_edit_of(const char *key, const char *text, const char *tier, 
 	free(out);
 }
 
+static bool leaves; /* hdd[1], when the first plain file is about to be made there */
+static int left;
+
+static int open_late(const char *path, int flags, mode_t mode)
+{
+	if (leaves && flags & O_CREAT && strstr(path, "/hdd1/plain/")) {
+		leaves = false;
+		left = take_out(hdd[1]);
+	}
+	return io_ops_system.open(path, flags, mode);
+}
+
+/* A directory is taken out when a plain file is about to be made in it: one of the two is refused,
+ * and the next mount has the file. */
+static void test_taken_out_before_a_plain_file(void **state)
+{
+	struct io_ops late = io_ops_system;
+	uint64_t id = object_new(3, MIB, 1);
+	struct object *object;
+	int rc;
+
+	(void)state;
+	assert_int_equal(add(hdd[1]), 0);
+	assert_int_equal(object_get(fix.pool, id, &object), 0);
+	late.open = open_late;
+	leaves = true;
+	io_ops_set(&late);
+	rc = object_make_plain(object, HDD, NULL);
+	io_ops_set(NULL);
+	assert_false(leaves);
+	assert_int_equal(left, 0);
+	assert_int_equal(rc, -EBUSY);
+	assert_false(object_is_plain(object));
+	assert_int_equal(fix.pool->tiers[HDD].tier->plain_files[1], 0);
+	assert_int_equal(object_make_plain(object, HDD, NULL), 0);
+	object_put(object);
+	fix_pool_close(&fix);
+	config_again();
+	fix_pool_open(&fix);
+	object_expect(id, 3, MIB);
+}
+
 static void expect_edit(const char *text, const char *tier, const char *path, bool adds,
 			const char *want)
 {
@@ -412,6 +457,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_directory_with_data_must_be_there, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_added, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_taken_out_before_a_plain_file, setup,
+						teardown),
 		cmocka_unit_test(test_every_call_of_an_addition_failing),
 		cmocka_unit_test(test_every_call_of_a_removal_failing),
 		cmocka_unit_test(test_lines_come_and_go_and_the_rest_stays),
