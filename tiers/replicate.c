@@ -434,6 +434,26 @@ static uint64_t places_there(struct pool *pool, const struct segment *segment)
 	       ~lost_places(pool, segment->record.tier);
 }
 
+/* Invariant 2, as it is now: a copy may have been lost since the pass began. Then it is the next
+ * pass's to make it anew, or the file would be removed in the name of the old one. */
+static bool place_is_clear(struct pool *pool, struct tier_segment to)
+{
+	const struct freed_queue *queue = &pool->freed;
+	const struct segment *segment;
+	bool clear;
+
+	pthread_mutex_lock(&pool->reclaim_lock); /* nobody has one in hand */
+	pthread_mutex_lock(&pool->commit_lock);
+	segment = idmap_get(&pool->segments, to.id);
+	clear = segment && !(segment->record.homes >> to.place & 1);
+	for (size_t i = queue->head; clear && i < queue->count; i++)
+		clear = !queue->items[i].copy || queue->items[i].segment.id != to.id ||
+			!(queue->items[i].places >> to.place & 1);
+	pthread_mutex_unlock(&pool->commit_lock);
+	pthread_mutex_unlock(&pool->reclaim_lock);
+	return clear;
+}
+
 static int replicate_one(struct pass *pass, uint64_t id)
 {
 	struct pool *pool = pass->pool;
@@ -450,8 +470,10 @@ static int replicate_one(struct pass *pass, uint64_t id)
 		    !there || !is_still(pass, &segment))
 			break;
 		to = choose_target(pool, &segment, homes);
-		if (to < 0 || (want > pass->tunables.tiers[segment.record.tier].replicas &&
-			       !space_has_spare(pool->space, segment_stored(&segment))))
+		if (to < 0 ||
+		    (want > pass->tunables.tiers[segment.record.tier].replicas &&
+		     !space_has_spare(pool->space, segment_stored(&segment))) ||
+		    !place_is_clear(pool, (struct tier_segment){.id = id, .place = (uint32_t)to}))
 			break;
 		pass->damaged = has_damaged(pass, id);
 		if (!pass->damaged)

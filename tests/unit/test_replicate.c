@@ -220,12 +220,65 @@ static void test_bad_copy(void **state)
 	}
 }
 
+static const struct tier_ops *real;
+static uint64_t late; /* a segment, until its copy in place 1 is lost */
+
+/* Another segment is being copied there: meanwhile this one's copy is lost, and that is recorded.
+ */
+static int late_write(struct tier *tier, struct tier_segment seg, const void *buf, size_t len,
+		      uint64_t off, enum tier_hint hint)
+{
+	uint64_t lost = late;
+	struct txn *txn;
+
+	if (late && seg.place == 1 && seg.id != late) {
+		late = 0;
+		assert_true(homes_drop(fix.pool->homes, lost, 1));
+		txn = txn_begin(fix.pool);
+		txn_segment_homes(txn, idmap_get(&fix.pool->segments, lost));
+		assert_int_equal(txn_commit(txn), 0);
+	}
+	return real->write(tier, seg, buf, len, off, hint);
+}
+
+/* What is made anew in a place is not removed in the name of the copy that was lost there. */
+static void test_lost_during_a_pass(void **state)
+{
+	struct tier *tier = fix.pool->tiers[HDD].tier;
+	struct tier_ops wrapped = *tier->ops;
+	struct segment *segment;
+	uint64_t first = 0;
+	size_t at = 0;
+
+	(void)state;
+	while ((segment = idmap_each(&fix.pool->segments, &at)))
+		if (segment->record.tier == HDD && segment->record.logical) {
+			first = first ? first : segment->id;
+			late = segment->id;
+		}
+	assert_true(first != late);
+	assert_true(homes_drop(fix.pool->homes, first, 1));
+	real = tier->ops;
+	wrapped.write = late_write;
+	tier->ops = &wrapped;
+	assert_int_equal(pool_replicate(fix.pool, true, NULL), 0);
+	tier->ops = real;
+	assert_int_equal(late, 0);
+	assert_int_equal(pool_cut(fix.pool), 0);
+	pool_reclaim(fix.pool);
+	fix_pool_verify_copies(&fix);
+	assert_int_equal(pool_replicate(fix.pool, true, NULL), 0);
+	assert_int_equal(copies_at(0), 2);
+	assert_int_equal(copies_at(LEN - 1), 2);
+	fix_pool_verify_copies(&fix);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_damaged_source), TEST(test_both_away),
-					   TEST(test_bad_copy)};
+					   TEST(test_bad_copy), TEST(test_lost_during_a_pass)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
