@@ -9,8 +9,8 @@
  *  2. Inside the chain every group must be valid. Behind its end an invalid group is a torn write
  *     only if no valid group follows (journal.c, invariant 1).
  *  3. Nothing is handed out before the whole chain has been checked.
- *  4. A process that died may have written the last group without syncing it: it is synced before
- *     it counts as durable.
+ *  4. A process that died may have written the last group without syncing it, or its sync may have
+ *     failed: it is written again and synced before it counts as durable, and so is the header.
  * Threads: one, during open.
  */
 #include <dirent.h>
@@ -524,11 +524,36 @@ static int chain_find(struct scan *scan, struct scanned_file **last, uint64_t *l
 	return 0;
 }
 
-/* The name too: the process may have died between making the file and syncing the folder. */
+/* The same bytes once more: where a sync had failed, the page cache shows what it has given up, and
+ * no later sync writes it. */
+static int write_again(const struct scan *scan, const struct journal_file *file, uint64_t len,
+		       uint64_t off)
+{
+	uint64_t end = off + len;
+	int rc = 0;
+
+	while (!rc && off < end) {
+		size_t n = end - off < GROUP_WINDOW ? (size_t)(end - off) : GROUP_WINDOW;
+
+		rc = io_pread_all(file->fd, scan->window, n, off);
+		if (!rc)
+			rc = io_pwrite_all(file->fd, scan->window, n, off);
+		off += n;
+	}
+	return rc;
+}
+
+/* What comes before the last group was synced before that was written. The name too: the process
+ * may have died between making the file and syncing the folder. */
 static int chain_sync(const struct scan *scan, const struct scanned_file *last)
 {
-	int rc = io_sync_file(last->file->fd);
+	const struct scanned_group *group = last->n ? &last->groups[last->n - 1] : NULL;
+	int rc = write_again(scan, last->file, JOURNAL_HEADER_LEN, 0);
 
+	if (!rc && group)
+		rc = write_again(scan, last->file, group->header.len, group->off);
+	if (!rc)
+		rc = io_sync_file(last->file->fd);
 	if (!rc)
 		rc = io_sync_folder(scan->journal->dir);
 	if (rc)

@@ -84,6 +84,7 @@ static struct {
 	struct call_record *calls;
 	size_t ncalls, cap, at;
 	unsigned fail_sync;
+	bool fail_syncs;
 	struct io_ops ops;
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -346,9 +347,10 @@ void disk_wrote(int fd, const void *buf, size_t len, off_t off)
 
 bool disk_sync_fails(int fd)
 {
-	int file = disk.recording && disk.fail_sync ? file_of(fd) : -1;
+	bool armed = disk.fail_sync || disk.fail_syncs;
+	int file = disk.recording && armed ? file_of(fd) : -1;
 
-	if (file < 0 || --disk.fail_sync)
+	if (file < 0 || (!disk.fail_syncs && --disk.fail_sync))
 		return false;
 	if (!disk.files[file].folder)
 		record(CALL_FORGET)->file = file;
@@ -360,6 +362,13 @@ void disk_fail_sync(unsigned n)
 {
 	disk_lock();
 	disk.fail_sync = n;
+	disk_unlock();
+}
+
+void disk_fail_syncs(bool fail)
+{
+	disk_lock();
+	disk.fail_syncs = fail;
 	disk_unlock();
 }
 
@@ -549,6 +558,7 @@ void disk_record(const char *const *folders, unsigned n)
 void disk_stop(void)
 {
 	disk.fail_sync = 0;
+	disk.fail_syncs = false;
 	io_ops_set(NULL);
 	disk.recording = false;
 }

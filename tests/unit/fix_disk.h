@@ -36,6 +36,8 @@ size_t disk_steps(void);
 /* The nth sync from now on fails with EIO, and what it was to write is forgotten: no later sync
  * writes it either, as the page cache has it. 0: none. */
 void disk_fail_sync(unsigned n);
+/* The same for all syncs, until it is taken back. */
+void disk_fail_syncs(bool fail);
 /* Ends the recording. */
 void disk_stop(void);
 

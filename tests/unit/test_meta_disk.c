@@ -149,10 +149,49 @@ static void test_a_checkpoint_cut_at_every_call(void **state)
 	printf("%zu calls\n", steps);
 }
 
+/* What the next daemon finds in the page cache was never on the medium, and is not synced by a sync
+ * alone. */
+static void test_a_sync_fails_and_the_daemon_dies(void **state)
+{
+	const char *folders[] = {place.dir};
+	struct meta *meta;
+	size_t steps;
+
+	(void)state;
+	quiet_begin();
+	place_make(&place);
+	assert_int_equal(open_store(&meta, true), 0);
+	assert_int_equal(meta_close(meta), 0);
+	nsynced = 0;
+	disk_record(folders, 1);
+	assert_int_equal(open_store(&meta, false), 0);
+	write_round(meta, 1);
+	assert_int_equal(meta_sync(meta, meta_seq(meta)), 0);
+	write_round(meta, 2);
+	disk_fail_syncs(true);
+	assert_int_equal(meta_sync(meta, meta_seq(meta)), -EIO);
+	meta_abandon(meta);
+	disk_fail_syncs(false);
+	assert_int_equal(open_store(&meta, false), 0);
+	assert_int_equal(round_of(meta), 2);
+	assert_int_equal(meta_sync(meta, meta_seq(meta)), 0);
+	note_synced(2);
+	disk_stop();
+	meta_abandon(meta);
+	steps = disk_steps();
+	disk_at(steps);
+	for (unsigned outcome = 0; outcome < DISK_OUTCOMES; outcome++)
+		expect_at(steps, (enum disk_outcome)outcome);
+	quiet_end();
+	disk_release();
+	place_remove(&place);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_checkpoint_cut_at_every_call),
+		cmocka_unit_test(test_a_sync_fails_and_the_daemon_dies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
