@@ -22,6 +22,7 @@
 #include "tiers/check/check_impl.h"
 #include "tiers/io.h"
 #include "tiers/object.h"
+#include "tiers/pool_impl.h"
 #include "tiers/segment_file.h"
 
 #define LEN 50000u
@@ -214,14 +215,13 @@ static void away(const char *name, bool go)
 		assert_int_equal(mkdir(here, 0700), 0);
 }
 
-static void test_any_copy_will_do(void **state)
+/* A pool that has an object, in both directories of its first tier; it is closed. */
+static void mirrored_make(void)
 {
 	static uint8_t bytes[LEN];
 	struct object *object;
 	struct txn *txn;
 
-	(void)state;
-	log_capture();
 	fix_pool_small_mirrored(&fix);
 	assert_int_equal(pool_create(&fix.config), 0);
 	fix_pool_open(&fix);
@@ -232,6 +232,13 @@ static void test_any_copy_will_do(void **state)
 	assert_int_equal(object_write(object, bytes, sizeof(bytes), 0), 0);
 	object_put(object);
 	fix_pool_close(&fix);
+}
+
+static void test_any_copy_will_do(void **state)
+{
+	(void)state;
+	log_capture();
+	mirrored_make();
 	check_all();
 	assert_int_equal(problems[0], 0);
 	away("ssd", true);
@@ -247,6 +254,61 @@ static void test_any_copy_will_do(void **state)
 	log_release();
 }
 
+/* Deletes the records of all segments. */
+static void segments_forget(void)
+{
+	static const uint8_t prefix[] = {KEY_SEGMENT};
+	struct meta_options options = {
+		.dir = fix.config.meta_path, .tail_dir = fix.ram, .pool_uuid = fix.config.uuid};
+	struct meta_cursor *cursor;
+	struct meta_batch *batch;
+	struct meta_item item;
+	struct meta *meta;
+
+	assert_int_equal(meta_open_lmdb(&meta, &options, NULL), 0);
+	assert_int_equal(meta_batch_new(&batch), 0);
+	assert_int_equal(meta_cursor_open(meta, prefix, sizeof(prefix), NULL, 0, &cursor), 0);
+	while (meta_cursor_next(cursor, &item) == 0)
+		meta_batch_del(batch, item.key, item.key_len);
+	meta_cursor_close(cursor);
+	assert_int_equal(meta_apply(meta, batch, NULL), 0);
+	meta_batch_free(batch);
+	assert_int_equal(meta_close(meta), 0);
+}
+
+/* A record that is made anew from frames counts all copies: the next mount keeps them. */
+static void test_copies_of_a_lost_record(void **state)
+{
+	struct check_options options = {.config = &fix.config, .repair = true, .problem = problem};
+	struct check_result result;
+	struct segment *segment;
+	struct check *at;
+	unsigned n = 0;
+	size_t slot = 0;
+
+	(void)state;
+	log_capture();
+	mirrored_make();
+	segments_forget();
+	assert_int_equal(check_open(&at, &options, &result), 0);
+	assert_non_null(at);
+	check_round(at);
+	assert_int_equal(check_pass(at), 0);
+	assert_int_equal(check_repair(at), 0);
+	check_close(at);
+	fix_pool_open(&fix);
+	while ((segment = idmap_each(&fix.pool->segments, &slot))) {
+		assert_int_equal(homes_get(fix.pool->homes, segment->id, segment->record.place), 3);
+		n++;
+	}
+	assert_true(n > 0);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_verify_copies(&fix);
+	fix_pool_verify(&fix);
+	fix_pool_free(&fix);
+	log_release();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_opening),
 		cmocka_unit_test(test_where),
 		cmocka_unit_test(test_any_copy_will_do),
+		cmocka_unit_test(test_copies_of_a_lost_record),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

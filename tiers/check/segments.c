@@ -190,6 +190,29 @@ static int record_put(struct check *check, const struct one *one)
 	return check_mend(check);
 }
 
+/* Where its copies are: all files that are long enough. Were one of them alone to count, the next
+ * mount would remove the others, and that one may be damaged; what one lacks is read from another.
+ */
+static void record_homes(struct check *check, struct segment_record *record, uint64_t id)
+{
+	uint64_t homes = 0;
+
+	for (uint16_t place = 0; place < TIER_PLACES_MAX; place++) {
+		uint64_t len;
+		int fd;
+
+		if (check_segment_open(check, record->tier, place, id, &fd, &len) < 0)
+			continue;
+		io_close(fd);
+		homes |= (uint64_t)(len >= record->len) << place;
+	}
+	record->mirrored = homes & (homes - 1);
+	if (!homes)
+		homes = (uint64_t)1 << record->place;
+	record->homes = homes;
+	record->place = (uint16_t)__builtin_ctzll(homes);
+}
+
 /* Made anew from its frames; the tier is where the file is, or else what the frames say. */
 static int record_new(struct check *check, struct one *one)
 {
@@ -204,6 +227,7 @@ static int record_new(struct check *check, struct one *one)
 	one->record.len = one->end;
 	one->record.tier = one->tier;
 	one->record.place = one->place;
+	record_homes(check, &one->record, one->id);
 	one->known = true;
 	return record_put(check, one);
 }
