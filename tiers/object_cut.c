@@ -101,6 +101,20 @@ int object_cut(struct object *object, uint64_t off, uint64_t end, bool shrink)
 	return rc;
 }
 
+/* The object lets go of one extent, and of what says that it shares the frame: else the last one to
+ * leave a frame would have all of those to delete. */
+static void reap_extent(struct txn *txn, uint64_t id, const struct extent *extent)
+{
+	struct frame_record *frame = txn_frame(txn, extent->frame);
+	uint8_t key[KEY_LEN_3];
+
+	if (!frame)
+		return;
+	frame->live -= extent->len < frame->live ? extent->len : frame->live;
+	if (frame->shared)
+		txn_del(txn, key, key_3(key, KEY_SHARED, extent->frame, id, extent->off));
+}
+
 /* Deleted objects too large for one transaction: their extents go here, then the orphan record. */
 static int reap_step(struct pool *pool, uint64_t id, bool *done)
 {
@@ -126,16 +140,12 @@ static int reap_step(struct pool *pool, uint64_t id, bool *done)
 	}
 	while (n < CUT_EXTENTS && (rc = meta_cursor_next(cursor, &item)) == 0) {
 		struct extent extent;
-		struct frame_record *frame;
 
 		txn_del(txn, item.key, item.key_len);
 		n++;
-		if (item.key_len != KEY_LEN_2 || extent_decode(get_be64(item.key + KEY_LEN_1),
-							       item.value, item.len, &extent) < 0)
-			continue;
-		frame = txn_frame(txn, extent.frame);
-		if (frame)
-			frame->live -= extent.len < frame->live ? extent.len : frame->live;
+		if (item.key_len == KEY_LEN_2 && extent_decode(get_be64(item.key + KEY_LEN_1),
+							       item.value, item.len, &extent) == 0)
+			reap_extent(txn, id, &extent);
 	}
 	meta_cursor_close(cursor);
 	if (n < CUT_EXTENTS) {

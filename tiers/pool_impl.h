@@ -148,6 +148,7 @@ struct txn {
 	size_t ngone, gone_cap;
 	struct object **order; /* to go onto pool.ordered */
 	size_t norder, order_cap;
+	size_t nshared; /* users' records that go with their frames, so far */
 	struct pool_counts counts;
 };
 

@@ -20,7 +20,7 @@
 #include "tiers/record_get.h"
 #include "tiers/replicate.h"
 
-#define SHARED_DELETE_MAX 8192u /* records in one transaction */
+#define SHARED_DELETE_MAX 8192u /* records in one transaction, of all its frames together */
 
 /* Room for one more element; -ENOMEM. */
 static int make_room(void **items, size_t *cap, size_t count, size_t size)
@@ -254,7 +254,6 @@ static void delete_shared(struct txn *txn, uint64_t frame)
 	uint8_t prefix[KEY_LEN_1];
 	struct meta_cursor *cursor;
 	struct meta_item item;
-	unsigned n = 0;
 	int rc = meta_cursor_open(txn->pool->meta, prefix, key_1(prefix, KEY_SHARED, frame), NULL,
 				  0, &cursor);
 
@@ -263,8 +262,10 @@ static void delete_shared(struct txn *txn, uint64_t frame)
 		return;
 	}
 	/* What is beyond the bound stays: no frame has that id again, so nobody asks for it. */
-	while (n++ < SHARED_DELETE_MAX && (rc = meta_cursor_next(cursor, &item)) == 0)
+	while (txn->nshared < SHARED_DELETE_MAX && (rc = meta_cursor_next(cursor, &item)) == 0) {
 		txn_del(txn, item.key, item.key_len);
+		txn->nshared++;
+	}
 	meta_cursor_close(cursor);
 	if (rc < 0 && rc != -ENOENT)
 		txn_fail(txn, rc);
@@ -491,6 +492,7 @@ static void txn_end(struct txn *txn)
 	idmap_clear(&txn->frame_map);
 	meta_batch_reset(txn->batch);
 	txn->nobjects = txn->nframes = txn->nsegments = txn->norder = txn->ngone = 0;
+	txn->nshared = 0;
 	pool->commit_held = false;
 	pthread_mutex_unlock(&pool->commit_lock);
 }

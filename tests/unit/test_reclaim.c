@@ -449,6 +449,82 @@ static void test_reap_without_room(void **state)
 	fix_pool_free(&fix);
 }
 
+#define SHARED_MIB 17u /* more frames of 32 KiB than one transaction cuts */
+#define CLONES	   70u
+
+static struct object *shared_make(struct fix_pool *fix)
+{
+	struct txn *txn = txn_begin(fix->pool);
+	struct object *object;
+
+	assert_int_equal(object_create(txn, "attr", 4, &object), 0);
+	assert_int_equal(txn_commit(txn), 0);
+	return object;
+}
+
+static uint64_t shared_records(struct fix_pool *fix)
+{
+	static const uint8_t prefix[] = {KEY_SHARED};
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	uint64_t n = 0;
+
+	assert_int_equal(meta_cursor_open(fix->pool->meta, prefix, 1, NULL, 0, &cursor), 0);
+	while (meta_cursor_next(cursor, &item) == 0)
+		n++;
+	meta_cursor_close(cursor);
+	return n;
+}
+
+/* The last of many that share frames takes them along, whether the others were deleted or cut. */
+static void shared_by_many(bool cut)
+{
+	uint64_t size = (uint64_t)SHARED_MIB << 20;
+	uint8_t *buf = calloc(1, 1u << 20);
+	struct object *first, *clones[CLONES];
+	struct pool_usage usage;
+	struct fix_pool fix;
+
+	fix_pool_small(&fix);
+	assert_int_equal(pool_create(&fix.config), 0);
+	fix_pool_open(&fix);
+	first = shared_make(&fix);
+	for (uint64_t i = 0; i < SHARED_MIB; i++) {
+		memset(buf, (int)i + 1, 1u << 20);
+		assert_int_equal(object_write(first, buf, 1u << 20, i << 20), 0);
+		assert_int_equal(object_sync(first), 0);
+	}
+	free(buf);
+	for (unsigned i = 0; i < CLONES; i++) {
+		clones[i] = shared_make(&fix);
+		for (uint64_t at = 0, done; at < size; at += done)
+			assert_int_equal(object_clone(first, at, clones[i], at, size - at, &done),
+					 0);
+	}
+	for (unsigned i = 0; i < CLONES; i++)
+		if (cut)
+			assert_int_equal(object_truncate(clones[i], 0), 0);
+		else
+			object_unmake(&fix, clones[i]);
+	object_unmake(&fix, first);
+	pool_reap(fix.pool);
+	pool_usage(fix.pool, &usage);
+	assert_int_equal(usage.tiers[1].frames + usage.tiers[2].frames, 0);
+	if (!cut)
+		assert_int_equal(shared_records(&fix), 0);
+	for (unsigned i = 0; cut && i < CLONES; i++)
+		object_put(clones[i]);
+	fix_pool_verify(&fix);
+	fix_pool_free(&fix);
+}
+
+static void test_shared_by_many(void **state)
+{
+	(void)state;
+	shared_by_many(false);
+	shared_by_many(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,7 +532,7 @@ int main(void)
 		cmocka_unit_test(test_waits_for_who_gives), cmocka_unit_test(test_segment_empties),
 		cmocka_unit_test(test_killed_before),	    cmocka_unit_test(test_read_of_deleted),
 		cmocka_unit_test(test_damaged_neighbour),   cmocka_unit_test(test_sync_when_full),
-		cmocka_unit_test(test_reap_without_room),
+		cmocka_unit_test(test_reap_without_room),   cmocka_unit_test(test_shared_by_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
