@@ -429,15 +429,8 @@ static int commit_pieces(struct flush *flush, struct placed *placed, size_t n)
  * committed has returned yet, so that a power loss in between may replay them over it. */
 static void records_done(struct flush *flush, struct object *object)
 {
-	struct txn *txn;
-	int rc = 0;
+	int rc = synced_purge(object);
 
-	if (synced_any(object)) {
-		txn = txn_begin(flush->pool);
-		txn_frees(txn);
-		synced_delete(txn, object);
-		rc = txn_commit(txn);
-	}
 	if (rc < 0) {
 		synced_left(object);
 		flush_fail(flush, rc);

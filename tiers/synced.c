@@ -11,6 +11,7 @@
 #define BYTES_MAX   (32u << 10) /* more at a time is better off in a frame */
 #define RECORDS_MAX 1024u	/* of one object */
 #define VALUE_MAX   RECORD_SYNCED_MAX(BYTES_MAX)
+#define DELETE_MAX  16384u	 /* in one transaction: cuts have records too, and no bound */
 #define RESCUE_MAX  (8u << 20)	 /* of one object */
 #define RESCUE_STEP (512u << 10) /* bytes a transaction */
 
@@ -209,12 +210,39 @@ int synced_rescue(struct object *object)
 	return rc;
 }
 
-void synced_delete(struct txn *txn, struct object *object)
+/* Of [first, next) the oldest ones; returns the first that is left. */
+static uint64_t delete_some(struct txn *txn, uint64_t id, uint64_t first, uint64_t next)
 {
+	uint64_t end = next - first < DELETE_MAX ? next : first + DELETE_MAX;
 	uint8_t key[KEY_LEN_2];
 
-	for (uint64_t i = object->synced.first; i < object->synced.next; i++)
-		txn_del(txn, key, key_2(key, KEY_SYNCED, object->id, i));
+	txn_frees(txn);
+	for (; first < end; first++)
+		txn_del(txn, key, key_2(key, KEY_SYNCED, id, first));
+	return end;
+}
+
+void synced_delete(struct txn *txn, struct object *object)
+{
+	delete_some(txn, object->id, object->synced.first, object->synced.next);
+}
+
+/* Oldest first: after a power loss in between, those that are left have the last word among the
+ * records still. */
+int synced_purge(struct object *object)
+{
+	struct synced *synced = &object->synced;
+	int rc = 0;
+
+	while (rc == 0 && synced_any(object)) {
+		struct txn *txn = txn_begin(object->pool);
+		uint64_t end = delete_some(txn, object->id, synced->first, synced->next);
+
+		rc = txn_commit(txn);
+		if (rc == 0)
+			synced->first = end;
+	}
+	return rc;
 }
 
 void synced_deleted(struct object *object, bool clean)
@@ -261,15 +289,11 @@ void synced_marked(struct object *object)
 
 int synced_drop(struct object *object)
 {
-	struct txn *txn;
 	int rc;
 
 	if (!synced_any(object) || !dirty_empty(&object->dirty))
 		return 0;
-	txn = txn_begin(object->pool);
-	txn_frees(txn);
-	synced_delete(txn, object);
-	rc = txn_commit(txn);
+	rc = synced_purge(object);
 	if (rc == 0)
 		synced_deleted(object, true);
 	else
@@ -395,13 +419,15 @@ static int replay_record(struct object *object, const struct synced_record *reco
 /* Records of an object that is gone. */
 static int delete_left(struct pool *pool, uint64_t id, uint64_t first, uint64_t next)
 {
-	struct txn *txn = txn_begin(pool);
-	uint8_t key[KEY_LEN_2];
+	int rc = 0;
 
-	txn_frees(txn);
-	for (uint64_t i = first; i < next; i++)
-		txn_del(txn, key, key_2(key, KEY_SYNCED, id, i));
-	return txn_commit(txn);
+	while (rc == 0 && first < next) {
+		struct txn *txn = txn_begin(pool);
+
+		first = delete_some(txn, id, first, next);
+		rc = txn_commit(txn);
+	}
+	return rc;
 }
 
 /*

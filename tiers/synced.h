@@ -58,9 +58,13 @@ int synced_try(struct object *object, bool *done);
  * the store says. Takes the data lock.
  */
 int synced_rescue(struct object *object);
-/* For a transaction that commits all of the object that its flush had: deletes the records. */
+/* For the transaction that deletes the object: deletes the records, as many as one takes. Others
+ * are of an object that does not exist then: the next opening deletes them. */
 void synced_delete(struct txn *txn, struct object *object);
-/* That transaction is committed; `clean`: nothing is left in the log. */
+/* All of the object that its flush had is committed: deletes the records, in as many transactions
+ * as it takes. Data lock held exclusively. */
+int synced_purge(struct object *object);
+/* That has been done; `clean`: nothing is left in the log. */
 void synced_deleted(struct object *object, bool clean);
 /* Frames now hold newer data than some records: until a flush has deleted those, no sync adds to
  * them. */

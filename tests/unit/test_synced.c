@@ -180,6 +180,69 @@ static void test_punched(void **state)
 	expect_after_power(object, "next.");
 }
 
+#define CUTS 45000u /* more than one transaction can delete */
+
+/* As so many holes, between two flushes. */
+static void cut_often(struct object *object)
+{
+	for (unsigned i = 0; i < CUTS;) {
+		struct txn *txn = txn_begin(fix.pool);
+
+		for (unsigned n = 0; n < 5000; n++, i++) {
+			assert_true(synced_mark(txn, object, false, 1 << 20, 4096));
+			synced_marked(object);
+		}
+		assert_int_equal(txn_commit(txn), 0);
+	}
+}
+
+static uint64_t records(void)
+{
+	static const uint8_t prefix[] = {KEY_SYNCED};
+	struct meta_cursor *cursor;
+	struct meta_item item;
+	uint64_t n = 0;
+
+	assert_int_equal(meta_cursor_open(fix.pool->meta, prefix, 1, NULL, 0, &cursor), 0);
+	while (meta_cursor_next(cursor, &item) == 0)
+		n++;
+	meta_cursor_close(cursor);
+	return n;
+}
+
+/* Very many cuts between two flushes: their records go, and hold nobody up. */
+static void test_very_many(void **state)
+{
+	struct object *object = object_synced("older");
+
+	(void)state;
+	cut_often(object);
+	assert_int_equal(object_write(object, "newer", 5, 0), 0);
+	assert_int_equal(flush_object(object), 0);
+	assert_false(synced_any(object));
+	assert_int_equal(records(), 0);
+	assert_int_equal(object_sync(object), 0);
+	expect_after_power(object, "newer");
+}
+
+/* The same of an object that is deleted: what is left of them goes with the next opening. */
+static void test_very_many_of_none(void **state)
+{
+	struct object *object = object_synced("older");
+	struct txn *txn;
+
+	(void)state;
+	cut_often(object);
+	txn = txn_begin(fix.pool);
+	object_delete(txn, object);
+	assert_int_equal(txn_commit(txn), 0);
+	object_put(object);
+	assert_int_equal(pool_sync(fix.pool), 0);
+	fix_pool_power(&fix);
+	assert_int_equal(records(), 0);
+	fix_pool_verify(&fix);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +251,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_flush_then_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_punched, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_very_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_very_many_of_none, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
