@@ -433,12 +433,15 @@ static int drop_stored(struct object *object)
 	return rc;
 }
 
-/* Which of the objects in the log had been renamed over others is not known any more: all of them
- * are flushed before the journal is cut, but for those that records in it hold. */
+/* Which of the objects in the log had been renamed over others is not known any more, nor when: all
+ * of them are flushed before the journal is cut, but for those that records in it hold; and without
+ * them it is not cut behind anything that is not durable now. */
 static int order(struct pool *pool, struct object *object)
 {
 	struct txn *txn = txn_begin(pool);
 
+	if (!pool->ordered_seq)
+		pool->ordered_seq = meta_durable_seq(pool->meta) + 1;
 	object_order_before_sync(txn, object);
 	return txn_commit(txn);
 }

@@ -505,6 +505,28 @@ static void test_none_is_forgotten_in_a_crowd(void **state)
 	fix_pool_verify(&fix);
 }
 
+/* What had been renamed before kill -9 goes behind what is renamed after it. */
+static void test_before_the_daemon_died(void **state)
+{
+	struct object *large = object_make("a"), *other;
+
+	(void)state;
+	tiers_fail = EIO;
+	write_all(large, 2, 0, 20u << 20);
+	replace("Plarge", large);
+	object_put(large);
+	fix_pool_crash(&fix);
+	other = object_make("b");
+	write_all(other, 3, 0, 1000);
+	replace("Pother", other);
+	assert_int_equal(pool_cut(fix.pool), -EIO);
+	object_put(other);
+	fix_pool_power(&fix);
+	tiers_fail = 0;
+	assert_int_equal(named("Plarge"), 0);
+	fix_pool_verify(&fix);
+}
+
 /* Many, of all sizes, with the tiers failing now and then, and power lost at the end. */
 static void test_replaced_at_random(void **state)
 {
@@ -572,6 +594,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_the_gate_opens_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_none_is_forgotten_in_a_crowd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_before_the_daemon_died, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced_at_random, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
