@@ -110,12 +110,16 @@ static void delete_orphan(struct fs *fs, struct object *object)
 	int r = 0;
 
 	txn = txn_begin(fs->pool);
+	if (attr_of(object, &stored))
+		stored = (struct attr){.nlink = 0}; /* damaged: its last ones do */
 	/* The unlink may have failed after it had marked the inode. Then it has its name still, and
 	 * is not gone any more; but the mark goes after the transaction, so it may not have yet. */
-	if ((attr_of(object, &stored) || !stored.nlink) && inode_last(fs->inodes, id, &attr))
+	if (!stored.nlink && inode_last(fs->inodes, id, &attr)) {
+		attr.flags |= stored.flags; /* attributes may have been set since */
 		r = fs_stage_delete(fs, txn, object, &attr, true);
-	else
+	} else {
 		r = -ECANCELED;
+	}
 	if (r)
 		txn_abort(txn);
 	else

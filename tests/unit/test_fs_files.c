@@ -422,6 +422,25 @@ static void nothing_is_left_of_what_is_deleted(void **state)
 	assert_false(policy_any(fix->fs->policy));
 }
 
+/* Also what is set when the last name has gone, by who has the file open. */
+static void nothing_is_left_of_what_is_set_late(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data");
+	struct inode *open;
+
+	assert_int_equal(fs_file_open(fix->fs, f, O_WRONLY, false, &open), 0);
+	assert_int_equal(fs_unlink(fix->fs, ROOT, "f"), 0);
+	assert_int_equal(fs_setxattr(fix->fs, f, "user.late", "1", 1, 0, &fix->cred), 0);
+	assert_int_equal(fs_setxattr(fix->fs, f, "user.terrace.pin", "ssd", 3, 0, &fix->cred), 0);
+	assert_int_equal(keys(fix, "X"), 1);
+	assert_int_equal(keys(fix, "Pfs.policy."), 1);
+	fs_file_close(fix->fs, open, O_WRONLY);
+	assert_int_equal(keys(fix, "X"), 0);
+	assert_int_equal(keys(fix, "Pfs.policy."), 0);
+	assert_false(policy_any(fix->fs->policy));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
 
 int main(void)
@@ -442,6 +461,7 @@ int main(void)
 		TEST(many_attributes),
 		TEST(acls),
 		TEST(nothing_is_left_of_what_is_deleted),
+		TEST(nothing_is_left_of_what_is_set_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
