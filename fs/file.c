@@ -244,6 +244,8 @@ int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode
 	int r;
 
 	*done = 0;
+	if (len > FS_COPY_MAX)
+		len = FS_COPY_MAX;
 	r = fs_strip_privileges(fs, inode_object(to), kill);
 	if (!r)
 		r = object_clone(inode_object(in), in_off, inode_object(to), to_off, len, done);

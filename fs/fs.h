@@ -44,6 +44,7 @@ struct txn;
 #define FS_LINK_MAX	INT32_MAX
 #define FS_SYMLINK_MAX	4095u
 #define FS_CONTROL_NAME ".terrace"
+#define FS_COPY_MAX	(1u << 30) /* an answer to the kernel has 32 bits, and 0 means the end */
 
 struct fs {
 	struct pool *pool;
@@ -159,6 +160,7 @@ int fs_write(struct fs *fs, struct inode *inode, const void *buf, size_t len, ui
 int fs_fallocate(struct fs *fs, struct inode *inode, int mode, uint64_t len, uint64_t off,
 		 bool kill);
 int fs_seek(struct fs *fs, struct inode *inode, uint64_t off, int whence, uint64_t *out);
+/* Copies FS_COPY_MAX bytes at most; *done: how many. */
 int fs_copy_range(struct fs *fs, struct inode *in, uint64_t in_off, struct inode *to,
 		  uint64_t to_off, uint64_t len, bool kill, uint64_t *done);
 int fs_fsync(struct fs *fs, struct inode *inode);

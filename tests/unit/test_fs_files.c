@@ -441,6 +441,27 @@ static void nothing_is_left_of_what_is_set_late(void **state)
 	assert_false(policy_any(fix->fs->policy));
 }
 
+/* 4 GiB would be told to the kernel as 0, the end of the file. */
+static void copies_are_told_in_32_bits(void **state)
+{
+	struct fix_fs *fix = *state;
+	uint64_t f = fix_file(fix, ROOT, "f", "data"), g = fix_file(fix, ROOT, "g", ""), done;
+	struct stat large = {.st_size = (off_t)4 << 30};
+	struct inode *in, *out;
+
+	set(fix, f, FS_SET_SIZE, large);
+	assert_int_equal(fs_file_open(fix->fs, f, O_RDONLY, false, &in), 0);
+	assert_int_equal(fs_file_open(fix->fs, g, O_WRONLY, false, &out), 0);
+	for (uint64_t off = 0; off < (uint64_t)large.st_size; off += done) {
+		assert_int_equal(fs_copy_range(fix->fs, in, off, out, off, INT64_MAX, false, &done),
+				 0);
+		assert_true(done > 0 && done <= UINT32_MAX);
+	}
+	assert_int_equal(fix_stat(fix, g).st_size, large.st_size);
+	fs_file_close(fix->fs, in, O_RDONLY);
+	fs_file_close(fix->fs, out, O_WRONLY);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_fs_setup, fix_fs_teardown)
 
 int main(void)
@@ -462,6 +483,7 @@ int main(void)
 		TEST(acls),
 		TEST(nothing_is_left_of_what_is_deleted),
 		TEST(nothing_is_left_of_what_is_set_late),
+		TEST(copies_are_told_in_32_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
