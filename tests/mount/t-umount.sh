@@ -64,3 +64,14 @@ terrace umount "$M" >"$T/out" 2>&1 || got=$?
 exec 9<&-
 code 0 terrace umount "$M"
 PID=
+# A daemon of another pid namespace calls itself 1: nobody waits for init.
+unshare --pid --fork terracefs "$POOL" "$M" -f </dev/null >>"$LOG" 2>&1 &
+PID=$!
+for i in $(seq 1 200); do
+	! mountpoint -q "$M" || break
+	sleep 0.05
+done
+[ "$(stats .pid)" = 1 ] || fail "the daemon of another namespace calls itself $(stats .pid)"
+code 0 timeout 20 terrace umount "$M"
+wait "$PID" || fail "the daemon of another namespace ended with $?"
+PID=

@@ -135,6 +135,22 @@ static enum exit_code wait_end(int pidfd, uint64_t pid)
 			 : complain(EXIT_FAILED, "waiting for terracefs: %s", strerror(errno));
 }
 
+/* The number is the daemon's own, of its namespace: here it may be another one's, init's, say. */
+static bool is_daemon(uint64_t pid)
+{
+	char path[64], name[32] = "";
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/comm", pid);
+	in = fopen(path, "re");
+	if (!in)
+		return false;
+	if (!fgets(name, sizeof(name), in))
+		name[0] = '\0';
+	fclose(in);
+	return !strcmp(name, "terracefs\n");
+}
+
 /* A descriptor of the daemon; -1 when it is gone already or out of sight (another container). */
 static int daemon_pidfd(const struct mount *mount, uint64_t *pid)
 {
@@ -145,6 +161,10 @@ static int daemon_pidfd(const struct mount *mount, uint64_t *pid)
 	*pid = stats ? control_number(stats, "pid") : 0;
 	if (*pid)
 		fd = (int)syscall(SYS_pidfd_open, (pid_t)*pid, 0);
+	if (fd >= 0 && !is_daemon(*pid)) {
+		close(fd);
+		fd = -1;
+	}
 	json_decref(stats);
 	return fd;
 }
