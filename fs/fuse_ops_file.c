@@ -272,6 +272,19 @@ void ops_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi,
 	fuse_reply_poll(req, !stream || control_ready(control_of(fi)) ? ready : 0);
 }
 
+/* O_SYNC, O_DSYNC, RWF_DSYNC. Of a file that it does not cache (set_caching()) the kernel leaves
+ * that to us; of others it sends an fsync, too, which finds nothing left to do. */
+static bool is_sync(fuse_ino_t id, const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_DSYNC) && !fi->writepage && !control_owns(id);
+}
+
+static int sync_file(fuse_req_t req, const struct fuse_file_info *fi, bool datasync)
+{
+	return datasync ? fs_fdatasync(fs_of(req), inode_of(fi))
+			: fs_fsync(fs_of(req), inode_of(fi));
+}
+
 void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t off,
 	       struct fuse_file_info *fi)
 {
@@ -286,6 +299,8 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t
 		r = control_write(control_of(fi), buf, len);
 	else
 		r = fs_write(fs_of(req), inode_of(fi), buf, len, (uint64_t)off, flags);
+	if (!r && is_sync(id, fi))
+		r = sync_file(req, fi, (fi->flags & O_SYNC) != O_SYNC);
 	if (loses)
 		forget_attr(req, id);
 	if (r)
@@ -296,11 +311,7 @@ void ops_write(fuse_req_t req, fuse_ino_t id, const char *buf, size_t len, off_t
 
 void ops_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
 {
-	if (control_owns(id))
-		reply(req, 0);
-	else
-		reply(req, datasync ? fs_fdatasync(fs_of(req), inode_of(fi))
-				    : fs_fsync(fs_of(req), inode_of(fi)));
+	reply(req, control_owns(id) ? 0 : sync_file(req, fi, datasync));
 }
 
 /* Not told whether the caller may keep suid and sgid: root may. */

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# flavors: release
+# What is said to be on the media is there: what was written with O_SYNC, also where so little room is
+# left that the kernel does not cache the file.
+. "$(dirname "$0")/lib.sh"
+
+# FILE HOW: writes 3 MB and keeps the file open. HOW: a flag of open(2).
+cat >"$T/writer.py" <<'END'
+import os, signal, sys
+path, how = sys.argv[1:]
+data = b"".join(b"%07d\n" % i for i in range(375000))
+fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, how))
+if os.write(fd, data) != len(data):
+    sys.exit("a short write")
+print("written", flush=True)
+signal.pause()
+END
+seq -f %07.0f 0 374999 >"$T/want"
+writers=()
+writer() { # FILE HOW
+	local i
+	: >"$T/said"
+	python3 "$T/writer.py" "$@" >"$T/said" &
+	writers+=($!)
+	for i in $(seq 1 200); do
+		[ ! -s "$T/said" ] || return 0
+		sleep 0.05
+	done
+	fail "the writer of $1 has not come through"
+}
+end_writers() {
+	kill "${writers[@]}"
+	wait "${writers[@]}" || true
+	writers=()
+}
+
+POOL=$T/small.conf
+pool_new "ram:path=$RAM,size=32M" "ssd:path=$T/small,size=24M,segment=2M"
+for how in O_SYNC O_DSYNC; do
+	pool_mount
+	[ "$(stat -f -c '%a * %S' "$M" | { read -r e; echo $((e)); })" -lt $((64 << 20)) ] || fail "there is too much room for this test"
+	writer "$M/$how" "$how"
+	pool_power_loss
+	end_writers
+	pool_mount
+	cmp "$T/want" "$M/$how" || fail "$how: what was written is lost"
+	pool_umount
+done
