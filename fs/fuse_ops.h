@@ -76,6 +76,9 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len
 /* What the kernel's writeback cache has of the file is here when this returns, unless too many
  * threads wait for such already, for wait_ms: -EINVAL. */
 int push_out(struct fuse_door *door, fuse_ino_t id, unsigned wait_ms);
+/* The same for all files that are open for writing, however long that takes: for one caller at a
+ * time. What cannot be written is told to those who have the files open. */
+int push_all(struct fuse_door *door);
 void ops_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struct fuse_file_info *fi);
 void ops_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_file_info *in_fi,
 			 fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t len,

@@ -89,6 +89,16 @@ void ops_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off,
 
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
 {
-	(void)datasync, (void)fi;
-	reply(req, id == FUSE_ROOT_ID ? fs_fsync_all(fs_of(req)) : fs_fsync_folder(fs_of(req)));
+	int r = 0;
+
+	(void)fi;
+	if (id != FUSE_ROOT_ID) {
+		reply(req, fs_fsync_folder(fs_of(req)));
+		return;
+	}
+	/* The kernel locks the folder, so there is one such request at a time. fdatasync(2) is what
+	 * databases call for their names. */
+	if (!datasync)
+		r = push_all(door_of(req));
+	reply(req, r ? r : fs_fsync_all(fs_of(req)));
 }

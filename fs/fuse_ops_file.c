@@ -2,6 +2,7 @@
 /* Open files. fi->fh is a struct inode, or a struct control_file for virtual ones. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -335,7 +336,7 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t off, off_t len
 
 /* By telling the kernel to drop its pages. That waits for WRITE requests, so only half of the
  * threads of one queue may do so at a time, and who waits for his turn does not wait for long. */
-int push_out(struct fuse_door *door, fuse_ino_t id, unsigned wait_ms)
+static int push(struct fuse_door *door, fuse_ino_t id, unsigned wait_ms)
 {
 	struct timespec until;
 	int r;
@@ -344,11 +345,34 @@ int push_out(struct fuse_door *door, fuse_ino_t id, unsigned wait_ms)
 	until.tv_nsec += (long)wait_ms * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	if (sem_timedwait(&door->pushing, &until))
-		return -EINVAL;
+	while (sem_timedwait(&door->pushing, &until))
+		if (errno != EINTR)
+			return -EAGAIN;
 	r = fuse_lowlevel_notify_inval_inode(door->session, id, 0, 0);
 	sem_post(&door->pushing);
-	return r ? -EINVAL : 0;
+	return r;
+}
+
+int push_out(struct fuse_door *door, fuse_ino_t id, unsigned wait_ms)
+{
+	return push(door, id, wait_ms) ? -EINVAL : 0;
+}
+
+int push_all(struct fuse_door *door)
+{
+	uint64_t *ids = NULL;
+	size_t count = 0;
+	int r = 0;
+
+	if (door->writeback && inode_any_written(door->fs->inodes))
+		r = inode_list_written(door->fs->inodes, &ids, &count);
+	for (size_t i = 0; i < count && !r; i++) {
+		r = push(door, ids[i], UINT_MAX);
+		if (r == -ENOENT) /* closed, and forgotten, meanwhile */
+			r = 0;
+	}
+	free(ids);
+	return r;
 }
 
 /*

@@ -291,6 +291,41 @@ bool inode_any_written(const struct inode_table *table)
 	return table->writers > 0;
 }
 
+static int list_written_locked(struct shard *shard, uint64_t **ids, size_t *count)
+{
+	uint64_t *more = reallocarray(*ids, *count + shard->count + 1, sizeof(**ids));
+
+	if (!more)
+		return -ENOMEM;
+	*ids = more;
+	for (unsigned b = 0; b < BUCKETS; b++)
+		for (struct inode *inode = shard->buckets[b]; inode; inode = inode->next)
+			if (inode_has_writers(inode))
+				more[(*count)++] = inode->id;
+	return 0;
+}
+
+int inode_list_written(struct inode_table *table, uint64_t **ids, size_t *count)
+{
+	int r = 0;
+
+	*ids = NULL;
+	*count = 0;
+	for (unsigned i = 0; i < SHARDS && !r; i++) {
+		struct shard *shard = &table->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		r = list_written_locked(shard, ids, count);
+		pthread_mutex_unlock(&shard->lock);
+	}
+	if (r) {
+		free(*ids);
+		*ids = NULL;
+		*count = 0;
+	}
+	return r;
+}
+
 void inode_written(struct inode *inode, int64_t now_ns)
 {
 	inode->write_ns = now_ns;

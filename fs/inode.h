@@ -23,6 +23,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "fs/attr.h"
@@ -80,6 +81,8 @@ bool inode_has_writers(const struct inode *inode);
 bool inode_is_written(struct inode_table *table, uint64_t id);
 /* Is anything? Cheap. */
 bool inode_any_written(const struct inode_table *table);
+/* All that are, in no order; the caller frees *ids. -ENOMEM. */
+int inode_list_written(struct inode_table *table, uint64_t **ids, size_t *count);
 
 /* Inside the transaction that removes the last name. Returns 1: open, or kept: becomes an orphan;
  * 0: not open, the record is to be deleted; -ENOMEM. keep: the kernel knows it and will forget it.

@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # flavors: release
-# What is said to be on the media is there: what was written with O_SYNC, also where so little room is
-# left that the kernel does not cache the file.
+# What is said to be on the media is there, also of files that their writers still have open and
+# have not synced: after terrace sync; when a signal ends the daemon; and what was written with
+# O_SYNC, also where so little room is left that the kernel does not cache the file.
 . "$(dirname "$0")/lib.sh"
 
-# FILE HOW: writes 3 MB and keeps the file open. HOW: a flag of open(2).
+# FILE HOW: writes, or maps and fills, 3 MB; keeps the file open. HOW: flags of open(2), or "map".
 cat >"$T/writer.py" <<'END'
-import os, signal, sys
+import mmap, os, signal, sys
 path, how = sys.argv[1:]
 data = b"".join(b"%07d\n" % i for i in range(375000))
-fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, how))
-if os.write(fd, data) != len(data):
+flags = 0 if how == "map" else getattr(os, how)
+fd = os.open(path, os.O_RDWR | os.O_CREAT | flags)
+if how == "map":
+    os.truncate(fd, len(data))
+    mapped = mmap.mmap(fd, len(data))
+    mapped[:] = data
+elif os.write(fd, data) != len(data):
     sys.exit("a short write")
 print("written", flush=True)
 signal.pause()
@@ -34,6 +40,25 @@ end_writers() {
 	wait "${writers[@]}" || true
 	writers=()
 }
+
+pool_new
+pool_mount
+writer "$M/open" O_APPEND
+writer "$M/mapped" map
+terrace sync "$M"
+pool_power_loss
+end_writers
+pool_mount
+for file in open mapped; do cmp "$T/want" "$M/$file" || fail "$file was synced by terrace sync, and is lost"; done
+
+writer "$M/ended" O_APPEND
+writer "$M/ended.mapped" map
+kill -TERM "$PID"
+wait "$PID" || fail "the daemon ended with $?"
+end_writers
+pool_mount
+for file in ended ended.mapped; do cmp "$T/want" "$M/$file" || fail "$file was there when the daemon was asked to end"; done
+pool_umount
 
 POOL=$T/small.conf
 pool_new "ram:path=$RAM,size=32M" "ssd:path=$T/small,size=24M,segment=2M"
