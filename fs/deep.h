@@ -32,7 +32,8 @@ void deep_cut(struct deep_path *path, size_t len);
 #define DEEP_LEVEL_BYTES 2048u
 unsigned deep_levels(void);
 
-/* A level of folders takes descriptors: allows as many as the system lets this process have. */
+/* A level of folders takes descriptors, and so does each plain file that the daemon has open:
+ * allows as many as the system lets this process have. */
 void deep_allow(void);
 
 #endif

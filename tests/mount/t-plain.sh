@@ -184,3 +184,24 @@ os.chmod(path, 0o4777)
 assert suid()
 PYTHON
 pool_umount
+
+# More plain files are open than the daemon was given descriptors to begin with.
+limit=$(ulimit -S -n)
+ulimit -S -n 200
+MOUNT_OPTIONS=
+pool_mount
+ulimit -S -n "$limit"
+mkdir "$M/many"
+setfattr -n user.terrace.layout -v plain "$M/many"
+before=$(plain_files)
+python3 - "$M/many" <<'PYTHON'
+import os, sys
+files = [os.open(f"{sys.argv[1]}/{i}", os.O_RDWR | os.O_CREAT) for i in range(400)]
+for i, fd in enumerate(files):
+    os.pwrite(fd, b"%d" % i, 0)
+os.fsync(fd)
+for i, fd in enumerate(files):
+    assert os.pread(fd, 9, 0) == b"%d" % i
+PYTHON
+[ $(($(plain_files) - before)) -eq 400 ] || fail "$(($(plain_files) - before)) of 400 files became plain"
+pool_umount

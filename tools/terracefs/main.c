@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/deep.h"
 #include "fs/fs.h"
 #include "fs/fuse_mount.h"
 #include "tiers/config.h"
@@ -394,6 +395,7 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	deep_allow();
 	if (!args.foreground)
 		code = daemonise(&args);
 	if (!code)
