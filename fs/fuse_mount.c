@@ -101,6 +101,7 @@ int mount_new(struct fs *fs, const struct mount_options *options, struct mount *
 	fuse_set_log_func(log_fuse);
 	mount->door.fs = fs;
 	mount->door.writeback = options->writeback;
+	mount->door.dirsync = options->dirsync;
 	sem_init(&mount->door.pushing, 0, URING_QUEUE_THREADS / 2);
 	mount->point = strdup(options->point);
 	r = mount->point ? add_options(options, &args) : -ENOMEM;

@@ -23,6 +23,7 @@ struct mount_options {
 	bool writeback;	  /* the kernel's writeback cache */
 	bool io_uring;	  /* FUSE over io_uring where the kernel offers it */
 	bool passthrough; /* of plain files; without writeback then */
+	bool dirsync;	  /* a change of names is durable when it is answered */
 	bool debug;
 };
 

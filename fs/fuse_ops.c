@@ -22,6 +22,11 @@ struct fs_cred cred_of(fuse_req_t req)
 	return (struct fs_cred){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
 }
 
+int settled(fuse_req_t req, int r)
+{
+	return r || !door_of(req)->dirsync ? r : fs_fsync_folder(fs_of(req));
+}
+
 double attr_seconds(struct fs *fs, const struct stat *st)
 {
 	if (control_owns(st->st_ino))
@@ -175,9 +180,9 @@ static void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	struct stat st;
 
 	reply_entry(req,
-		    control_owns(parent)
-			    ? -EPERM
-			    : fs_mknod(fs_of(req), parent, name, mode, rdev, &cred, &st),
+		    control_owns(parent) ? -EPERM
+					 : settled(req, fs_mknod(fs_of(req), parent, name, mode,
+								 rdev, &cred, &st)),
 		    &st);
 }
 
@@ -187,8 +192,9 @@ static void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	struct stat st;
 
 	reply_entry(req,
-		    control_owns(parent) ? -EPERM
-					 : fs_mkdir(fs_of(req), parent, name, mode, &cred, &st),
+		    control_owns(parent)
+			    ? -EPERM
+			    : settled(req, fs_mkdir(fs_of(req), parent, name, mode, &cred, &st)),
 		    &st);
 }
 
@@ -199,7 +205,8 @@ static void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, c
 
 	reply_entry(req,
 		    control_owns(parent) ? -EPERM
-					 : fs_symlink(fs_of(req), parent, name, target, &cred, &st),
+					 : settled(req, fs_symlink(fs_of(req), parent, name, target,
+								   &cred, &st)),
 		    &st);
 }
 
@@ -210,18 +217,20 @@ static void ops_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const cha
 	reply_entry(req,
 		    control_owns(parent) || control_owns(id)
 			    ? -EPERM
-			    : fs_link(fs_of(req), id, parent, name, &st),
+			    : settled(req, fs_link(fs_of(req), id, parent, name, &st)),
 		    &st);
 }
 
 static void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	reply(req, control_owns(parent) ? -EPERM : fs_unlink(fs_of(req), parent, name));
+	reply(req,
+	      control_owns(parent) ? -EPERM : settled(req, fs_unlink(fs_of(req), parent, name)));
 }
 
 static void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	reply(req, control_owns(parent) ? -EPERM : fs_rmdir(fs_of(req), parent, name));
+	reply(req,
+	      control_owns(parent) ? -EPERM : settled(req, fs_rmdir(fs_of(req), parent, name)));
 }
 
 /* Of a file that replaces another while it is being written, the kernel's cache may have all
@@ -245,7 +254,8 @@ static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse
 	push_before_rename(door_of(req), parent, name, new_parent, new_name, flags);
 	reply(req, control_owns(parent) || control_owns(new_parent)
 			   ? -EPERM
-			   : fs_rename(fs_of(req), parent, name, new_parent, new_name, flags));
+			   : settled(req, fs_rename(fs_of(req), parent, name, new_parent, new_name,
+						    flags)));
 }
 
 static void ops_statfs(fuse_req_t req, fuse_ino_t id)

@@ -26,6 +26,7 @@ struct waits;
 struct fuse_door { /* the session's user data */
 	struct fs *fs;
 	bool writeback;
+	bool dirsync; /* constant: see settled() */
 	struct fuse_session *session;
 	struct waits *waits;
 	struct passes *passes; /* or NULL: no passthrough */
@@ -54,6 +55,9 @@ static inline void reply(fuse_req_t req, int r)
 }
 
 struct fs_cred cred_of(fuse_req_t req);
+/* What a change of names has returned; with dirsync it is durable by then. The kernel leaves that
+ * to us. */
+int settled(fuse_req_t req, int r);
 /* For how long the kernel may keep these attributes. */
 double attr_seconds(struct fs *fs, const struct stat *st);
 void entry_init(struct fs *fs, struct fuse_entry_param *entry, const struct stat *st);

@@ -174,7 +174,9 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		reply(req, r);
 		return;
 	}
-	r = backing_of(req, inode, fi->flags, &backing);
+	r = settled(req, 0);
+	if (!r)
+		r = backing_of(req, inode, fi->flags, &backing);
 	if (r) {
 		fs_file_close(fs, inode, fi->flags);
 		reply(req, r);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # flavors: release
 # What is said to be on the media is there, also of files that their writers still have open and
-# have not synced: after terrace sync; when a signal ends the daemon; and what was written with
-# O_SYNC, also where so little room is left that the kernel does not cache the file.
+# have not synced: after terrace sync; when a signal ends the daemon; what was written with O_SYNC,
+# also where so little room is left that the kernel does not cache the file; names with -o dirsync.
 . "$(dirname "$0")/lib.sh"
 
 # FILE HOW: writes, or maps and fills, 3 MB; keeps the file open. HOW: flags of open(2), or "map".
@@ -42,6 +42,7 @@ end_writers() {
 }
 
 pool_new
+config_set commit_interval 1h # nothing becomes durable by itself
 pool_mount
 writer "$M/open" O_APPEND
 writer "$M/mapped" map
@@ -62,6 +63,7 @@ pool_umount
 
 POOL=$T/small.conf
 pool_new "ram:path=$RAM,size=32M" "ssd:path=$T/small,size=24M,segment=2M"
+config_set commit_interval 1h
 for how in O_SYNC O_DSYNC; do
 	pool_mount
 	[ "$(stat -f -c '%a * %S' "$M" | { read -r e; echo $((e)); })" -lt $((64 << 20)) ] || fail "there is too much room for this test"
@@ -70,5 +72,22 @@ for how in O_SYNC O_DSYNC; do
 	end_writers
 	pool_mount
 	cmp "$T/want" "$M/$how" || fail "$how: what was written is lost"
+	pool_umount
+done
+
+POOL=$T/names.conf
+pool_new "ram:path=$RAM,size=32M" "ssd:path=$T/names"
+config_set commit_interval 1h
+for option in sync dirsync; do
+	MOUNT_OPTIONS="-o $option"
+	pool_mount
+	mkdir "$M/$option" "$M/$option.gone"
+	(cd "$M/$option" && : >made && : >old && mkfifo fifo && ln -s there link && ln made hard && : >gone &&
+		mv old new && rm gone && rmdir "../$option.gone")
+	pool_power_loss
+	pool_mount
+	names=$(cd "$M" && echo "$option"* "$option"/*)
+	[ "$names" = "$option $option/fifo $option/hard $option/link $option/made $option/new" ] ||
+		fail "with -o $option there are: $names"
 	pool_umount
 done

@@ -33,7 +33,7 @@ struct arguments {
 	char *point;  /* the same, absolute */
 	char *kernel; /* options passed on */
 	bool foreground, debug, writeback, io_uring, passthrough, allow_other, nodev, nosuid, ro,
-		nodiratime;
+		nodiratime, dirsync;
 	enum atime_mode atime;
 	int ready_fd; /* tells the first process that the mount stands; -1 = none */
 };
@@ -122,6 +122,7 @@ static int take_option(struct arguments *args, const char *option)
 
 	if (!*option || is_one_of(option, ignored) || !strncmp(option, "x-", 2))
 		return EXIT_OK;
+	args->dirsync |= !strcmp(option, "sync") || !strcmp(option, "dirsync");
 	if (is_one_of(option, kernel))
 		return pass_on(args, option);
 	if (!take_atime(args, option)) /* mount(8) shows this one */
@@ -269,6 +270,7 @@ static int serve(struct arguments *args, struct pool *pool, const struct pool_co
 					.writeback = args->writeback,
 					.io_uring = args->io_uring,
 					.passthrough = args->passthrough,
+					.dirsync = args->dirsync,
 					.debug = args->debug};
 	struct mount *mount = NULL;
 	struct fs *fs = NULL;
